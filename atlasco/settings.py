@@ -1,0 +1,238 @@
+"""Atlasco's settings: one file, everything from the environment, works from a fresh clone.
+
+A running embedded stack leaves its addresses in the run directory; they fill in what the environment does not set, so
+that `manage.py create_tenant …` in a second terminal talks to the stack that `make up` started.
+Rules between settings are system checks (`checks.py` of each app).
+"""
+
+from __future__ import annotations
+
+import secrets
+import socket
+import sys
+from pathlib import Path
+
+import dj_database_url
+
+from atlasco.lib import env
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+RUN_DIR = Path(
+    env.text("ATLASCO_RUN_DIR", str(BASE_DIR / ".run"), help="Where the embedded stack keeps data, logs and secrets.")
+).resolve()
+env.load_file(RUN_DIR / "stack.env")
+
+# --- Who we are -------------------------------------------------------------------------------------------------------
+DEBUG = env.flag("ATLASCO_DEBUG", False, help="Django's debug pages. Never where strangers can reach the server.")
+SECRET_KEY = env.text("ATLASCO_SECRET_KEY", help="Signs sessions, cursors and consistency tokens. Same on every process.")
+SECRET_KEY_IS_GENERATED = not SECRET_KEY
+if SECRET_KEY_IS_GENERATED:
+    SECRET_KEY = secrets.token_urlsafe(48)  # Enough for commands; `checks.py` warns before anything is served with it.
+
+BASE_DOMAIN = env.text("ATLASCO_BASE_DOMAIN", "localhost", help="Tenants answer on SLUG.BASE_DOMAIN; admins on BASE_DOMAIN.")
+PUBLIC_HOSTS = [BASE_DOMAIN, "127.0.0.1", "[::1]", *env.words("ATLASCO_PUBLIC_HOSTS", help="Further names of the public host.")]
+ALLOWED_HOSTS = [
+    *PUBLIC_HOSTS,
+    f".{BASE_DOMAIN}",
+    socket.gethostname(),
+    *env.words("ATLASCO_ALLOWED_HOSTS", help="Further Host headers to accept, comma separated."),
+]
+CSRF_TRUSTED_ORIGINS = env.words("ATLASCO_TRUSTED_ORIGINS", help="Origins of forms behind a proxy, with scheme.")
+BEHIND_TLS = env.flag("ATLASCO_BEHIND_TLS", False, help="A TLS proxy stands in front: secure cookies and HSTS.")
+
+ROOT_URLCONF = "atlasco.urls"
+WSGI_APPLICATION = "atlasco.wsgi.application"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+AUTH_USER_MODEL = "members.User"
+LANGUAGE_CODE = "en-gb"
+TIME_ZONE = "UTC"
+USE_TZ = True
+FORMAT_MODULE_PATH: list[str] = []
+
+# --- Apps -------------------------------------------------------------------------------------------------------------
+# Private and small: one copy of these tables in each tenant's schema, and one in `public` for platform admins.
+TENANT_APPS = [
+    "django.contrib.contenttypes",
+    "django.contrib.auth",
+    "django.contrib.sessions",
+    "django.contrib.admin",
+    "tenants.members",
+]
+SHARED_APPS = [
+    "unfold",  # Before django_tenants, or its sidebar breaks.
+    "unfold.contrib.filters",
+    "django_tenants",
+    "tenants",
+    "freshness",
+    "entities",
+    "analytics",
+    *TENANT_APPS,
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+]
+INSTALLED_APPS = list(SHARED_APPS)
+TENANT_MODEL = "tenants.Tenant"
+TENANT_DOMAIN_MODEL = "tenants.Domain"
+PUBLIC_SCHEMA_NAME = "public"
+# One round trip binds search_path and the row-level security setting; only where they changed.
+TENANT_LIMIT_SET_CALLS = True
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "atlasco.middleware.RequestIdMiddleware",
+    "tenants.middleware.TenantMiddleware",
+    "freshness.middleware.FreshnessMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+# --- Stores -----------------------------------------------------------------------------------------------------------
+DATABASE_URL = env.text(
+    "DATABASE_URL",
+    "postgresql://atlasco_app@127.0.0.1:5432/atlasco",
+    help="The PostgreSQL primary, as the role that owns nothing and can't bypass row-level security.",
+)
+DATABASE_OWNER_URL = env.text(
+    "DATABASE_OWNER_URL", help="The same database as the tables' owner: migrations only; no serving process needs it."
+)
+REPLICA_URLS = env.words("REPLICA_URLS", help="Streaming replicas, comma separated, same role as DATABASE_URL.")
+REDIS_URL = env.text("REDIS_URL", "redis://127.0.0.1:6379", help="Valkey or Redis: Celery's broker and the hot cache.")
+CLICKHOUSE_URL = env.text(
+    "CLICKHOUSE_URL", "http://127.0.0.1:8123/atlasco", help="ClickHouse over HTTP, user and password in the URL."
+)
+CONNECTION_MAX_AGE_S = env.integer(
+    "ATLASCO_CONNECTION_MAX_AGE_S", 60, help="How long a database connection is kept between requests.", minimum=0
+)
+STATEMENT_TIMEOUT_MS = env.integer(
+    "ATLASCO_STATEMENT_TIMEOUT_MS", 30_000, help="A statement of a web request is cancelled after this.", minimum=0
+)
+
+
+def _database(url: str, **test: object) -> dict[str, object]:
+    parsed = dj_database_url.parse(url, engine="tenants.database", conn_max_age=CONNECTION_MAX_AGE_S)
+    parsed["CONN_HEALTH_CHECKS"] = True
+    # Generic plans lock every leaf of the partition tree (729 ms on the first call); custom plans prune first.
+    parsed["OPTIONS"] = {
+        **parsed.get("OPTIONS", {}),
+        "connect_timeout": 5,
+        "options": f"-c plan_cache_mode=force_custom_plan -c statement_timeout={STATEMENT_TIMEOUT_MS}",
+        "application_name": "atlasco",
+    }
+    parsed["TEST"] = test
+    return dict(parsed)
+
+
+DATABASES = {"default": _database(DATABASE_URL)}
+REPLICA_ALIASES = [f"replica{n}" for n in range(1, len(REPLICA_URLS) + 1)]
+for _alias, _url in zip(REPLICA_ALIASES, REPLICA_URLS, strict=True):
+    DATABASES[_alias] = _database(_url, MIRROR="default")
+DATABASE_ROUTERS = ["freshness.routers.FreshnessRouter", "django_tenants.routers.TenantSyncRouter"]
+
+CACHES = {
+    "default": {
+        "BACKEND": "django_redis.cache.RedisCache",
+        "LOCATION": f"{REDIS_URL.rstrip('/')}/1",
+        "KEY_PREFIX": "atlasco",
+        # A cache that is down is a miss: no answer may depend on it.
+        "OPTIONS": {"IGNORE_EXCEPTIONS": True, "SOCKET_CONNECT_TIMEOUT": 1, "SOCKET_TIMEOUT": 1},
+    }
+}
+DJANGO_REDIS_LOG_IGNORED_EXCEPTIONS = True
+
+# --- Celery -----------------------------------------------------------------------------------------------------------
+CELERY_BROKER_URL = f"{REDIS_URL.rstrip('/')}/0"
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True  # A killed worker's task runs again: every task is safe to run twice.
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_TASK_TIME_LIMIT = 3600
+CELERY_TIMEZONE = "UTC"
+
+# --- API --------------------------------------------------------------------------------------------------------------
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["tenants.api.TokenAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["tenants.api.HasScope"],
+    "DEFAULT_RENDERER_CLASSES": ["atlasco.api.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["atlasco.api.JSONParser"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "atlasco.api.problem_response",
+    "URL_FORMAT_OVERRIDE": None,
+    "UNAUTHENTICATED_USER": None,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Atlasco API",
+    "VERSION": "1",
+    "DESCRIPTION": "Entities with attributes nobody declared beforehand. Every answer says how fresh it is.",
+    "SERVE_PUBLIC": True,
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_AUTHENTICATION": [],
+    "SERVE_PERMISSIONS": [],
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "SCHEMA_PATH_PREFIX": "/api/v1/",
+}
+REQUEST_BODY_MAX_BYTES = env.integer(
+    "ATLASCO_REQUEST_BODY_MAX_BYTES", 8 << 20, help="The largest JSON body; imports stream and have no limit.", minimum=1024
+)
+DATA_UPLOAD_MAX_MEMORY_SIZE = REQUEST_BODY_MAX_BYTES
+IMPORT_LINE_MAX_BYTES = env.integer(
+    "ATLASCO_IMPORT_LINE_MAX_BYTES", 8 << 20, help="The longest line of an import; longer ones are rejected one by one.", minimum=1024
+)
+
+# --- Safety -----------------------------------------------------------------------------------------------------------
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = BEHIND_TLS
+SECURE_HSTS_SECONDS = 31_536_000 if BEHIND_TLS else 0
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if BEHIND_TLS else None
+X_FRAME_OPTIONS = "DENY"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+]
+LOGIN_URL = "admin:login"
+
+# --- Static files -----------------------------------------------------------------------------------------------------
+STATIC_URL = "/static/"
+STATIC_ROOT = RUN_DIR / "static"
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}
+WHITENOISE_USE_FINDERS = True  # Served from the packages themselves: no collect step to forget.
+
+# --- Logging ----------------------------------------------------------------------------------------------------------
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "filters": {"context": {"()": "atlasco.logs.ContextFilter"}},
+    "formatters": {"line": {"()": "atlasco.logs.LineFormatter"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "filters": ["context"], "formatter": "line", "stream": sys.stderr}},
+    "root": {"handlers": ["stderr"], "level": env.text("ATLASCO_LOG_LEVEL", "INFO", help="DEBUG, INFO, WARNING or ERROR.")},
+    "loggers": {"django.request": {"level": "ERROR"}},
+}
