@@ -61,8 +61,8 @@ TENANT_APPS = [
 SHARED_APPS = [
     "unfold",  # Before django_tenants, or its sidebar breaks.
     "unfold.contrib.filters",
+    "tenants",  # Before django_tenants: of two commands with one name, the earlier app's is run.
     "django_tenants",
-    "tenants",
     "freshness",
     "entities",
     "analytics",

@@ -1,0 +1,1 @@
+"""Boot checks about tenancy."""

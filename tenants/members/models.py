@@ -1,0 +1,70 @@
+"""The tables of one tenant's schema. No column names the tenant: the schema does."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.contrib.auth.models import AbstractUser
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models import Q
+
+
+class User(AbstractUser):
+    """A member of a tenant, or in `public` an admin of the platform."""
+
+
+class ApiToken(models.Model):
+    """The right to call the API for this tenant. The token itself is never stored, only its digest.
+
+    prefix: the first characters of the secret, to find the row by and to tell tokens apart in a list.
+    digest: SHA-256 of the whole token, in hex. A plain hash will do: the secret has 256 random bits.
+    """
+
+    class Scope(models.TextChoices):
+        READ = "read"
+        WRITE = "write"
+
+    name = models.CharField(max_length=100)
+    prefix = models.CharField(max_length=8, editable=False, db_index=True)
+    digest = models.CharField(max_length=64, editable=False, unique=True)
+    scopes = ArrayField(models.CharField(max_length=10, choices=Scope.choices))
+    created_at = models.DateTimeField()
+    expires_at = models.DateTimeField(null=True, blank=True)
+    last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
+    revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    class Meta:
+        ordering = ["-created_at", "-id"]
+        verbose_name = "API token"
+        constraints = [
+            models.CheckConstraint(
+                name="apitoken_scopes_known",
+                condition=Q(scopes__contained_by=["read", "write"]) & Q(scopes__len__gt=0),
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def is_usable(self, *, now: datetime) -> bool:
+        """Neither revoked nor expired."""
+        return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
+
+
+class SavedSearch(models.Model):
+    """A search a member wants to run again. query: the body of `POST entities/search/`."""
+
+    name = models.CharField(max_length=100)
+    query = models.JSONField(default=dict)
+    owner = models.ForeignKey(User, on_delete=models.CASCADE, related_name="saved_searches")
+    created_at = models.DateTimeField()
+    updated_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["name", "id"]
+        verbose_name_plural = "saved searches"
+        constraints = [models.UniqueConstraint(fields=["owner", "name"], name="savedsearch_name_unique")]
+
+    def __str__(self) -> str:
+        return self.name

@@ -1,0 +1,76 @@
+"""The platform's tables about tenants. They live in `public`; what is private to a tenant is in `tenants.members`."""
+
+from __future__ import annotations
+
+from django.core.validators import RegexValidator
+from django.db import models
+from django.db.models import F, Q, Value
+from django.db.models.functions import Cast, Concat
+from django_tenants.models import DomainMixin, TenantMixin
+
+# A DNS label, because the slug is the first part of the tenant's host name.
+SLUG_PATTERN = r"^[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?\Z"
+
+
+class Tenant(TenantMixin):  # type: ignore[misc]  # django-tenants carries no types
+    """One customer. Its primary key is the `tenant_id` of every shared table, and is never used again.
+
+    The schema is named after the key, so that a rename of the slug moves nothing.
+    Rows are made by `services.tenant_create` and removed by `services.tenant_delete`, never by `save()` and `delete()`
+    alone: a tenant without its schema, or a schema without its tenant, is of no use.
+    """
+
+    class Status(models.TextChoices):
+        ACTIVE = "active"
+        SUSPENDED = "suspended"  # Data kept, API 403.
+        DELETING = "deleting"  # On the way out; only `tenant_delete` touches it.
+
+    class Placement(models.TextChoices):
+        SHARED = "shared"  # Rows beside other tenants', in the leaves of its hash bucket.
+        DEDICATED = "dedicated"  # Partitions of its own.
+
+    auto_create_schema = False  # Schemas come from `tenant_schema_create()`, in one transaction with the row.
+    auto_drop_schema = False
+
+    id = models.AutoField(primary_key=True)
+    slug = models.CharField(
+        max_length=40,
+        validators=[RegexValidator(SLUG_PATTERN, "Lower-case letters, digits and hyphens; no hyphen at either end.")],
+    )
+    name = models.CharField(max_length=200)
+    status = models.CharField(max_length=10, choices=Status.choices, default=Status.ACTIVE)
+    placement = models.CharField(max_length=10, choices=Placement.choices, default=Placement.SHARED)
+    schema_version = models.TextField(default="", editable=False, help_text="Fingerprint of what its schema holds.")
+    created_at = models.DateTimeField()
+    status_changed_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["slug"]
+        constraints = [
+            models.UniqueConstraint(fields=["slug"], name="tenant_slug_unique"),
+            # The functions that create and drop schemas rely on this: a row can't point at another tenant's schema.
+            models.CheckConstraint(
+                name="tenant_schema_named_by_id",
+                condition=Q(schema_name=Concat(Value("tenant_"), Cast(F("id"), models.TextField()))),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.slug
+
+    @property
+    def is_active(self) -> bool:
+        return bool(self.status == self.Status.ACTIVE)
+
+
+class Domain(DomainMixin):  # type: ignore[misc]
+    """A host name that belongs to a tenant. The primary one is SLUG.BASE_DOMAIN and follows a rename."""
+
+    class Meta:
+        ordering = ["domain"]
+        constraints = [
+            models.UniqueConstraint(fields=["tenant"], condition=Q(is_primary=True), name="domain_one_primary")
+        ]
+
+    def __str__(self) -> str:
+        return str(self.domain)
