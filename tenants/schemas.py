@@ -163,7 +163,7 @@ def _schema_migrate(
     with schema_bind(schema):
         MigrationRecorder(connection).ensure_schema()
 
-        def progress(action: str, migration: Migration | None = None, fake: bool = False) -> None:
+        def progress(action: str, migration: Migration | None = None, fake: bool | None = None) -> None:
             if action in {"apply_start", "unapply_start"}:
                 report(f"{name}: {'undoing ' if action == 'unapply_start' else ''}{migration}")
 

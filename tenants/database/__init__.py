@@ -1,1 +1,1 @@
-"""The database backend: every connection follows the bound tenant (`base`); migrations connect as the owner (`owner`)."""
+"""The database backend: connections follow the bound tenant (`base`); migrations connect as the owner (`owner`)."""

@@ -1,0 +1,106 @@
+"""Who may call the API: authentication by bearer token, permission by scope."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.permissions import SAFE_METHODS, BasePermission
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from atlasco.lib import clock
+from tenants.binding import tenant_current
+from tenants.errors import Forbidden, Unauthorized
+from tenants.members.models import ApiToken
+from tenants.middleware import authorization_token
+from tenants.selectors import TokenUnusable, token_find
+from tenants.services import token_touch
+
+
+class TokenMissing(Unauthorized):
+    """Send `Authorization: Bearer TOKEN`."""
+
+    code = "not_authenticated"
+
+
+class ScopeMissing(Forbidden):
+    """The token lacks a scope."""
+
+    code = "insufficient_scope"
+
+
+class TokenBearer:
+    """Who a token speaks for: no member, just its holder. `request.user` of the API."""
+
+    is_active: Final = True
+    is_anonymous: Final = False
+    is_authenticated: Final = True
+    is_staff: Final = False
+    is_superuser: Final = False
+
+    def __init__(self, token: ApiToken) -> None:
+        self.pk = f"token-{token.pk}"
+        self.username = f"token {token.name}"
+
+    def __str__(self) -> str:
+        return self.username
+
+
+class TokenAuthentication(BaseAuthentication):
+    """`request.auth` is the ApiToken, `request.user` its bearer. TenantMiddleware has bound the token's tenant."""
+
+    def authenticate(self, request: Request) -> tuple[TokenBearer, ApiToken] | None:
+        """Raises TokenMalformed, TokenUnusable, DirectoryUnavailable; None without an Authorization header."""
+        text = authorization_token(request.headers.get("Authorization", ""))
+        if text is None:
+            return None
+        tenant = tenant_current()
+        if tenant is None or tenant.pk != text.tenant_id:
+            raise TokenUnusable
+        now = clock.now()
+        token = token_find(tenant=tenant, token=text, now=now)
+        token_touch(tenant=tenant, token=token, now=now)
+        return TokenBearer(token), token
+
+    def authenticate_header(self, request: Request) -> str:
+        return Unauthorized.challenge
+
+
+class HasScope(BasePermission):
+    """Lets a token in that has the scope which the view asks for.
+
+    Safe methods need `read`, others `write`. A view whose POST only reads says `required_scope = "read"`; one with
+    several methods may give a mapping, `{"POST": "read"}`, and what it leaves out keeps the default.
+    """
+
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        """True, or raises TokenMissing or ScopeMissing."""
+        token = request.auth
+        if not isinstance(token, ApiToken):
+            raise TokenMissing
+        scope = scope_required(view, request.method or "GET")
+        if scope not in token.scopes:
+            raise ScopeMissing(f"This needs a token with the scope `{scope}`.", required_scope=scope)
+        return True
+
+
+def scope_required(view: Any, method: str) -> str:
+    """The scope that this method of this view needs."""
+    default = ApiToken.Scope.READ if method in SAFE_METHODS else ApiToken.Scope.WRITE
+    declared = getattr(view, "required_scope", None)
+    if isinstance(declared, Mapping):
+        return str(declared.get(method, default))
+    return str(declared or default)
+
+
+class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    """How the OpenAPI document describes the token."""
+
+    target_class = TokenAuthentication
+    name = "token"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
+        return {"type": "http", "scheme": "bearer", "description": "A token as `manage.py create_token` prints it."}

@@ -1,0 +1,429 @@
+"""Writing tenants and what is theirs. Every function says its own clock and binds what it needs."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import orjson
+from django.conf import settings
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, transaction
+from django.db.models import Q
+
+from atlasco.lib.clock import iso
+from atlasco.lib.errors import Conflict, FieldError, Invalid, NotFound
+from tenants.binding import public_bind, tenant_bind
+from tenants.directory import directory_forget, primary_rests
+from tenants.errors import constraint_problems
+from tenants.members.models import ApiToken, SavedSearch, User
+from tenants.models import SLUG_PATTERN, Domain, Tenant
+from tenants.schemas import SQL
+from tenants.stores import stores_registered
+from tenants.tokens import token_make, token_parse
+
+log = logging.getLogger(__name__)
+
+LAST_USED_STEP = timedelta(minutes=1)
+
+
+class TenantExists(Conflict):
+    """A tenant of that slug exists."""
+
+    code = "tenant_exists"
+
+
+class HostTaken(Conflict):
+    """Another tenant answers on that host name."""
+
+    code = "host_taken"
+
+
+class TenantInvalid(Invalid):
+    """A tenant can't be called that."""
+
+    code = "tenant_invalid"
+
+
+class TenantBusy(Conflict):
+    """The tenant is being deleted."""
+
+    code = "tenant_deleting"
+
+
+class ConfirmationMismatch(Conflict):
+    """To delete a tenant, repeat its slug exactly."""
+
+    code = "confirmation_mismatch"
+
+
+class TokenInvalid(Invalid):
+    """A token can't be made like that."""
+
+    code = "token_invalid"
+
+
+class TokenUnknown(NotFound):
+    """The tenant has no such token."""
+
+    code = "token_unknown"
+
+
+class MemberExists(Conflict):
+    """A member of that name exists."""
+
+    code = "member_exists"
+
+
+class MemberInvalid(Invalid):
+    """A member can't be made like that."""
+
+    code = "member_invalid"
+
+
+# --- Tenants ----------------------------------------------------------------------------------------------------------
+
+
+def tenant_create(*, slug: str, name: str = "", dedicated: bool = False, now: datetime) -> Tenant:
+    """Create a usable tenant: its row, its host name, its schema, and where `dedicated` its own partitions.
+
+    One transaction: after an error nothing of it exists. The name defaults to the slug.
+    Raises TenantInvalid, TenantExists, HostTaken.
+    """
+    _slug_check(slug)
+    with public_bind(), _tenant_problems(), transaction.atomic(using=DEFAULT_DB_ALIAS):
+        with connections[DEFAULT_DB_ALIAS].cursor() as cursor:
+            cursor.execute(SQL["tenant_id_next"])
+            tenant_id = cursor.fetchone()[0]
+        tenant = Tenant(
+            id=tenant_id,
+            schema_name=f"tenant_{tenant_id}",
+            slug=slug,
+            name=_name_check(name or slug),
+            placement=Tenant.Placement.DEDICATED if dedicated else Tenant.Placement.SHARED,
+            created_at=now,
+            status_changed_at=now,
+        )
+        # bulk_create: django-tenants' save() asks questions of its own, on whatever connection the router picks.
+        Tenant.objects.using(DEFAULT_DB_ALIAS).bulk_create([tenant])
+        Domain.objects.using(DEFAULT_DB_ALIAS).bulk_create([Domain(tenant=tenant, domain=tenant_host(slug=slug))])
+        tenant.schema_version = str(_call("tenant_schema_create", tenant))
+        Tenant.objects.using(DEFAULT_DB_ALIAS).filter(pk=tenant_id).update(schema_version=tenant.schema_version)
+        if dedicated:
+            _call("tenant_dedicate", tenant)
+    directory_forget()
+    log.info("Tenant created.", extra={"slug": slug, "placement": tenant.placement})
+    return tenant
+
+
+def tenant_host(*, slug: str) -> str:
+    """The host name of a tenant of this slug."""
+    return f"{slug}.{settings.BASE_DOMAIN}"
+
+
+def tenant_suspend(*, tenant: Tenant, now: datetime) -> Tenant:
+    """Refuse the tenant's requests from now on; keep its data. Raises TenantBusy."""
+    return _status_set(tenant, Tenant.Status.SUSPENDED, now=now)
+
+
+def tenant_resume(*, tenant: Tenant, now: datetime) -> Tenant:
+    """Serve a suspended tenant again. Raises TenantBusy."""
+    return _status_set(tenant, Tenant.Status.ACTIVE, now=now)
+
+
+def tenant_rename(*, tenant: Tenant, slug: str | None = None, name: str | None = None) -> Tenant:
+    """Change the slug, the name, or both. The primary host follows the slug, and the old host answers no more.
+
+    Tokens keep working, since they carry the id. Raises TenantInvalid, TenantExists, HostTaken.
+    """
+    changes: dict[str, Any] = {}
+    if slug is not None:
+        _slug_check(slug)
+        changes["slug"] = slug
+    if name is not None:
+        changes["name"] = _name_check(name)
+    with public_bind(), _tenant_problems(), transaction.atomic(using=DEFAULT_DB_ALIAS):
+        if changes:
+            Tenant.objects.using(DEFAULT_DB_ALIAS).filter(pk=tenant.pk).update(**changes)
+        if slug is not None:
+            domains = Domain.objects.using(DEFAULT_DB_ALIAS).filter(tenant=tenant, is_primary=True)
+            domains.update(domain=tenant_host(slug=slug))
+    directory_forget()
+    return _reload(tenant)
+
+
+def tenant_export(*, tenant: Tenant, now: datetime) -> Iterator[bytes]:
+    """Everything of the tenant as NDJSON lines, `{"record": kind, "data": {…}}`; a header line first.
+
+    Passwords, their hashes and token digests are left out: an export is often mailed around.
+    Each store is read by itself, so an export of a tenant that is being written to is not one snapshot.
+    """
+    tenant = _reload(tenant)
+    yield _line("tenant", _tenant_data(tenant), exported_at=iso(now))
+    for record, rows in _member_data(tenant):
+        for row in rows:
+            yield _line(record, row)
+    for store in stores_registered():
+        if store.export is None:
+            continue
+        # The store's generator must run bound, and whoever takes our lines must not.
+        with tenant_bind(tenant):
+            rows_left = iter(store.export(tenant))
+        while True:
+            with tenant_bind(tenant):
+                data = next(rows_left, None)
+            if data is None:
+                break
+            yield _line(store.name, data)
+
+
+def tenant_contents(*, tenant: Tenant) -> dict[str, int]:
+    """How many records of this tenant each store holds: what `tenant_delete` would remove."""
+    with tenant_bind(tenant):
+        counts = {store.name: store.count(tenant) for store in stores_registered()}
+        return {**counts, **_schema_counts()}
+
+
+def tenant_delete(*, tenant: Tenant, confirm: str, now: datetime) -> dict[str, int]:
+    """Remove the tenant and everything of it, from every store. Returns how many records each store lost.
+
+    confirm: the tenant's slug, typed again. Raises ConfirmationMismatch.
+    Interrupted, it leaves a tenant that is marked and answers nobody: call it again, and it goes on.
+    """
+    if confirm != tenant.slug:
+        raise ConfirmationMismatch(f"To delete this tenant, confirm with its slug, {tenant.slug!r}.")
+    # Committed before anything is removed: from here on no request is let in.
+    with public_bind():
+        Tenant.objects.using(DEFAULT_DB_ALIAS).filter(pk=tenant.pk).exclude(status=Tenant.Status.DELETING).update(
+            status=Tenant.Status.DELETING, status_changed_at=now
+        )
+    directory_forget()
+    report: dict[str, int] = {}
+    for store in stores_registered():
+        with tenant_bind(tenant):
+            report[store.name] = store.erase(tenant)
+        log.info("Tenant erased from a store.", extra={"store": store.name, "removed": report[store.name]})
+    with tenant_bind(tenant):
+        report.update(_schema_counts())
+    with public_bind(), transaction.atomic(using=DEFAULT_DB_ALIAS):
+        _call("tenant_schema_drop", tenant)
+        report["domains"] = Domain.objects.using(DEFAULT_DB_ALIAS).filter(tenant=tenant).delete()[0]
+        Tenant.objects.using(DEFAULT_DB_ALIAS).filter(pk=tenant.pk)._raw_delete(DEFAULT_DB_ALIAS)
+    directory_forget()
+    log.info("Tenant deleted.", extra={"slug": tenant.slug, **{f"removed_{key}": n for key, n in report.items()}})
+    return report
+
+
+def _status_set(tenant: Tenant, status: Tenant.Status, *, now: datetime) -> Tenant:
+    with public_bind():
+        rows = Tenant.objects.using(DEFAULT_DB_ALIAS).filter(pk=tenant.pk)
+        changed = rows.exclude(status__in=[status, Tenant.Status.DELETING]).update(status=status, status_changed_at=now)
+    directory_forget()
+    fresh = _reload(tenant)
+    if fresh.status == Tenant.Status.DELETING:
+        raise TenantBusy
+    if changed:
+        log.info("Tenant status changed.", extra={"slug": fresh.slug, "status": status.value})
+    return fresh
+
+
+def _reload(tenant: Tenant) -> Tenant:
+    with public_bind():
+        fresh: Tenant = Tenant.objects.using(DEFAULT_DB_ALIAS).get(pk=tenant.pk)
+    return fresh
+
+
+def _tenant_problems() -> Any:
+    return constraint_problems({"tenant_slug_unique": TenantExists, "tenants_domain_domain_key": HostTaken})
+
+
+def _slug_check(slug: str) -> None:
+    if not re.match(SLUG_PATTERN, slug):
+        detail = "A slug has 1 to 40 lower-case letters, digits and hyphens, with no hyphen at either end."
+        raise TenantInvalid(errors=[FieldError("slug", "bad_slug", detail)], detail=detail)
+    if tenant_host(slug=slug) in settings.PUBLIC_HOSTS:
+        detail = f"{tenant_host(slug=slug)} is a host of the platform itself."
+        raise TenantInvalid(errors=[FieldError("slug", "reserved", detail)], detail=detail)
+
+
+def _name_check(name: str) -> str:
+    name = name.strip()
+    if not name or len(name) > 200 or "\x00" in name:
+        detail = "A name has 1 to 200 characters."
+        raise TenantInvalid(errors=[FieldError("name", "bad_name", detail)], detail=detail)
+    return name
+
+
+def _call(block: str, tenant: Tenant) -> Any:
+    with connections[DEFAULT_DB_ALIAS].cursor() as cursor:
+        cursor.execute(SQL[block], {"tenant_id": tenant.pk})
+        row = cursor.fetchone()
+    return row[0] if row else None
+
+
+def _schema_counts() -> dict[str, int]:
+    """What the bound tenant's schema holds."""
+    return {
+        "members": User.objects.using(DEFAULT_DB_ALIAS).count(),
+        "tokens": ApiToken.objects.using(DEFAULT_DB_ALIAS).count(),
+        "saved_searches": SavedSearch.objects.using(DEFAULT_DB_ALIAS).count(),
+    }
+
+
+def _line(record: str, data: Mapping[str, Any], **header: Any) -> bytes:
+    return orjson.dumps({"record": record, **header, "data": data}, option=orjson.OPT_APPEND_NEWLINE, default=str)
+
+
+def _tenant_data(tenant: Tenant) -> dict[str, Any]:
+    with public_bind():
+        domains = Domain.objects.using(DEFAULT_DB_ALIAS).filter(tenant=tenant).values_list("domain", flat=True)
+        return {
+            "tenant_id": tenant.pk,
+            "slug": tenant.slug,
+            "name": tenant.name,
+            "status": tenant.status,
+            "placement": tenant.placement,
+            "created_at": iso(tenant.created_at),
+            "domains": list(domains),
+        }
+
+
+def _member_data(tenant: Tenant) -> list[tuple[str, list[dict[str, Any]]]]:
+    """Members, tokens and saved searches. Small by design, so read at once."""
+    user_fields = ("username", "email", "first_name", "last_name", "is_active", "is_staff", "is_superuser",
+                   "date_joined", "last_login")  # fmt: skip
+    token_fields = ("name", "prefix", "scopes", "created_at", "expires_at", "last_used_at", "revoked_at")
+    with tenant_bind(tenant):
+        users = list(User.objects.using(DEFAULT_DB_ALIAS).order_by("id").values(*user_fields))
+        tokens = list(ApiToken.objects.using(DEFAULT_DB_ALIAS).order_by("id").values(*token_fields))
+        searches = list(
+            SavedSearch.objects.using(DEFAULT_DB_ALIAS)
+            .order_by("id")
+            .values("name", "query", "owner__username", "created_at", "updated_at")
+        )
+    return [("member", users), ("token", tokens), ("saved_search", searches)]
+
+
+# --- Tokens -----------------------------------------------------------------------------------------------------------
+
+
+def token_create(
+    *,
+    tenant: Tenant,
+    name: str,
+    scopes: Sequence[str] = (ApiToken.Scope.READ, ApiToken.Scope.WRITE),
+    expires_at: datetime | None = None,
+    now: datetime,
+) -> tuple[ApiToken, str]:
+    """Create a token; returns its row and its text. The text is nowhere stored: show it once.
+
+    Raises TokenInvalid.
+    """
+    wanted = sorted({str(scope) for scope in scopes})
+    if not wanted or not set(wanted) <= set(ApiToken.Scope.values):
+        detail = "Scopes are `read` and `write`; at least one."
+        raise TokenInvalid(errors=[FieldError("scopes", "bad_scopes", detail)], detail=detail)
+    if not name.strip() or len(name) > 100 or "\x00" in name:
+        detail = "A token's name has 1 to 100 characters."
+        raise TokenInvalid(errors=[FieldError("name", "bad_name", detail)], detail=detail)
+    if expires_at is not None and expires_at <= now:
+        detail = "A token must expire in the future."
+        raise TokenInvalid(errors=[FieldError("expires_at", "in_the_past", detail)], detail=detail)
+    secret = token_make(tenant_id=tenant.pk)
+    parsed = token_parse(secret)
+    assert parsed is not None
+    with tenant_bind(tenant):
+        token = ApiToken.objects.using(DEFAULT_DB_ALIAS).create(
+            name=name.strip(),
+            prefix=parsed.prefix,
+            digest=parsed.digest,
+            scopes=wanted,
+            created_at=now,
+            expires_at=expires_at,
+        )
+    return token, secret
+
+
+def token_revoke(*, tenant: Tenant, token_id: int, now: datetime) -> ApiToken:
+    """End a token, for good. Revoking it twice keeps the first instant. Raises TokenUnknown."""
+    with tenant_bind(tenant):
+        tokens = ApiToken.objects.using(DEFAULT_DB_ALIAS).filter(pk=token_id)
+        tokens.filter(revoked_at=None).update(revoked_at=now)
+        token = tokens.first()
+    if token is None:
+        raise TokenUnknown
+    return token
+
+
+def token_touch(*, tenant: Tenant, token: ApiToken, now: datetime) -> None:
+    """Note that the token was used, at most once a minute. Never fails: a read must not depend on this write."""
+    if token.last_used_at is not None and now - token.last_used_at < LAST_USED_STEP or primary_rests():
+        return
+    stale = Q(last_used_at=None) | Q(last_used_at__lte=now - LAST_USED_STEP)
+    try:
+        # A transaction of its own, so that an error does not break the caller's.
+        with tenant_bind(tenant), transaction.atomic(using=DEFAULT_DB_ALIAS):
+            ApiToken.objects.using(DEFAULT_DB_ALIAS).filter(stale, pk=token.pk).update(last_used_at=now)
+    except DatabaseError:
+        log.warning("The use of a token could not be noted.", exc_info=True)
+
+
+# --- Members and platform admins --------------------------------------------------------------------------------------
+
+
+def member_create(
+    *, tenant: Tenant, username: str, password: str, email: str = "", admin: bool = False, now: datetime
+) -> User:
+    """Create a member who can log in on the tenant's host. admin: may manage everything of this tenant there.
+
+    Raises MemberInvalid, MemberExists.
+    """
+    with tenant_bind(tenant):
+        user = User(username=username, email=email, is_staff=True, is_superuser=admin, date_joined=now)
+        _password_set(user, password)
+        try:
+            user.full_clean(exclude=["password"], validate_unique=False)
+        except ValidationError as error:
+            raise MemberInvalid(errors=_field_errors(error)) from error
+        with constraint_problems({"members_user_username_key": MemberExists}):
+            with transaction.atomic(using=DEFAULT_DB_ALIAS):
+                user.save(using=DEFAULT_DB_ALIAS, force_insert=True)
+    return user
+
+
+def platform_admin_ensure(*, username: str, password: str, now: datetime) -> bool:
+    """Make sure that this platform admin exists and has this password. Returns True where the admin is new.
+
+    Raises MemberInvalid where the password is too weak.
+    """
+    with public_bind(), transaction.atomic(using=DEFAULT_DB_ALIAS):
+        users = User.objects.using(DEFAULT_DB_ALIAS).select_for_update()
+        user = users.filter(username=username).first()
+        created = user is None
+        if user is None:
+            user = User(username=username, date_joined=now)
+        if not created and user.check_password(password) and user.is_superuser and user.is_staff and user.is_active:
+            return False
+        _password_set(user, password)
+        user.is_staff = user.is_superuser = user.is_active = True
+        user.save(using=DEFAULT_DB_ALIAS)
+    return created
+
+
+def _password_set(user: User, password: str) -> None:
+    try:
+        validate_password(password, user)
+    except ValidationError as error:
+        errors = [FieldError("password", "weak_password", message) for message in error.messages]
+        raise MemberInvalid(" ".join(error.messages), errors=errors) from error
+    user.set_password(password)
+
+
+def _field_errors(error: ValidationError) -> list[FieldError]:
+    return [
+        FieldError(path, "invalid", message) for path, messages in error.message_dict.items() for message in messages
+    ]

@@ -1,0 +1,46 @@
+"""Where a tenant's data lies besides its schema. Each owner registers its stores here, since `tenants` can't know them.
+
+The functions are called with the tenant bound. `erase` removes everything of the tenant and returns how many records
+that were; it may be called again after an interruption and then returns what was left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tenants.models import Tenant
+
+
+@dataclass(frozen=True, slots=True)
+class TenantStore:
+    """One kind of record in one store, by a name that reads well in a report ("entities", "clickhouse events").
+
+    count: how many records the tenant has; export: its records as JSON-ready mappings, None where they only repeat
+    what another store exports; order: erased from low to high, so derived stores come before their source.
+    """
+
+    name: str
+    count: Callable[[Tenant], int]
+    erase: Callable[[Tenant], int]
+    export: Callable[[Tenant], Iterator[Mapping[str, Any]]] | None = None
+    order: int = 100
+
+
+_stores: dict[str, TenantStore] = {}
+
+
+def store_register(store: TenantStore) -> None:
+    """Make a store known. Registering a name again replaces it, so that `ready()` may run twice."""
+    _stores[store.name] = store
+
+
+def store_unregister(name: str) -> None:
+    """Forget a store. For tests."""
+    _stores.pop(name, None)
+
+
+def stores_registered() -> tuple[TenantStore, ...]:
+    """Every store, in the order in which they are erased."""
+    return tuple(sorted(_stores.values(), key=lambda store: (store.order, store.name)))
