@@ -8,14 +8,15 @@ from contextlib import AbstractContextManager
 from typing import Any, Final
 
 from django.conf import settings
+from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.request import split_domain_port
 from django.http.response import HttpResponseBase
 from django.template.loader import render_to_string
 
 from atlasco.lib import clock
-from atlasco.lib.errors import NotFound, Problem
-from atlasco.lib.problem import problem_http_response
+from atlasco.lib.errors import Invalid, NotFound, Problem
+from atlasco.lib.problem import problem_headers, problem_http_response
 from tenants.binding import public_bind, tenant_bind
 from tenants.directory import tenant_by_host, tenant_by_id
 from tenants.errors import Forbidden, Unauthorized
@@ -26,6 +27,12 @@ from tenants.tokens import TokenText, token_parse
 API_PREFIX: Final = "/api/"
 # Asked by machines under any name, and answered even when no database is there.
 PLATFORM_PATHS: Final = frozenset({"/healthz", "/readyz", "/metrics"})
+
+
+class HostRefused(Invalid):
+    """The Host header is none of this installation's names (ATLASCO_ALLOWED_HOSTS)."""
+
+    code = "host_refused"
 
 
 class HostUnknown(NotFound):
@@ -77,7 +84,7 @@ class TenantMiddleware:
 def request_tenant(request: HttpRequest) -> Tenant | None:
     """The tenant a request is for; None for the platform's own pages.
 
-    Raises HostUnknown, WrongHost, TenantSuspended, TokenMalformed, TokenUnusable, DirectoryUnavailable.
+    Raises HostRefused, HostUnknown, WrongHost, TenantSuspended, TokenMalformed, TokenUnusable, DirectoryUnavailable.
     """
     if request.path_info in PLATFORM_PATHS:
         return None
@@ -118,11 +125,14 @@ def _request_token(request: HttpRequest) -> TokenText | None:
 
 
 def _host_tenant(request: HttpRequest) -> Tenant | None:
-    """The tenant of the Host header, None for a public host. Raises HostUnknown.
+    """The tenant of the Host header, None for a public host. Raises HostRefused, HostUnknown.
 
     A name outside BASE_DOMAIN that ALLOWED_HOSTS lets in is public unless a tenant owns it: the machine's own name.
     """
-    host = split_domain_port(request.get_host())[0].rstrip(".")
+    try:
+        host = split_domain_port(request.get_host())[0].rstrip(".")
+    except DisallowedHost as error:
+        raise HostRefused from error
     if host in settings.PUBLIC_HOSTS:
         return None
     tenant = tenant_by_host(host)
@@ -140,7 +150,7 @@ def _answer(request: HttpRequest, problem: Problem) -> HttpResponse:
         "tenants/refused.html",
         {"problem": problem, "title": _TITLES.get(problem.code, "Not now"), "base_domain": settings.BASE_DOMAIN},
     )
-    return HttpResponse(page, status=problem.status)
+    return HttpResponse(page, status=problem.status, headers=problem_headers(problem))
 
 
 _TITLES: Final = {"host_unknown": "Nobody lives here", "tenant_suspended": "Suspended"}

@@ -135,7 +135,7 @@ def _template_migrate(connection: DatabaseWrapper, *, report: Report, target: Ta
         unclonable = cursor.fetchone()[0]
         if unclonable:
             raise MigrationRefused(
-                f"tenant_template holds what tenant_schema_create() can't clone: {', '.join(unclonable)}. Teach it first."
+                f"tenant_template holds what tenant_schema_create() can't clone yet: {', '.join(unclonable)}."
             )
         if version:
             _comment(cursor, TEMPLATE_SCHEMA, version)

@@ -361,7 +361,8 @@ def token_revoke(*, tenant: Tenant, token_id: int, now: datetime) -> ApiToken:
 
 def token_touch(*, tenant: Tenant, token: ApiToken, now: datetime) -> None:
     """Note that the token was used, at most once a minute. Never fails: a read must not depend on this write."""
-    if token.last_used_at is not None and now - token.last_used_at < LAST_USED_STEP or primary_rests():
+    used_lately = token.last_used_at is not None and now - token.last_used_at < LAST_USED_STEP
+    if used_lately or primary_rests():
         return
     stale = Q(last_used_at=None) | Q(last_used_at__lte=now - LAST_USED_STEP)
     try:
@@ -389,9 +390,9 @@ def member_create(
             user.full_clean(exclude=["password"], validate_unique=False)
         except ValidationError as error:
             raise MemberInvalid(errors=_field_errors(error)) from error
-        with constraint_problems({"members_user_username_key": MemberExists}):
-            with transaction.atomic(using=DEFAULT_DB_ALIAS):
-                user.save(using=DEFAULT_DB_ALIAS, force_insert=True)
+        taken = constraint_problems({"members_user_username_key": MemberExists})
+        with taken, transaction.atomic(using=DEFAULT_DB_ALIAS):
+            user.save(using=DEFAULT_DB_ALIAS, force_insert=True)
     return user
 
 

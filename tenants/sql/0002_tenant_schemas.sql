@@ -98,7 +98,14 @@ BEGIN
             target, relation.relname, relation.columns, template);
     END LOOP;
 
-    FOR relation IN SELECT c.relname FROM pg_class AS c WHERE c.relnamespace = source AND c.relkind = 'S' LOOP
+    FOR relation IN
+        SELECT c.relname, format_type(s.seqtypid, NULL) AS type
+        FROM pg_class AS c JOIN pg_sequence AS s ON s.seqrelid = c.oid
+        WHERE c.relnamespace = source
+    LOOP
+        IF relation.type <> 'bigint' THEN  -- LIKE makes every sequence a bigint one.
+            EXECUTE format('ALTER SEQUENCE %I.%I AS %s', target, relation.relname, relation.type);
+        END IF;
         EXECUTE format(
             'SELECT setval(%L, last_value, is_called) FROM %I.%I',
             format('%I.%I', target, relation.relname), template, relation.relname);

@@ -20,7 +20,7 @@ class Command(TenantsCommand):
         parser.add_argument("--username", default="admin", help="Default: admin.")
 
     def run(self, **options: Any) -> None:
-        # Not an option: command lines are visible to everybody on the machine. Not a setting: only this command uses it.
+        # Not an option: command lines are visible to everybody on the machine.
         password = os.environ.get("ATLASCO_ADMIN_PASSWORD", "")
         if not password:
             raise CommandError("Set ATLASCO_ADMIN_PASSWORD to the password that the admin shall have.")

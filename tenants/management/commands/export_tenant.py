@@ -16,8 +16,8 @@ from tenants.services import tenant_export
 
 class Command(TenantsCommand):
     help = (
-        "Writes everything of a tenant to a file, as NDJSON (gzip where the name ends in .gz). Without passwords, their "
-        "hashes and token digests. The file appears under its name only when it is whole."
+        "Writes everything of a tenant to a file, as NDJSON (gzip where the name ends in .gz). Without passwords, "
+        "their hashes and token digests. The file appears under its name only when it is whole."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
