@@ -1,0 +1,115 @@
+"""What every view of the API shares: JSON in and out, problems, and the body of an error."""
+
+from __future__ import annotations
+
+import logging
+from typing import IO, Any
+
+import orjson
+from django.core.exceptions import PermissionDenied, RequestDataTooBig
+from django.http import Http404, HttpRequest
+from rest_framework import exceptions, parsers, renderers
+from rest_framework.response import Response
+
+from atlasco.lib.errors import Invalid, NotFound, Problem
+from atlasco.lib.problem import CONTENT_TYPE, problem_body, problem_headers
+from tenants.errors import Forbidden
+
+log = logging.getLogger(__name__)
+
+
+class JSONRenderer(renderers.BaseRenderer):
+    """JSON by orjson. A document that PostgreSQL has already written as JSON passes through as `orjson.Fragment`."""
+
+    media_type = "application/json"
+    format = "json"
+    charset = None
+    render_style = "binary"
+
+    def render(self, data: Any, accepted_media_type: str | None = None, renderer_context: Any = None) -> bytes:
+        return b"" if data is None else orjson.dumps(data)
+
+
+class InvalidJSON(Invalid):
+    """The body is not JSON."""
+
+    code = "invalid_json"
+
+
+class BodyTooLarge(Invalid):
+    """The body is larger than this endpoint takes; send many entities with POST /api/v1/entities/import/."""
+
+    status = 413
+    code = "body_too_large"
+
+
+class JSONParser(parsers.BaseParser):
+    """JSON by orjson, which refuses NaN, infinite numbers and broken UTF-8."""
+
+    media_type = "application/json"
+
+    def parse(self, stream: IO[bytes], media_type: str | None = None, parser_context: Any = None) -> Any:
+        request: HttpRequest = parser_context["request"]._request
+        try:
+            body = request.body
+        except RequestDataTooBig:
+            raise BodyTooLarge from None
+        try:
+            return orjson.loads(body)
+        except orjson.JSONDecodeError as error:
+            raise InvalidJSON(f"The body is not JSON: {error}.") from None
+
+
+class MethodNotAllowed(Problem):
+    """This path does not take this method."""
+
+    status = 405
+    code = "method_not_allowed"
+
+
+class UnsupportedMediaType(Problem):
+    """This path does not take a body of this media type."""
+
+    status = 415
+    code = "unsupported_media_type"
+
+
+class NotAcceptable(Problem):
+    """This path can't answer with a media type that the request accepts."""
+
+    status = 406
+    code = "not_acceptable"
+
+
+class PageNotFound(NotFound):
+    """There is nothing at this path."""
+
+    code = "no_such_path"
+
+
+_KINDS: list[tuple[type[Exception], type[Problem]]] = [
+    (exceptions.MethodNotAllowed, MethodNotAllowed),
+    (exceptions.UnsupportedMediaType, UnsupportedMediaType),
+    (exceptions.NotAcceptable, NotAcceptable),
+    (exceptions.PermissionDenied, Forbidden),
+    (PermissionDenied, Forbidden),
+    (Http404, PageNotFound),
+    (RequestDataTooBig, BodyTooLarge),
+]
+
+
+def problem_response(error: Exception, context: dict[str, Any]) -> Response | None:
+    """DRF's exception handler: a Problem of ours or an error of the framework as an RFC 9457 answer.
+
+    None for the unexpected, which the framework logs and answers with `server_error`.
+    """
+    problem = error if isinstance(error, Problem) else None
+    for known, kind in _KINDS:
+        if problem is None and isinstance(error, known):
+            problem = kind()
+    if problem is None:
+        return None
+    headers = problem_headers(problem)
+    if isinstance(error, exceptions.MethodNotAllowed):
+        headers["Allow"] = ", ".join(context["view"].allowed_methods)
+    return Response(problem_body(problem), status=problem.status, headers=headers, content_type=CONTENT_TYPE)

@@ -1,0 +1,88 @@
+"""/healthz, /readyz and /metrics: for load balancers, people on call, and Prometheus. They need no tenant and no token."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+import clickhouse_connect
+import redis
+from django.conf import settings
+from django.db import connections
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
+
+_TIMEOUT_S: Final = 2
+
+
+def healthz(request: HttpRequest) -> JsonResponse:
+    """The process answers; nothing else is asked."""
+    return JsonResponse({"status": "ok"})
+
+
+def readyz(request: HttpRequest) -> JsonResponse:
+    """Whether this process can serve, and what is degraded: 200 while the primary answers, else 503."""
+    checks = {name: check_run(check) for name, check in checks_known().items()}
+    ready = checks["primary"]["ok"]
+    degraded = sorted(name for name, result in checks.items() if not result["ok"])
+    status = "ready" if ready and not degraded else "degraded" if ready else "unavailable"
+    return JsonResponse({"status": status, "degraded": degraded, "checks": checks}, status=200 if ready else 503)
+
+
+def metrics(request: HttpRequest) -> HttpResponse:
+    """Prometheus' text format."""
+    registry = CollectorRegistry()
+    up = Gauge("atlasco_store_up", "1 where the store answers.", ["store"], registry=registry)
+    seconds = Gauge("atlasco_store_check_seconds", "How long the store took to answer.", ["store"], registry=registry)
+    for name, check in checks_known().items():
+        result = check_run(check)
+        up.labels(name).set(1 if result["ok"] else 0)
+        seconds.labels(name).set(result["ms"] / 1000)
+    return HttpResponse(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
+
+
+def checks_known() -> dict[str, Callable[[], None]]:
+    """Every store this installation has, and a function that raises where it does not answer."""
+    return {
+        "primary": lambda: _database_check("default"),
+        **{alias: lambda alias=alias: _database_check(alias) for alias in settings.REPLICA_ALIASES},  # type: ignore[misc]
+        "valkey": _valkey_check,
+        "clickhouse": _clickhouse_check,
+    }
+
+
+def check_run(check: Callable[[], None]) -> dict[str, Any]:
+    """ok, and how many milliseconds it took; a failure's kind, but no address or password of it."""
+    began = time.perf_counter()
+    try:
+        check()
+    except Exception as error:  # Whatever the store's client raises: the answer is that it does not answer.
+        return {"ok": False, "ms": _ms(began), "error": type(error).__name__}
+    return {"ok": True, "ms": _ms(began)}
+
+
+def _ms(began: float) -> float:
+    return round((time.perf_counter() - began) * 1000, 1)
+
+
+def _database_check(alias: str) -> None:
+    with connections[alias].cursor() as cursor:
+        cursor.execute("SELECT 1")
+
+
+def _valkey_check() -> None:
+    with redis.Redis.from_url(
+        settings.REDIS_URL, socket_connect_timeout=_TIMEOUT_S, socket_timeout=_TIMEOUT_S
+    ) as client:
+        client.ping()
+
+
+def _clickhouse_check() -> None:
+    client = clickhouse_connect.get_client(
+        dsn=settings.CLICKHOUSE_URL, connect_timeout=_TIMEOUT_S, send_receive_timeout=_TIMEOUT_S
+    )
+    try:
+        client.command("SELECT 1")
+    finally:
+        client.close()

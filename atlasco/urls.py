@@ -1,0 +1,44 @@
+"""Every path of the product. The admin answers on every host: platform admins on the public one, tenants on theirs."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.urls import include, path, re_path
+from django.views.generic import RedirectView
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from atlasco import health
+from atlasco.api import PageNotFound
+
+
+class NoSuchPath(APIView):
+    """What is below /api/ and no path: a problem, not a page."""
+
+    authentication_classes = ()
+    permission_classes = ()
+    schema = None
+
+    def get(self, request: Request, rest: str = "") -> Response:
+        raise PageNotFound
+
+    post = put = patch = delete = get
+
+
+api_urlpatterns = [
+    path("schema/", SpectacularAPIView.as_view(), name="schema"),
+    path("docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    path("", include("entities.api.urls")),
+    path("", include("analytics.urls")),
+]
+urlpatterns = [
+    path("healthz", health.healthz, name="healthz"),
+    path("readyz", health.readyz, name="readyz"),
+    path("metrics", health.metrics, name="metrics"),
+    path("api/v1/", include(api_urlpatterns)),
+    re_path("^api/(?P<rest>.*)$", NoSuchPath.as_view()),
+    path("admin/", admin.site.urls),
+    path("", RedirectView.as_view(pattern_name="admin:index")),
+]

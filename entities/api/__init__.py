@@ -1,0 +1,1 @@
+"""The HTTP doors of the data plane: each translates, makes one call, translates back."""

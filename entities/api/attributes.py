@@ -1,0 +1,99 @@
+"""/attributes/: the registry."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from atlasco.lib.clock import iso
+from atlasco.lib.errors import FieldError
+from entities import selectors, services
+from entities.api.common import limit_parameter, parameters
+from entities.models import AttributeMetadata
+from freshness.sources import read_source, write_finished
+from freshness.state import freshness_state
+from tenants.binding import tenant_required
+
+
+class AttributeList(APIView):
+    """Every attribute name the tenant ever used."""
+
+    def get(self, request: Request) -> Response:
+        """A page of the registry in order of name, narrowed by prefix."""
+        values = parameters(request, ("prefix", "limit", "cursor"))
+        source = read_source(query_class="operational")
+        page = selectors.attributes_page(
+            tenant_id=tenant_required().pk,
+            prefix=values.get("prefix", ""),
+            limit=limit_parameter(values),
+            cursor=values.get("cursor") or None,
+            using=source.using,
+        )
+        return Response(
+            {
+                "attributes": [attribute_json(row) for row in page.attributes],
+                "next_cursor": page.next_cursor,
+                "metadata": {"freshness": freshness_state().metadata()},
+            }
+        )
+
+
+class AttributeDetail(APIView):
+    """One attribute of the registry."""
+
+    def get(self, request: Request, name: str) -> Response:
+        """What is known of the attribute."""
+        parameters(request, ())
+        source = read_source(query_class="operational")
+        return Response(attribute_json(selectors.attribute_get(tenant_id=tenant_required().pk, name=name, using=source.using)))
+
+    def patch(self, request: Request, name: str) -> Response:
+        """Change its description, unit or status."""
+        parameters(request, ())
+        changes = description_parse(request.data)
+        tenant_id = tenant_required().pk
+        row = services.attribute_describe(tenant_id=tenant_id, name=name, changes=changes)
+        write_finished(tenant_id=tenant_id)
+        return Response(attribute_json(row))
+
+
+_LIMITS: Final = {"description": 10_000, "unit": 50, "status": 20}
+
+
+def description_parse(body: object) -> dict[str, str]:
+    """Return the checked changes of a PATCH. Raises InvalidEntity with every fault found."""
+    if not isinstance(body, dict):
+        raise services.InvalidEntity("The body is a JSON object.")
+    errors = []
+    for name, value in body.items():
+        if name not in _LIMITS:
+            errors.append(FieldError(name[:100], "unknown_field", f"Only {', '.join(_LIMITS)} can be changed here."))
+        elif not isinstance(value, str) or len(value) > _LIMITS[name] or "\x00" in value:
+            errors.append(FieldError(name, "invalid_value", f"`{name}` is a string of at most {_LIMITS[name]} characters."))
+        elif name == "status" and value not in AttributeMetadata.Status.values:
+            errors.append(FieldError(name, "invalid_value", f"`status` is one of {', '.join(AttributeMetadata.Status.values)}."))
+    if errors:
+        raise services.InvalidEntity(errors[0].detail if len(errors) == 1 else "", errors=errors)
+    return body
+
+
+def attribute_json(row: selectors.AttributeRow) -> dict[str, Any]:
+    return {
+        "name": row.name,
+        "value_type": row.value_type,
+        "types": row.types,
+        "entity_count": sum(row.types.values()),
+        "cardinality_estimate": row.cardinality_estimate,
+        "null_rate": row.null_rate,
+        "most_common": [{"value": value, "share": share} for value, share in row.most_common],
+        "hot_score": row.hot_score,
+        "is_indexed": row.is_indexed,
+        "last_analyzed": iso(row.last_analyzed) if row.last_analyzed else None,
+        "first_seen_at": iso(row.first_seen_at),
+        "description": row.description,
+        "unit": row.unit,
+        "status": row.status,
+    }

@@ -1,0 +1,100 @@
+"""What the doors share: query parameters, ETags, and entities as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+import orjson
+from rest_framework.request import Request
+
+from atlasco.lib.clock import iso
+from atlasco.lib.errors import FieldError, Invalid
+from entities.search.query import LIMIT_DEFAULT, LIMIT_MAX
+from entities.search.run import EntityRow
+from entities.selectors import EntityNotFound
+
+_ID_MAX: Final = 2**63 - 1
+
+
+class InvalidParameter(Invalid):
+    """A query parameter is unknown or can't be understood."""
+
+    code = "invalid_parameter"
+
+
+def parameters(request: Request, known: Iterable[str]) -> dict[str, str]:
+    """The query parameters. Raises InvalidParameter for an unknown or a repeated one: nothing is passed over."""
+    names = tuple(known)
+    errors = []
+    for name, values in request.query_params.lists():
+        if name not in names:
+            errors.append(FieldError(name[:100], "unknown_parameter", f"There is no parameter {name[:100]!r} here; known are {', '.join(names) or 'none'}."))
+        elif len(values) > 1:
+            errors.append(FieldError(name, "repeated_parameter", f"`{name}` stands more than once."))
+        elif "\x00" in values[0]:
+            errors.append(FieldError(name, "nul_character", f"`{name}` can't hold the NUL character."))
+    if errors:
+        raise InvalidParameter(errors[0].detail, errors=errors)
+    return dict(request.query_params.items())
+
+
+def parameter_error(name: str, detail: str) -> InvalidParameter:
+    return InvalidParameter(detail, errors=[FieldError(name, "invalid_parameter", detail)])
+
+
+def flag_parameter(values: dict[str, str], name: str) -> bool:
+    value = values.get(name, "false")
+    if value not in {"true", "false"}:
+        raise parameter_error(name, f"`{name}` is true or false.")
+    return value == "true"
+
+
+def limit_parameter(values: dict[str, str]) -> int:
+    text = values.get("limit", str(LIMIT_DEFAULT))
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= LIMIT_MAX):
+        raise parameter_error("limit", f"`limit` is a whole number from 1 to {LIMIT_MAX}.")
+    return int(text)
+
+
+def entity_id_parse(text: str) -> int:
+    """The id of a path. Raises EntityNotFound for digits that no entity could have."""
+    entity_id = int(text)
+    if entity_id > _ID_MAX:
+        raise EntityNotFound
+    return entity_id
+
+
+def entity_json(row: EntityRow) -> dict[str, Any]:
+    """An entity as the API shows it. The document passes through as PostgreSQL wrote it: no number is touched."""
+    return {
+        "entity_id": str(row.entity_id),
+        "entity_type": row.entity_type,
+        "external_id": row.external_id,
+        "created_at": iso(row.created_at),
+        "updated_at": iso(row.updated_at),
+        "attributes": orjson.Fragment(row.attributes),
+    }
+
+
+def etag(entity_id: int, version: int) -> str:
+    return f'"{entity_id}-{version}"'
+
+
+def version_expected(request: Request, entity_id: int) -> int | None:
+    """The version that If-Match asks for; None without the header or with `*`. One that never was is -1."""
+    header = request.headers.get("If-Match")
+    if header is None or header.strip() == "*":
+        return None
+    prefix = f'"{entity_id}-'
+    for tag in (part.strip() for part in header.split(",")):
+        number = tag.removeprefix(prefix).removesuffix('"')
+        if tag.startswith(prefix) and number.isascii() and number.isdigit():
+            return int(number)
+    return -1
+
+
+def none_match(request: Request, tag: str) -> bool:
+    """Whether If-None-Match names this version, so that the answer is 304."""
+    header = request.headers.get("If-None-Match", "")
+    return tag in (part.strip().removeprefix("W/") for part in header.split(","))

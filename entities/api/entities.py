@@ -1,0 +1,155 @@
+"""/entities/: one entity, one attribute, a page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import status
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from atlasco.lib.clock import iso, now
+from entities import selectors, services
+from entities.api.common import (
+    entity_id_parse,
+    entity_json,
+    etag,
+    flag_parameter,
+    limit_parameter,
+    none_match,
+    parameters,
+    version_expected,
+)
+from entities.api.search import page_json
+from entities.search.query import AtLeast, Condition, Query, Report, entity_type_parse
+from entities.search.run import search_run
+from entities.values import EXTERNAL_ID_MAX_CHARS, key_error
+from freshness.sources import read_source, write_finished
+from tenants.binding import tenant_required
+
+
+class EntityList(APIView):
+    """A page of entities, and new ones."""
+
+    def get(self, request: Request) -> Response:
+        """A page of the tenant's entities, newest update first; narrowed by external_id and entity_type."""
+        values = parameters(request, ("external_id", "entity_type", "limit", "cursor"))
+        report = Report()
+        entity_type = entity_type_parse(values.get("entity_type"), report)
+        external_id = values.get("external_id")
+        if external_id is not None and (error := key_error(external_id, "external_id", EXTERNAL_ID_MAX_CHARS)):
+            report.errors.append(error)
+        report.raise_any()
+        where = () if external_id is None else (Condition("@external_id", "eq", external_id),)
+        query = Query(
+            entity_type=entity_type,
+            where=AtLeast(len(where), where),
+            limit=limit_parameter(values),
+            cursor=values.get("cursor"),
+        )
+        source = read_source(query_class="operational")
+        page = search_run(tenant_id=tenant_required().pk, query=query, using=source.using, position=source.position)
+        return Response(page_json(page))
+
+    def post(self, request: Request) -> Response:
+        """Create an entity: 201. One that exists is 409 `entity_exists`, or with ?upsert=true merged into: 200."""
+        upsert = flag_parameter(parameters(request, ("upsert",)), "upsert")
+        entity = services.entity_input_parse(request.data, is_new=True)
+        tenant_id = tenant_required().pk
+        row, created = services.entity_create(tenant_id=tenant_id, entity=entity, upsert=upsert, now=now())
+        write_finished(tenant_id=tenant_id)
+        headers = {"ETag": etag(row.entity_id, row.version), "Location": f"{request.path}{row.entity_id}/"}
+        return Response(entity_json(row), status=status.HTTP_201_CREATED if created else status.HTTP_200_OK, headers=headers)
+
+
+class EntityDetail(APIView):
+    """One entity by its id."""
+
+    def get(self, request: Request, entity_id: str) -> Response:
+        """The entity with all its attributes; 304 where If-None-Match names the version it has."""
+        parameters(request, ())
+        source = read_source(query_class="critical")
+        row = selectors.entity_get(tenant_id=tenant_required().pk, entity_id=entity_id_parse(entity_id), using=source.using)
+        tag = etag(row.entity_id, row.version)
+        if none_match(request, tag):
+            return Response(status=status.HTTP_304_NOT_MODIFIED, headers={"ETag": tag})
+        return Response(entity_json(row), headers={"ETag": tag})
+
+    def patch(self, request: Request, entity_id: str) -> Response:
+        """Merge attributes: a value sets, null removes, what is not named stays."""
+        parameters(request, ())
+        entity = services.entity_input_parse(request.data, is_new=False)
+        tenant_id, number = tenant_required().pk, entity_id_parse(entity_id)
+        row = services.entity_patch(
+            tenant_id=tenant_id,
+            entity_id=number,
+            entity=entity,
+            expected_version=version_expected(request, number),
+            now=now(),
+        )
+        write_finished(tenant_id=tenant_id)
+        return Response(entity_json(row), headers={"ETag": etag(row.entity_id, row.version)})
+
+    def delete(self, request: Request, entity_id: str) -> Response:
+        """Remove the entity and all its values."""
+        parameters(request, ())
+        tenant_id, number = tenant_required().pk, entity_id_parse(entity_id)
+        services.entity_delete(tenant_id=tenant_id, entity_id=number, expected_version=version_expected(request, number))
+        write_finished(tenant_id=tenant_id)
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class EntityAttributeDetail(APIView):
+    """One attribute of one entity. A `/` in its name is written %2F."""
+
+    def get(self, request: Request, entity_id: str, name: str) -> Response:
+        """The value, its type, and the instant at which it was set."""
+        parameters(request, ())
+        source = read_source(query_class="critical")
+        row = selectors.value_get(
+            tenant_id=tenant_required().pk, entity_id=entity_id_parse(entity_id), name=name, using=source.using
+        )
+        return _value_response(entity_id, row)
+
+    def put(self, request: Request, entity_id: str, name: str) -> Response:
+        """Set the attribute. The body is {"value": …}, or the bare value."""
+        parameters(request, ())
+        tenant_id, number = tenant_required().pk, entity_id_parse(entity_id)
+        row = services.attribute_put(
+            tenant_id=tenant_id,
+            entity_id=number,
+            name=name,
+            value=services.value_input_parse(request.data),
+            expected_version=version_expected(request, number),
+            now=now(),
+        )
+        write_finished(tenant_id=tenant_id)
+        return _value_response(entity_id, row)
+
+    def delete(self, request: Request, entity_id: str, name: str) -> Response:
+        """Remove the attribute."""
+        parameters(request, ())
+        tenant_id, number = tenant_required().pk, entity_id_parse(entity_id)
+        services.attribute_delete(
+            tenant_id=tenant_id,
+            entity_id=number,
+            name=name,
+            expected_version=version_expected(request, number),
+            now=now(),
+        )
+        write_finished(tenant_id=tenant_id)
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+def _value_response(entity_id: str, row: selectors.ValueRow) -> Response:
+    body: dict[str, Any] = {
+        "entity_id": entity_id,
+        "name": row.name,
+        "value": row.value,
+        "value_type": row.value_type,
+        "updated_at": iso(row.updated_at),
+    }
+    return Response(body, headers={"ETag": etag(int(entity_id), row.version)})
+
+

@@ -1,0 +1,123 @@
+"""/entities/import/: NDJSON in, a summary out; and imports that a worker does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from django.conf import settings
+from django.http import HttpRequest
+from rest_framework import status
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from atlasco.lib.clock import now
+from entities import receipts
+from entities.api.common import flag_parameter, parameter_error, parameters
+from entities.ingest.batch import Mode
+from entities.ingest.importer import ImportSummary, import_run
+from entities.ingest.lines import BrokenBody, gunzip
+from freshness.sources import write_finished
+from freshness.tokens import lsn_text
+from tenants.binding import tenant_required
+
+_CHUNK: Final = 1 << 18
+
+
+class EntityImport(APIView):
+    """Many entities at once."""
+
+    def post(self, request: Request) -> Response:
+        """Write each good line and report each bad one: 200, or 207 where any line was rejected.
+
+        The body streams; each batch of lines is committed by itself, so a cut connection keeps what came before.
+        """
+        values = parameters(request, ("mode", "dry_run"))
+        mode = mode_parameter(values)
+        dry_run = flag_parameter(values, "dry_run")
+        tenant_id = tenant_required().pk
+        fingerprint = receipts.Fingerprint()
+        body = fingerprint.of(body_chunks(request._request))
+        key = request.headers.get("Idempotency-Key")
+        if key is None or dry_run:
+            answer, code = self._run(tenant_id, body, request, mode, dry_run)
+            return Response(answer, status=code)
+        earlier = receipts.receipt_open(tenant_id=tenant_id, key=receipts.key_check(key), now=now())
+        if earlier is not None:
+            for _ in body:
+                pass
+            if fingerprint.digest() != earlier.fingerprint:
+                raise receipts.KeyReused
+            write_finished(tenant_id=tenant_id)
+            return Response(earlier.answer, status=earlier.status, headers={"Idempotency-Replayed": "true"})
+        try:
+            answer, code = self._run(tenant_id, body, request, mode, dry_run)
+        except BaseException:
+            receipts.receipt_drop(tenant_id=tenant_id, key=key)
+            raise
+        receipts.receipt_close(
+            tenant_id=tenant_id, key=key, receipt=receipts.Receipt(fingerprint.digest(), code, answer)
+        )
+        return Response(answer, status=code)
+
+    def _run(self, tenant_id: int, body: Iterator[bytes], request: Request, mode: Mode, dry_run: bool) -> tuple[dict[str, Any], int]:
+        summary = ImportSummary()
+        try:
+            import_run(
+                tenant_id=tenant_id,
+                chunks=decoded(body, request.headers.get("Content-Encoding", "identity")),
+                mode=mode,
+                now=now(),
+                line_max_bytes=settings.IMPORT_LINE_MAX_BYTES,
+                dry_run=dry_run,
+                summary=summary,
+            )
+        except BrokenBody as error:
+            # What came before stands; the client must know how much that is.
+            error.extra["written"] = {**summary.as_dict(), "rejected": summary.rejected_count}
+            raise
+        written = write_finished(tenant_id=tenant_id)
+        answer = {**summary.as_dict(), "position": lsn_text(written.lsn)}
+        return answer, status.HTTP_207_MULTI_STATUS if summary.rejected_count else status.HTTP_200_OK
+
+
+def mode_parameter(values: dict[str, str]) -> Mode:
+    match values.get("mode", "merge"):
+        case "merge":
+            return "merge"
+        case "replace":
+            return "replace"
+    raise parameter_error("mode", "`mode` is merge or replace.")
+
+
+def body_chunks(request: HttpRequest) -> Iterator[bytes]:
+    """The body as it comes, never whole in memory. Raises BrokenBody where it ends before its announced length."""
+    chunked = "chunked" in request.headers.get("Transfer-Encoding", "").lower()
+    # Django reads Content-Length bytes and knows no chunked bodies; the server below does.
+    stream = request.META["wsgi.input"] if chunked else request
+    expected = None if chunked else int(request.META.get("CONTENT_LENGTH") or 0)
+    received = 0
+    while True:
+        try:
+            chunk = stream.read(_CHUNK)
+        except OSError as error:
+            raise BrokenBody(f"The connection broke after {received} bytes.") from error
+        if not chunk:
+            break
+        received += len(chunk)
+        yield chunk
+    if expected is not None and received < expected:
+        raise BrokenBody(f"The body ended after {received} of {expected} bytes.")
+
+
+def decoded(body: Iterator[bytes], encoding: str) -> Iterator[bytes]:
+    """The body without its Content-Encoding. Raises BrokenBody."""
+    match encoding.strip().lower():
+        case "identity" | "":
+            return body
+        case "gzip":
+            return gunzip(body)
+    raise BrokenBody(f"Content-Encoding {encoding[:40]!r} is not known here; send gzip or none.")
+
+

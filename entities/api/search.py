@@ -1,0 +1,43 @@
+"""/entities/search/."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from entities.api.common import entity_json, parameters
+from entities.search.query import query_parse
+from entities.search.run import Page, search_run
+from freshness.sources import read_source
+from freshness.state import freshness_state
+from tenants.binding import tenant_required
+
+
+class EntitySearch(APIView):
+    """Search by any combination of attributes."""
+
+    required_scope = "read"
+
+    def post(self, request: Request) -> Response:
+        """A page of the entities that satisfy the query, with a cursor for the next one."""
+        parameters(request, ())
+        query = query_parse(request.data)
+        source = read_source(query_class="operational")
+        page = search_run(tenant_id=tenant_required().pk, query=query, using=source.using, position=source.position)
+        return Response(page_json(page))
+
+
+def page_json(page: Page) -> dict[str, Any]:
+    """The envelope of every list of entities."""
+    return {
+        "entities": [entity_json(row) for row in page.entities],
+        "next_cursor": page.next_cursor,
+        "metadata": {
+            "total_count": page.total_count,
+            "count_kind": page.count_kind,
+            "freshness": freshness_state().metadata(),
+        },
+    }

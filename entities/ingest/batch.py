@@ -1,0 +1,129 @@
+"""One batch of lines, one transaction: the statements of `sql/ingest.sql` in their order."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final, Literal, TypeAlias
+
+import orjson
+from django.db import OperationalError, connections, transaction
+from django.db.backends.utils import CursorWrapper
+
+from atlasco.lib.errors import Unavailable
+from atlasco.lib.sql import sql_blocks
+from entities.ingest.lines import Line
+
+log = logging.getLogger(__name__)
+
+Mode: TypeAlias = Literal["merge", "replace"]
+SQL: Final = sql_blocks(Path(__file__).parent.parent / "sql" / "ingest.sql")
+# Writers lock in one order, so a deadlock needs a stranger (a DDL statement, say); a vanished entity, a concurrent delete.
+_TRIES: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class BatchResult:
+    """What the lines of a batch did, had they come one by one, and the entity_ids, in the order of first mention."""
+
+    created: int
+    updated: int
+    unchanged: int
+
+
+@dataclass(frozen=True, slots=True)
+class LockedEntity:
+    """An entity of the batch as it is under the batch's lock. version: None for one that the batch creates."""
+
+    entity_id: int
+    is_new: bool
+    version: int | None
+    attributes: dict[str, Any]
+
+
+Inspect: TypeAlias = Callable[[list[LockedEntity]], None]
+
+
+class WriteContention(Unavailable):
+    """The same entities are being written and deleted at the same time; nothing of this request was written."""
+
+    code = "write_contention"
+
+
+class _EntityVanished(Exception):
+    """A key of the batch points to an entity that was deleted while we waited for its lock."""
+
+
+def batch_write(
+    *,
+    tenant_id: int,
+    lines: Sequence[Line],
+    mode: Mode,
+    now: datetime,
+    inspect: Inspect | None = None,
+    by_id: bool = False,
+    dry_run: bool = False,
+) -> BatchResult:
+    """Write one batch of lines for the bound tenant, all or nothing.
+
+    lines: in input order; an entity may stand in several lines with mode "merge", in one with "replace".
+    now: the instant of lines without `at`.
+    inspect: called under the locks, before anything is changed; what it raises undoes the batch.
+    by_id: the one line names its entity by entity_id and never creates it; no such entity → inspect sees an empty list.
+    dry_run: everything is done, counted and undone.
+    Raises WriteContention.
+    """
+    for attempt in range(1, _TRIES + 1):
+        try:
+            with transaction.atomic(using="default"), connections["default"].cursor() as cursor:
+                result = _batch_run(cursor, tenant_id, lines, mode, now, inspect, by_id)
+                if dry_run:
+                    transaction.set_rollback(True, using="default")
+                return result
+        except _EntityVanished:
+            log.info("An entity was deleted under a batch; the batch starts again.", extra={"attempt": attempt})
+        except OperationalError as error:
+            if getattr(error.__cause__, "sqlstate", None) not in {"40P01", "40001"}:
+                raise
+            log.warning("A batch was the victim of a deadlock and starts again.", extra={"attempt": attempt})
+    raise WriteContention
+
+
+def _batch_run(
+    cursor: CursorWrapper,
+    tenant_id: int,
+    lines: Sequence[Line],
+    mode: Mode,
+    now: datetime,
+    inspect: Inspect | None,
+    by_id: bool,
+) -> BatchResult:
+    values = {"tenant_id": tenant_id, "mode": mode, "now": now}
+    cursor.execute(SQL["stage_create"])
+    with cursor.copy(
+        "COPY ingest_stage (line, entity_id, entity_type, external_id, created_at, at, attributes) FROM STDIN"
+    ) as copy:
+        for line in lines:
+            copy.write_row(
+                (line.number, line.entity_id, line.entity_type, line.external_id, line.created_at, line.at, line.attributes.decode())
+            )
+    if by_id:
+        cursor.execute(SQL["entities_lock_by_id"], values)
+    else:
+        cursor.execute(SQL["keys_claim"], values)
+        found = cursor.rowcount
+        cursor.execute(SQL["entities_lock_by_key"], values)
+        found += cursor.rowcount
+        if found < len({(line.entity_type, line.external_id) for line in lines}):
+            raise _EntityVanished
+    if inspect is not None:
+        cursor.execute("SELECT entity_id, is_new, version, attributes FROM ingest_entity")
+        # Django hands jsonb over as text.
+        inspect([LockedEntity(*row, orjson.loads(attributes)) for *row, attributes in cursor.fetchall()])
+    for block in ("values_resolve", "values_write", "entities_insert", "entities_update", "registry_write", "lines_count"):
+        cursor.execute(SQL[block], values)
+    created, updated, unchanged = cursor.fetchone()
+    return BatchResult(created, updated, unchanged)

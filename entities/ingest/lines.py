@@ -1,0 +1,141 @@
+"""Lines of an import: bytes in, checked lines out. Pure, no database.
+
+Every line is parsed and checked once; what leaves here is accepted by PostgreSQL, so that one bad line never costs the
+good ones of its batch.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+
+from atlasco.lib.errors import FieldError, Invalid
+from entities.values import (
+    ENTITY_TYPE_MAX_CHARS,
+    EXTERNAL_ID_MAX_CHARS,
+    attributes_errors,
+    instant_error,
+    key_error,
+)
+
+_MEMBERS: Final = frozenset({"entity_type", "external_id", "created_at", "at", "attributes", "tenant"})
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One update of one entity. number: its place in the input, from 1; attributes: JSON text; instants as sent."""
+
+    number: int
+    entity_type: str
+    external_id: str
+    created_at: str | None
+    at: str | None
+    attributes: bytes
+    entity_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """Why a line was left out."""
+
+    line: int
+    code: str
+    detail: str
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"line": self.line, "code": self.code, "detail": self.detail}
+
+
+class BrokenBody(Invalid):
+    """The body ends or breaks before its end: it is not the gzip stream that it says it is, or the connection was cut."""
+
+    code = "broken_body"
+
+
+def line_parse(number: int, raw: bytes) -> Line | Rejection:
+    """Return the line, or the first thing that is wrong with it."""
+    try:
+        parsed = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        # The library's sentence is about the JSON alone, and quotes none of it.
+        code = "number_out_of_range" if "infinity" in str(error) else "invalid_json"
+        return Rejection(number, code, f"Not a JSON object: {error}.")
+    if not isinstance(parsed, dict):
+        return Rejection(number, "invalid_type", "A line is a JSON object.")
+    if not parsed.keys() <= _MEMBERS:
+        unknown = sorted(parsed.keys() - _MEMBERS)[0]
+        return Rejection(number, "unknown_field", f"A line has no member {unknown[:100]!r}.")
+    entity_type, external_id = parsed.get("entity_type"), parsed.get("external_id")
+    created_at, at = parsed.get("created_at"), parsed.get("at")
+    attributes = parsed.get("attributes")
+    error = (
+        key_error(entity_type, "entity_type", ENTITY_TYPE_MAX_CHARS)
+        or key_error(external_id, "external_id", EXTERNAL_ID_MAX_CHARS)
+        or (None if created_at is None else instant_error(created_at, "created_at"))
+        or (None if at is None else instant_error(at, "at"))
+        or next(iter(attributes_errors(attributes, "attributes", null_allowed=True)), None)
+    )
+    if error is not None:
+        return Rejection(number, error.code, f"{error.path}: {error.detail}")
+    return Line(number, entity_type, external_id, created_at, at, orjson.dumps(attributes))
+
+
+def lines_split(chunks: Iterable[bytes], *, line_max_bytes: int) -> Iterator[tuple[int, bytes | Rejection]]:
+    """Yield (line number, bytes) of each line that is not blank; a line that is too long is rejected, not kept in memory."""
+    number = 1
+    pending: list[bytes] = []
+    size = 0
+
+    def line_end() -> bytes | Rejection | None:
+        if size > line_max_bytes:
+            return Rejection(number, "line_too_long", f"A line has at most {line_max_bytes} bytes; this one has {size}.")
+        line = b"".join(pending)
+        return line if line.strip() else None
+
+    for chunk in chunks:
+        start = 0
+        while (end := chunk.find(b"\n", start)) >= 0:
+            size += end - start
+            if size <= line_max_bytes:
+                pending.append(chunk[start:end])
+            if (line := line_end()) is not None:
+                yield number, line
+            pending.clear()
+            size = 0
+            number += 1
+            start = end + 1
+        size += len(chunk) - start
+        if size <= line_max_bytes:
+            pending.append(chunk[start:])
+        else:
+            pending.clear()
+    if (line := line_end()) is not None:
+        yield number, line
+
+
+def gunzip(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Decompress a gzip stream of one or more members, bounded in memory. Raises BrokenBody where it isn't one."""
+    decoder = zlib.decompressobj(wbits=31)
+    started = False
+    for chunk in chunks:
+        data = chunk
+        while data:
+            if decoder.eof:
+                decoder = zlib.decompressobj(wbits=31)
+            started = True
+            try:
+                yield decoder.decompress(data, 1 << 20)
+            except zlib.error as error:
+                raise BrokenBody(f"The body is not gzip: {error}.") from None
+            data = decoder.unconsumed_tail or decoder.unused_data
+    if started and not decoder.eof:
+        raise BrokenBody("The gzip body ends too early.")
+
+
+def field_error(rejection: Rejection) -> FieldError:
+    """A rejection as an entry of a problem's `errors`."""
+    return FieldError(f"line {rejection.line}", rejection.code, rejection.detail)

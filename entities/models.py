@@ -1,0 +1,135 @@
+"""The shared tables as Python sees them. `sql/0001_data_plane.sql` makes them; Django manages none of them.
+
+Hot paths speak SQL (`sql/*.sql`); these models serve the admin, the registry and the tests.
+"""
+
+from __future__ import annotations
+
+from django.db import models
+
+
+class Entity(models.Model):
+    """One entity with its whole document."""
+
+    pk = models.CompositePrimaryKey("tenant_id", "entity_id")
+    tenant_id = models.IntegerField()
+    entity_id = models.BigIntegerField()
+    entity_type = models.CharField(max_length=100)
+    external_id = models.CharField(max_length=512)
+    created_at = models.DateTimeField()
+    updated_at = models.DateTimeField()
+    version = models.BigIntegerField()
+    attributes = models.JSONField(default=dict)
+
+    class Meta:
+        managed = False
+        db_table = "entities"
+        verbose_name_plural = "entities"
+
+    def __str__(self) -> str:
+        return f"{self.entity_type} {self.external_id}"
+
+
+class EntityKey(models.Model):
+    """Which entity an (entity_type, external_id) names."""
+
+    pk = models.CompositePrimaryKey("tenant_id", "external_id", "entity_type")
+    tenant_id = models.IntegerField()
+    external_id = models.CharField(max_length=512)
+    entity_type = models.CharField(max_length=100)
+    entity_id = models.BigIntegerField()
+
+    class Meta:
+        managed = False
+        db_table = "entity_keys"
+
+
+class EntityAttribute(models.Model):
+    """One value of one entity, with the instant at which it was set."""
+
+    pk = models.CompositePrimaryKey("tenant_id", "entity_id", "attribute_name")
+    tenant_id = models.IntegerField()
+    entity_id = models.BigIntegerField()
+    attribute_name = models.CharField(max_length=255)
+    value_type = models.CharField(max_length=20)
+    attribute_value = models.TextField()
+    numeric_value = models.DecimalField(max_digits=1000, decimal_places=500, null=True)
+    instant_value = models.DateTimeField(null=True)
+    indexed = models.BooleanField(default=False)
+    created_at = models.DateTimeField()
+    updated_at = models.DateTimeField()
+
+    class Meta:
+        managed = False
+        db_table = "entity_attributes"
+
+    def __str__(self) -> str:
+        return self.attribute_name
+
+
+class AttributeMetadata(models.Model):
+    """What is known of one attribute name of one tenant."""
+
+    class Status(models.TextChoices):
+        ACTIVE = "active"
+        DEPRECATED = "deprecated"
+        HIDDEN = "hidden"
+
+    pk = models.CompositePrimaryKey("tenant_id", "attribute_name")
+    tenant_id = models.IntegerField()
+    attribute_name = models.CharField(max_length=255)
+    value_type = models.CharField(max_length=20)
+    value_types = models.JSONField(default=dict)
+    is_indexed = models.BooleanField(default=False)
+    cardinality_estimate = models.BigIntegerField(null=True)
+    null_rate = models.FloatField(null=True)
+    most_common = models.JSONField(default=list)
+    hot_score = models.FloatField(default=0)
+    pending_changes = models.BigIntegerField(default=0)
+    last_analyzed = models.DateTimeField(null=True)
+    first_seen_at = models.DateTimeField()
+    description = models.TextField(blank=True, default="")
+    unit = models.CharField(max_length=50, blank=True, default="")
+    status = models.CharField(max_length=20, choices=Status.choices, default=Status.ACTIVE)
+
+    class Meta:
+        managed = False
+        db_table = "attribute_metadata"
+        verbose_name_plural = "attribute metadata"
+
+    def __str__(self) -> str:
+        return self.attribute_name
+
+
+class ImportJob(models.Model):
+    """An import that a worker does in the background."""
+
+    class Status(models.TextChoices):
+        QUEUED = "queued"
+        RUNNING = "running"
+        DONE = "done"
+        FAILED = "failed"
+        CANCELLED = "cancelled"
+
+    job_id = models.UUIDField(primary_key=True)
+    tenant_id = models.IntegerField()
+    created_at = models.DateTimeField()
+    started_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+    status = models.CharField(max_length=20, choices=Status.choices, default=Status.QUEUED)
+    mode = models.CharField(max_length=20, default="merge")
+    file_name = models.TextField()
+    file_path = models.TextField()
+    bytes_total = models.BigIntegerField()
+    bytes_done = models.BigIntegerField(default=0)
+    lines_done = models.BigIntegerField(default=0)
+    summary = models.JSONField(default=dict)
+    detail = models.TextField(default="")
+    created_by = models.TextField(default="")
+
+    class Meta:
+        managed = False
+        db_table = "import_jobs"
+
+    def __str__(self) -> str:
+        return self.file_name

@@ -1,0 +1,160 @@
+"""Conditions as SQL over `entities e`. Every operand is bound; the text is made of constants only.
+
+Each condition compiles to an expression that is never NULL, so that NOT and counting mean what they say.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+
+from entities.search.query import OWN_FIELDS, AtLeast, Condition, Node, Not
+from entities.values import Value, value_type
+
+_COMPARISON: Final = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
+_OWN_COLUMN: Final = dict(zip(OWN_FIELDS, ("e.created_at", "e.updated_at", "e.entity_type", "e.external_id"), strict=True))
+_INSTANT_FIELDS: Final = frozenset({"@created_at", "@updated_at"})
+
+
+@dataclass(frozen=True, slots=True)
+class Fragment:
+    """A piece of SQL with `%s` places, and what is bound to them, in order."""
+
+    text: str
+    values: tuple[Any, ...] = ()
+
+
+TRUE: Final = Fragment("true")
+FALSE: Final = Fragment("false")
+
+
+def node_sql(node: Node) -> Fragment:
+    """The expression of a condition tree."""
+    match node:
+        case Condition():
+            return own_field_sql(node) if node.attribute in _OWN_COLUMN else attribute_sql(node)
+        case Not(node=inner):
+            compiled = node_sql(inner)
+            return Fragment(f"NOT {compiled.text}", compiled.values)
+        case AtLeast(n=n, nodes=nodes):
+            return _at_least_sql(n, [node_sql(child) for child in nodes])
+
+
+def _at_least_sql(n: int, parts: list[Fragment]) -> Fragment:
+    if n <= 0:
+        return TRUE
+    values = tuple(value for part in parts for value in part.values)
+    if n > len(parts):
+        return FALSE
+    if n == len(parts):
+        return Fragment("(" + " AND ".join(part.text for part in parts) + ")", values)
+    if n == 1:
+        return Fragment("(" + " OR ".join(part.text for part in parts) + ")", values)
+    total = " + ".join(f"({part.text})::integer" for part in parts)
+    return Fragment(f"({total} >= %s)", (*values, n))
+
+
+def _json(value: Any) -> str:
+    return orjson.dumps(value).decode()
+
+
+def attribute_sql(condition: Condition) -> Fragment:
+    """A condition on an attribute: a test of the document."""
+    name, value = condition.attribute, condition.value
+    match condition.operator:
+        case "exists":
+            return Fragment("(e.attributes ? %s)", (name,))
+        case "missing":
+            return Fragment("(NOT e.attributes ? %s)", (name,))
+        case "eq":
+            return _equals(name, _single(value))
+        case "ne":
+            equals = _equals(name, _single(value))
+            return Fragment(f"(e.attributes ? %s AND NOT {equals.text})", (name, *equals.values))
+        case "in":
+            return _at_least_sql(1, [_equals(name, item) for item in _many(value)])
+        case "is_type":
+            return Fragment("coalesce(value_kind(e.attributes -> %s) = %s, false)", (name, value))
+        case "contains":
+            return Fragment(
+                "coalesce(value_kind(e.attributes -> %s) = 'string' AND strpos(e.attributes ->> %s, %s) > 0, false)",
+                (name, name, value),
+            )
+        case "prefix":
+            return Fragment(
+                "coalesce(value_kind(e.attributes -> %s) = 'string' AND starts_with(e.attributes ->> %s, %s), false)",
+                (name, name, value),
+            )
+        case "gt" | "ge" | "lt" | "le":
+            sign = _COMPARISON[condition.operator]
+            if value_type(_single(value)) == "timestamp":
+                return Fragment(f"coalesce(value_instant(e.attributes -> %s) {sign} text_instant(%s), false)", (name, value))
+            # jsonb compares numbers exactly, as numeric; the type test keeps other types out.
+            return Fragment(
+                f"coalesce(jsonb_typeof(e.attributes -> %s) = 'number' AND (e.attributes -> %s) {sign} %s::jsonb, false)",
+                (name, name, _json(value)),
+            )
+
+
+def _equals(name: str, value: Value) -> Fragment:
+    if value_type(value) == "timestamp":
+        # The same instant may be written in several ways.
+        return Fragment("coalesce(value_instant(e.attributes -> %s) = text_instant(%s), false)", (name, value))
+    return Fragment("(e.attributes @> %s::jsonb)", (_json({name: value}),))
+
+
+def own_field_sql(condition: Condition) -> Fragment:
+    """A condition on a field of the entity itself. A value of another type is never equal, and always different."""
+    column = _OWN_COLUMN[condition.attribute]
+    is_instant = condition.attribute in _INSTANT_FIELDS
+    value = condition.value
+    match condition.operator:
+        case "exists":
+            return TRUE
+        case "missing":
+            return FALSE
+        case "is_type":
+            return TRUE if value == ("timestamp" if is_instant else "string") else FALSE
+        case "eq":
+            return _own_equals(column, is_instant, _single(value))
+        case "ne":
+            equals = _own_equals(column, is_instant, _single(value))
+            return Fragment(f"(NOT {equals.text})", equals.values)
+        case "in":
+            return _at_least_sql(1, [_own_equals(column, is_instant, item) for item in _many(value)])
+        case "contains":
+            return FALSE if is_instant else Fragment(f"(strpos({column}, %s) > 0)", (value,))
+        case "prefix":
+            return FALSE if is_instant else Fragment(f"(starts_with({column}, %s))", (value,))
+        case "gt" | "ge" | "lt" | "le":
+            if is_instant and value_type(_single(value)) == "timestamp":
+                return Fragment(f"({column} {_COMPARISON[condition.operator]} text_instant(%s))", (value,))
+            return FALSE
+
+
+def _own_equals(column: str, is_instant: bool, value: Value) -> Fragment:
+    if not isinstance(value, str):
+        return FALSE
+    if is_instant:
+        return Fragment(f"({column} = text_instant(%s))", (value,)) if value_type(value) == "timestamp" else FALSE
+    if column == "e.external_id":
+        # By the key table's index; without it, a scan of the tenant.
+        return Fragment(
+            "(e.entity_id IN (SELECT k.entity_id FROM entity_keys k WHERE k.tenant_id = tenant_bound() AND k.external_id = %s))",
+            (value,),
+        )
+    return Fragment(f"({column} = %s)", (value,))
+
+
+def _single(value: Value | tuple[Value, ...] | None) -> Value:
+    if value is None or isinstance(value, tuple):
+        raise TypeError("The parser lets only a single value through here.")
+    return value
+
+
+def _many(value: Value | tuple[Value, ...] | None) -> tuple[Value, ...]:
+    if not isinstance(value, tuple):
+        raise TypeError("The parser lets only a list through here.")
+    return value

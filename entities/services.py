@@ -1,0 +1,236 @@
+"""Writes of the data plane. Each is for the bound tenant and ends with a consistency token's position."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final, cast
+
+import orjson
+from django.db import connections, transaction
+
+from atlasco.lib.errors import Conflict, FieldError, Invalid, Problem
+from atlasco.lib.sql import sql_blocks
+from entities import selectors
+from entities.ingest.batch import SQL, LockedEntity, batch_write
+from entities.ingest.lines import Line
+from entities.search.run import EntityRow
+from entities.selectors import AttributeNotFound, EntityNotFound
+from entities.values import (
+    ENTITY_TYPE_MAX_CHARS,
+    EXTERNAL_ID_MAX_CHARS,
+    Value,
+    attributes_errors,
+    instant_error,
+    key_error,
+    value_error,
+)
+
+QUERIES: Final = sql_blocks(Path(__file__).parent / "sql" / "queries.sql")
+
+
+class InvalidEntity(Invalid):
+    """The entity can't be stored as it is; `errors` says where and why."""
+
+    code = "invalid_entity"
+
+
+class EntityExists(Conflict):
+    """There is an entity of this entity_type and external_id. Send ?upsert=true to update it."""
+
+    code = "entity_exists"
+
+
+class PreconditionFailed(Problem):
+    """The entity has changed since the version that If-Match names. Read it again and decide anew."""
+
+    status = 412
+    code = "precondition_failed"
+
+
+@dataclass(frozen=True, slots=True)
+class EntityInput:
+    """A checked body of POST or PATCH. attributes: a value, or None to remove; instants as sent."""
+
+    entity_type: str
+    external_id: str | None
+    created_at: str | None
+    at: str | None
+    attributes: dict[str, Value | None]
+
+
+_CREATE_MEMBERS: Final = frozenset({"entity_type", "external_id", "created_at", "at", "attributes"})
+_PATCH_MEMBERS: Final = frozenset({"created_at", "at", "attributes"})
+
+
+def entity_input_parse(body: object, *, is_new: bool) -> EntityInput:
+    """Return the checked input of a create or a patch. Raises InvalidEntity with every fault found."""
+    if not isinstance(body, dict):
+        raise InvalidEntity("The body is a JSON object.")
+    known = _CREATE_MEMBERS if is_new else _PATCH_MEMBERS
+    errors = [
+        FieldError(name[:100], "unknown_field", f"There is no member {name[:100]!r} here; known are {', '.join(sorted(known))}.")
+        for name in body
+        if name not in known
+    ]
+    found: list[FieldError | None] = []
+    if is_new:
+        found.append(key_error(body.get("entity_type"), "entity_type", ENTITY_TYPE_MAX_CHARS))
+        if body.get("external_id") is not None:
+            found.append(key_error(body["external_id"], "external_id", EXTERNAL_ID_MAX_CHARS))
+    for name in ("created_at", "at"):
+        if body.get(name) is not None:
+            found.append(instant_error(body[name], name))
+    attributes = body.get("attributes", {})
+    errors.extend(error for error in found if error is not None)
+    errors.extend(attributes_errors(attributes, "attributes", null_allowed=True))
+    if errors:
+        raise InvalidEntity(errors[0].detail if len(errors) == 1 else "", errors=errors)
+    return EntityInput(
+        body.get("entity_type", ""), body.get("external_id"), body.get("created_at"), body.get("at"), attributes
+    )
+
+
+def value_input_parse(body: object) -> Value:
+    """Return the value of a PUT: {"value": …} or the bare value. Raises InvalidEntity."""
+    if isinstance(body, dict):
+        if list(body) != ["value"]:
+            raise InvalidEntity('The body is {"value": …} or the bare value.')
+        body = body["value"]
+    if (error := value_error(body, "value")) is not None:
+        raise InvalidEntity(error.detail, errors=[error])
+    return cast(Value, body)
+
+
+def entity_create(*, tenant_id: int, entity: EntityInput, upsert: bool, now: datetime) -> tuple[EntityRow, bool]:
+    """Store a new entity, or with upsert merge into the one that has its key. Return it, and whether it is new.
+
+    Without external_id the entity gets its entity_id as one. Raises EntityExists, WriteContention.
+    """
+    with transaction.atomic(using="default"), connections["default"].cursor() as cursor:
+        entity_id = None
+        if entity.external_id is None:
+            cursor.execute("SELECT entity_id_next()")
+            entity_id = int(cursor.fetchone()[0])
+        found: list[LockedEntity] = []
+
+        def inspect(locked: list[LockedEntity]) -> None:
+            found.extend(locked)
+            if not locked[0].is_new and not upsert:
+                raise EntityExists(entity_id=str(locked[0].entity_id))
+
+        batch_write(
+            tenant_id=tenant_id,
+            lines=[_line(entity, entity_id=entity_id)],
+            mode="merge",
+            now=now,
+            inspect=inspect,
+        )
+        row = selectors.entity_get(tenant_id=tenant_id, entity_id=found[0].entity_id, using="default")
+        return row, found[0].is_new
+
+
+def entity_patch(
+    *, tenant_id: int, entity_id: int, entity: EntityInput, expected_version: int | None, now: datetime
+) -> EntityRow:
+    """Merge attributes into an entity: a value sets, null removes. Return the entity as it is then.
+
+    expected_version: None for any. Raises EntityNotFound, PreconditionFailed.
+    """
+
+    def inspect(locked: list[LockedEntity]) -> None:
+        _expect(locked, expected_version)
+
+    with transaction.atomic(using="default"):
+        _write_by_id(tenant_id, entity_id, entity, inspect, now)
+        return selectors.entity_get(tenant_id=tenant_id, entity_id=entity_id, using="default")
+
+
+def attribute_put(
+    *, tenant_id: int, entity_id: int, name: str, value: Value, expected_version: int | None, now: datetime
+) -> selectors.ValueRow:
+    """Set one attribute. Raises InvalidEntity, EntityNotFound, PreconditionFailed."""
+    errors = attributes_errors({name: value}, "attributes", null_allowed=False)
+    if errors:
+        raise InvalidEntity(errors[0].detail, errors=errors)
+    entity = EntityInput("", None, None, None, {name: value})
+    with transaction.atomic(using="default"):
+        _write_by_id(tenant_id, entity_id, entity, lambda locked: _expect(locked, expected_version), now)
+        return selectors.value_get(tenant_id=tenant_id, entity_id=entity_id, name=name, using="default")
+
+
+def attribute_delete(*, tenant_id: int, entity_id: int, name: str, expected_version: int | None, now: datetime) -> None:
+    """Remove one attribute. Raises EntityNotFound, AttributeNotFound, PreconditionFailed."""
+
+    def inspect(locked: list[LockedEntity]) -> None:
+        _expect(locked, expected_version)
+        if name not in locked[0].attributes:
+            raise AttributeNotFound
+
+    _write_by_id(tenant_id, entity_id, EntityInput("", None, None, None, {name: None}), inspect, now)
+
+
+def entity_delete(*, tenant_id: int, entity_id: int, expected_version: int | None) -> None:
+    """Remove an entity, its key and its values. Raises EntityNotFound, PreconditionFailed."""
+    values = {"tenant_id": tenant_id, "entity_id": entity_id}
+    with transaction.atomic(using="default"), connections["default"].cursor() as cursor:
+        cursor.execute(SQL["entity_lock"], values)
+        locked = cursor.fetchone()
+        if locked is None:
+            raise EntityNotFound
+        if expected_version is not None and locked[0] != expected_version:
+            raise PreconditionFailed
+        cursor.execute(SQL["key_delete"], values)
+        cursor.execute(SQL["entity_delete"], values)
+
+
+def attribute_describe(*, tenant_id: int, name: str, changes: dict[str, str]) -> selectors.AttributeRow:
+    """Change what people say of an attribute: description, unit, status. Raises AttributeUnknown."""
+    from entities.models import AttributeMetadata
+
+    if changes:
+        AttributeMetadata.objects.using("default").filter(tenant_id=tenant_id, attribute_name=name).update(**changes)
+    return selectors.attribute_get(tenant_id=tenant_id, name=name, using="default")
+
+
+def attribute_changes_fold(*, tenant_id: int) -> int:
+    """Move what writers reported of attributes into the registry. Return how many names were touched.
+
+    Safe to run twice and beside itself: who comes second finds nothing, or waits for nothing and leaves.
+    """
+    with transaction.atomic(using="default"), connections["default"].cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_xact_lock(hashtext('attribute_changes_fold'), %s)", (tenant_id,))
+        if not cursor.fetchone()[0]:
+            return 0
+        cursor.execute(QUERIES["attribute_changes_fold"], {"tenant_id": tenant_id})
+        return int(cursor.rowcount)
+
+
+def _line(entity: EntityInput, *, entity_id: int | None) -> Line:
+    return Line(
+        number=1,
+        entity_type=entity.entity_type,
+        external_id=entity.external_id if entity.external_id is not None else str(entity_id),
+        created_at=entity.created_at,
+        at=entity.at,
+        attributes=orjson.dumps(entity.attributes),
+        entity_id=entity_id,
+    )
+
+
+def _write_by_id(tenant_id: int, entity_id: int, entity: EntityInput, inspect: Any, now: datetime) -> None:
+    with transaction.atomic(using="default"):
+        # The stage joins lines and entities by key, so the line takes the entity's own.
+        row = selectors.entity_get(tenant_id=tenant_id, entity_id=entity_id, using="default")
+        line = Line(1, row.entity_type, row.external_id, entity.created_at, entity.at, orjson.dumps(entity.attributes), entity_id)
+        batch_write(tenant_id=tenant_id, lines=[line], mode="merge", now=now, inspect=inspect, by_id=True)
+
+
+def _expect(locked: list[LockedEntity], expected_version: int | None) -> None:
+    if not locked:
+        raise EntityNotFound
+    if expected_version is not None and locked[0].version != expected_version:
+        raise PreconditionFailed
+
+

@@ -1,0 +1,11 @@
+DROP PUBLICATION atlasco;
+DROP FUNCTION tenant_partitions_drop(integer);
+DROP FUNCTION tenant_dedicate(integer, integer);
+DROP TABLE import_jobs, import_receipts, attribute_changes, attribute_metadata, entity_attributes, entity_keys, entities;
+DROP FUNCTION value_kind(jsonb);
+DROP FUNCTION value_instant(jsonb);
+DROP FUNCTION text_instant(text);
+DROP FUNCTION tenant_bound();
+DROP FUNCTION entity_id_next();
+DROP FUNCTION entity_id_at(timestamptz);
+DROP SEQUENCE entity_seq;

@@ -1,0 +1,273 @@
+-- One batch of an import, or one single write: COPY → ingest_stage → the statements below, in this order, in one
+-- transaction. Lock order: keys by (external_id, entity_type), then entities by entity_id; every writer takes both in
+-- that order, so batches wait for each other and never deadlock. Attribute counts are inserts only and block nobody.
+
+-- name: stage_create
+-- Once a connection. One row a line; a line's number is its order.
+CREATE TEMP TABLE IF NOT EXISTS ingest_stage (
+    line integer NOT NULL,
+    entity_id bigint,                    -- Set where the caller chose it: an update by id, or a new entity without external_id.
+    entity_type text COLLATE "C" NOT NULL,
+    external_id text COLLATE "C" NOT NULL,
+    created_at timestamptz,
+    at timestamptz,                      -- NULL: now, and it always wins.
+    attributes jsonb NOT NULL
+) ON COMMIT DELETE ROWS;
+CREATE TEMP TABLE IF NOT EXISTS ingest_entity (
+    entity_id bigint NOT NULL,
+    entity_type text COLLATE "C" NOT NULL,
+    external_id text COLLATE "C" NOT NULL,
+    is_new boolean NOT NULL,
+    version bigint,
+    created_at timestamptz,
+    updated_at timestamptz,
+    attributes jsonb NOT NULL DEFAULT '{}'
+) ON COMMIT DELETE ROWS;
+CREATE TEMP TABLE IF NOT EXISTS ingest_value (
+    line integer NOT NULL,
+    entity_id bigint NOT NULL,
+    attribute_name text COLLATE "C" NOT NULL,
+    value jsonb NOT NULL,                -- 'null' removes.
+    value_type text COLLATE "C" NOT NULL,
+    at timestamptz NOT NULL,
+    at_is_given boolean NOT NULL,
+    stored jsonb,                        -- The entity's value before this batch; NULL where it had none.
+    changes boolean NOT NULL,            -- This line changed what the line before it had left.
+    is_last boolean NOT NULL             -- What the batch leaves behind.
+) ON COMMIT DELETE ROWS;
+
+-- name: keys_claim
+-- New (entity_type, external_id) pairs get their entity_id; a pair that another transaction is just claiming is waited for.
+WITH claimed AS (
+    INSERT INTO entity_keys (tenant_id, external_id, entity_type, entity_id)
+    SELECT %(tenant_id)s, s.external_id, s.entity_type, coalesce(s.entity_id, entity_id_next())
+    FROM (SELECT external_id, entity_type, min(entity_id) AS entity_id FROM ingest_stage GROUP BY external_id, entity_type) s
+    WHERE NOT EXISTS (
+        SELECT FROM entity_keys k
+        WHERE k.tenant_id = %(tenant_id)s AND k.external_id = s.external_id AND k.entity_type = s.entity_type
+    )
+    ORDER BY s.external_id, s.entity_type
+    ON CONFLICT DO NOTHING
+    RETURNING entity_id, entity_type, external_id
+)
+INSERT INTO ingest_entity (entity_id, entity_type, external_id, is_new)
+SELECT entity_id, entity_type, external_id, true FROM claimed;
+
+-- name: entities_lock_by_key
+-- The entities that were there before, locked, as they are now. One that was deleted meanwhile is missing from the result.
+INSERT INTO ingest_entity (entity_id, entity_type, external_id, is_new, version, created_at, updated_at, attributes)
+SELECT e.entity_id, e.entity_type, e.external_id, false, e.version, e.created_at, e.updated_at, e.attributes
+FROM (
+    SELECT e.*
+    FROM entities e
+    WHERE e.tenant_id = %(tenant_id)s
+      AND e.entity_id = ANY (ARRAY(
+          SELECT k.entity_id
+          FROM (SELECT DISTINCT external_id, entity_type FROM ingest_stage) s
+          JOIN entity_keys k ON k.tenant_id = %(tenant_id)s AND k.external_id = s.external_id AND k.entity_type = s.entity_type
+          WHERE NOT EXISTS (
+              SELECT FROM ingest_entity n WHERE n.external_id = s.external_id AND n.entity_type = s.entity_type
+          )
+      ))
+    ORDER BY e.entity_id
+    FOR NO KEY UPDATE OF e
+) e;
+
+-- name: entities_lock_by_id
+-- The same for a single write that names the entity by its id and never creates it.
+INSERT INTO ingest_entity (entity_id, entity_type, external_id, is_new, version, created_at, updated_at, attributes)
+SELECT e.entity_id, e.entity_type, e.external_id, false, e.version, e.created_at, e.updated_at, e.attributes
+FROM (
+    SELECT e.*
+    FROM entities e
+    WHERE e.tenant_id = %(tenant_id)s AND e.entity_id = (SELECT entity_id FROM ingest_stage)
+    FOR NO KEY UPDATE OF e
+) e;
+
+-- name: values_resolve
+-- Each attribute of each line, in line order, judged: a given `at` that is older than what is stored, or than an earlier
+-- line of the batch, does not apply; what applies either changes the value or leaves it.
+-- With mode "replace", names that a line does not have count as null in it.
+-- The stored `at` of a value is looked up only for entities that were updated after the line's `at`: no value of an
+-- entity is newer than the entity.
+WITH incoming AS (
+    SELECT s.line, t.entity_id, a.key AS attribute_name, a.value, s.at, t.updated_at AS entity_updated_at,
+           t.attributes -> a.key AS stored
+    FROM ingest_stage s
+    JOIN ingest_entity t ON t.external_id = s.external_id AND t.entity_type = s.entity_type
+    CROSS JOIN LATERAL jsonb_each(s.attributes) a
+    UNION ALL
+    SELECT s.line, t.entity_id, a.key, 'null', s.at, t.updated_at, a.value
+    FROM ingest_stage s
+    JOIN ingest_entity t ON t.external_id = s.external_id AND t.entity_type = s.entity_type
+    CROSS JOIN LATERAL jsonb_each(t.attributes) a
+    WHERE %(mode)s = 'replace' AND NOT s.attributes ? a.key
+), judged AS (
+    SELECT i.*,
+           i.at IS NULL OR coalesce(
+               i.at >= greatest(
+                   v.updated_at,
+                   max(i.at) OVER (PARTITION BY i.entity_id, i.attribute_name ORDER BY i.line
+                                   ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
+               ),
+               true
+           ) AS applies
+    FROM incoming i
+    LEFT JOIN LATERAL (
+        SELECT ea.updated_at
+        FROM entity_attributes ea
+        WHERE i.at < i.entity_updated_at
+          AND ea.tenant_id = %(tenant_id)s AND ea.entity_id = i.entity_id AND ea.attribute_name = i.attribute_name
+    ) v ON true
+), applied AS (
+    SELECT j.line, j.entity_id, j.attribute_name, j.value, j.at, j.stored, j.entity_updated_at,
+           lag(j.value, 1, j.stored) OVER lines AS previous,
+           lead(j.line) OVER lines IS NULL AS is_last
+    FROM judged j
+    WHERE j.applies
+    WINDOW lines AS (PARTITION BY j.entity_id, j.attribute_name ORDER BY j.line)
+)
+INSERT INTO ingest_value (line, entity_id, attribute_name, value, value_type, at, at_is_given, stored, changes, is_last)
+SELECT line, entity_id, attribute_name, value, value_kind(value),
+       coalesce(at, greatest(%(now)s::timestamptz, entity_updated_at)), at IS NOT NULL, stored,
+       nullif(value, 'null') IS DISTINCT FROM nullif(previous, 'null'), is_last
+FROM applied;
+
+-- name: values_write
+-- A value that did not change is written only to move its `at` forward.
+INSERT INTO entity_attributes AS ea (tenant_id, entity_id, attribute_name, value_type, attribute_value,
+                                     numeric_value, instant_value, indexed, created_at, updated_at)
+SELECT %(tenant_id)s, v.entity_id, v.attribute_name,
+       CASE v.value_type WHEN 'null' THEN 'removed' ELSE v.value_type END,
+       coalesce(v.value #>> '{}', ''),
+       CASE WHEN v.value_type = 'number' THEN (v.value)::numeric END,
+       CASE WHEN v.value_type = 'timestamp' THEN value_instant(v.value) END,
+       v.attribute_name = ANY (ARRAY(
+           SELECT m.attribute_name::text FROM attribute_metadata m WHERE m.tenant_id = %(tenant_id)s AND m.is_indexed
+       )) AND v.value_type <> 'null' AND octet_length(v.value #>> '{}') <= 1000,
+       v.at, v.at
+FROM ingest_value v
+WHERE v.is_last AND (v.at_is_given OR nullif(v.value, 'null') IS DISTINCT FROM v.stored)
+ORDER BY v.entity_id, v.attribute_name
+ON CONFLICT (tenant_id, entity_id, attribute_name) DO UPDATE
+SET value_type = excluded.value_type, attribute_value = excluded.attribute_value, numeric_value = excluded.numeric_value,
+    instant_value = excluded.instant_value, indexed = excluded.indexed, updated_at = excluded.updated_at;
+
+-- name: entities_insert
+INSERT INTO entities (tenant_id, entity_id, entity_type, external_id, created_at, updated_at, attributes)
+SELECT %(tenant_id)s, t.entity_id, t.entity_type, t.external_id,
+       coalesce(s.created_at, s.first_at, %(now)s::timestamptz),
+       greatest(v.at, coalesce(s.last_at, %(now)s::timestamptz)),
+       coalesce(v.document, '{}')
+FROM ingest_entity t
+JOIN (
+    SELECT external_id, entity_type,
+           (array_agg(created_at ORDER BY line DESC) FILTER (WHERE created_at IS NOT NULL))[1] AS created_at,
+           min(at) AS first_at,
+           max(at) AS last_at
+    FROM ingest_stage
+    GROUP BY external_id, entity_type
+) s ON s.external_id = t.external_id AND s.entity_type = t.entity_type
+LEFT JOIN (
+    SELECT entity_id, max(at) AS at, jsonb_object_agg(attribute_name, value) FILTER (WHERE value <> 'null') AS document
+    FROM ingest_value
+    WHERE is_last
+    GROUP BY entity_id
+) v ON v.entity_id = t.entity_id
+WHERE t.is_new
+ORDER BY t.entity_id;
+
+-- name: entities_update
+-- Untouched where no value changed, no newer `at` came and created_at stays.
+UPDATE entities e
+SET attributes = (t.attributes - coalesce(v.removed, '{}')) || coalesce(v.document, '{}'),
+    updated_at = greatest(t.updated_at, v.at),
+    created_at = coalesce(s.created_at, t.created_at),
+    version = t.version + 1
+FROM ingest_entity t
+JOIN (
+    SELECT external_id, entity_type,
+           (array_agg(created_at ORDER BY line DESC) FILTER (WHERE created_at IS NOT NULL))[1] AS created_at
+    FROM ingest_stage
+    GROUP BY external_id, entity_type
+) s ON s.external_id = t.external_id AND s.entity_type = t.entity_type
+LEFT JOIN (
+    SELECT entity_id,
+           max(at) FILTER (WHERE at_is_given OR nullif(value, 'null') IS DISTINCT FROM stored) AS at,
+           bool_or(nullif(value, 'null') IS DISTINCT FROM stored) AS changes,
+           jsonb_object_agg(attribute_name, value) FILTER (WHERE value <> 'null') AS document,
+           array_agg(attribute_name::text) FILTER (WHERE value = 'null') AS removed
+    FROM ingest_value
+    WHERE is_last
+    GROUP BY entity_id
+) v ON v.entity_id = t.entity_id
+WHERE NOT t.is_new
+  AND e.tenant_id = %(tenant_id)s AND e.entity_id = t.entity_id
+  AND (v.changes OR v.at > t.updated_at OR s.created_at <> t.created_at);
+
+-- name: registry_write
+-- Names seen for the first time, then what changed for each name and type.
+WITH observed AS (
+    SELECT attribute_name, value_type, value_kind(stored) AS stored_type,
+           nullif(value, 'null') IS DISTINCT FROM stored AS changes
+    FROM ingest_value
+    WHERE is_last
+), named AS (
+    INSERT INTO attribute_metadata (tenant_id, attribute_name, value_type, first_seen_at)
+    SELECT %(tenant_id)s, o.attribute_name, min(o.value_type), %(now)s
+    FROM observed o
+    WHERE o.value_type <> 'null'
+      AND NOT EXISTS (
+          SELECT FROM attribute_metadata m WHERE m.tenant_id = %(tenant_id)s AND m.attribute_name = o.attribute_name
+      )
+    GROUP BY o.attribute_name
+    ORDER BY o.attribute_name
+    ON CONFLICT DO NOTHING
+)
+INSERT INTO attribute_changes (tenant_id, attribute_name, value_type, entity_delta, value_changes)
+SELECT %(tenant_id)s, attribute_name, value_type, sum(entity_delta), sum(value_changes)
+FROM (
+    SELECT attribute_name, value_type, 1 AS entity_delta, 1 AS value_changes FROM observed WHERE changes
+    UNION ALL
+    SELECT attribute_name, stored_type, -1, 0 FROM observed WHERE changes AND stored_type IS NOT NULL
+) d
+WHERE value_type <> 'null'
+GROUP BY attribute_name, value_type;
+
+-- name: lines_count
+-- What each line did, had they come one by one.
+SELECT count(*) FILTER (WHERE creates), count(*) FILTER (WHERE NOT creates AND changes), count(*) FILTER (WHERE NOT creates AND NOT changes)
+FROM (
+    SELECT t.is_new AND s.line = min(s.line) OVER (PARTITION BY t.entity_id) AS creates,
+           coalesce(v.changes, false) OR coalesce(s.created_at <> t.created_at, false) AS changes
+    FROM ingest_stage s
+    JOIN ingest_entity t ON t.external_id = s.external_id AND t.entity_type = s.entity_type
+    LEFT JOIN (SELECT line, bool_or(changes) AS changes FROM ingest_value GROUP BY line) v ON v.line = s.line
+) l;
+
+-- name: entity_delete
+-- Key first: the order in which every writer locks. Returns the entity as it was, or no row.
+WITH gone AS (
+    DELETE FROM entities e
+    WHERE e.tenant_id = %(tenant_id)s AND e.entity_id = %(entity_id)s
+    RETURNING e.attributes
+), values_gone AS (
+    DELETE FROM entity_attributes ea
+    WHERE ea.tenant_id = %(tenant_id)s AND ea.entity_id = %(entity_id)s
+)
+INSERT INTO attribute_changes (tenant_id, attribute_name, value_type, entity_delta, value_changes)
+SELECT %(tenant_id)s, a.key, value_kind(a.value), -1, 1
+FROM gone CROSS JOIN LATERAL jsonb_each(gone.attributes) a;
+
+-- name: entity_lock
+-- The key row, then the entity: for a delete.
+SELECT e.version
+FROM entities e
+WHERE e.tenant_id = %(tenant_id)s AND e.entity_id = %(entity_id)s
+FOR UPDATE;
+
+-- name: key_delete
+DELETE FROM entity_keys k
+USING entities e
+WHERE e.tenant_id = %(tenant_id)s AND e.entity_id = %(entity_id)s
+  AND k.tenant_id = e.tenant_id AND k.external_id = e.external_id AND k.entity_type = e.entity_type;

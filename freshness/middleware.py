@@ -1,0 +1,116 @@
+"""Reads what a request asks of its answer's freshness, and writes into the answer what it got."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Final
+
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+
+from atlasco.lib import clock
+from atlasco.lib.errors import FieldError, Invalid, Problem
+from atlasco.lib.problem import problem_http_response
+from freshness.policy import ON_STALE, TIERS, Wish, budget_settle, freshness_word, sla_met
+from freshness.state import FreshnessState, freshness_scope
+from freshness.tokens import ConsistencyToken, lsn_text, token_decode, token_encode
+from tenants.binding import tenant_current
+
+API_PREFIX: Final = "/api/"
+WAIT_MAX_MS: Final = 30_000
+
+
+class InvalidFreshness(Invalid):
+    """A freshness header can't be understood."""
+
+    code = "invalid_freshness"
+
+
+class FreshnessMiddleware:
+    """For the API only: pages of the admin say in words how fresh they are."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        if not request.path_info.startswith(API_PREFIX):
+            return self.get_response(request)
+        asked_at = clock.iso(clock.now())
+        state = FreshnessState()
+        with freshness_scope(state):
+            response: HttpResponseBase
+            try:
+                state.wish = wish_parse(request)
+                state.token = token_requested(request)
+                response = self.get_response(request)
+            except Problem as problem:
+                response = problem_http_response(problem)
+        headers_write(response, state, asked_at)
+        return response
+
+
+def wish_parse(request: HttpRequest) -> Wish:
+    """What the request's headers say. Raises InvalidFreshness."""
+    tier_text = request.headers.get("X-Freshness-Tier")
+    on_stale_text = request.headers.get("X-On-Stale", "serve")
+    wait_ms = request.headers.get("X-Wait-Ms", "0")
+    tier = next((name for name in TIERS if name == tier_text), None)
+    if tier_text is not None and tier is None:
+        raise _invalid("X-Freshness-Tier", f"one of {', '.join(TIERS)}", tier_text)
+    on_stale = next((name for name in ON_STALE if name == on_stale_text), None)
+    if on_stale is None:
+        raise _invalid("X-On-Stale", f"one of {', '.join(ON_STALE)}", on_stale_text)
+    if not (wait_ms.isascii() and wait_ms.isdigit() and int(wait_ms) <= WAIT_MAX_MS):
+        raise _invalid("X-Wait-Ms", f"a whole number from 0 to {WAIT_MAX_MS}", wait_ms)
+    return Wish(tier, _max_lag_parse(request.headers.get("X-Max-Lag-Seconds")), on_stale, int(wait_ms))
+
+
+def _max_lag_parse(text: str | None) -> float | None:
+    if text is None:
+        return None
+    try:
+        max_lag_s = float(text)
+    except ValueError:
+        max_lag_s = math.nan
+    if not math.isfinite(max_lag_s) or max_lag_s < 0:
+        raise _invalid("X-Max-Lag-Seconds", "a number of seconds, 0 or more", text)
+    return max_lag_s
+
+
+def token_requested(request: HttpRequest) -> ConsistencyToken | None:
+    """The consistency token of the request. Raises InvalidConsistencyToken for one this tenant was never given."""
+    text = request.headers.get("X-Consistency-Token")
+    tenant = tenant_current()
+    if text is None or tenant is None:
+        return None
+    return token_decode(text, tenant_id=tenant.pk)
+
+
+def headers_write(response: HttpResponseBase, state: FreshnessState, asked_at: str) -> None:
+    """Say in the headers what is known. An answer that read no data (an error, say) is as fresh as can be."""
+    budget = state.budget or budget_settle(wish=state.wish, query_class="critical")
+    answer = state.answer
+    lag_s = answer.lag_s if answer is not None else 0.0
+    met = sla_met(budget, lag_s)
+    response["X-Data-Freshness"] = freshness_word(lag_s)
+    response["X-Data-Source"] = answer.source if answer is not None else "primary"
+    response["X-Data-Lag-Seconds"] = _seconds(lag_s)
+    response["X-Replication-Lag"] = _seconds(answer.replication_lag_s if answer is not None else 0.0)
+    response["X-Cache-Hit"] = "true" if answer is not None and answer.cache_hit else "false"
+    response["X-Freshness-Tier"] = budget.tier
+    response["X-SLA-Met"] = "unknown" if met is None else str(met).lower()
+    response["X-Query-Timestamp"] = asked_at
+    if answer is not None:
+        response["X-Data-Position"] = lsn_text(answer.position)
+    if state.written is not None:
+        response["X-Consistency-Token"] = token_encode(state.written)
+
+
+def _seconds(lag_s: float | None) -> str:
+    return "unknown" if lag_s is None else f"{lag_s:.3f}"
+
+
+def _invalid(header: str, wanted: str, got: str) -> InvalidFreshness:
+    detail = f"{header} must be {wanted}; it is {got[:60]!r}."
+    return InvalidFreshness(detail, errors=[FieldError(header, "invalid_freshness", detail)])
