@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
-from rest_framework.views import APIView
 
 from atlasco.lib import clock
 from tenants.binding import tenant_current
@@ -18,6 +17,9 @@ from tenants.members.models import ApiToken
 from tenants.middleware import authorization_token
 from tenants.selectors import TokenUnusable, token_find
 from tenants.services import token_touch
+
+if TYPE_CHECKING:
+    from rest_framework.views import APIView  # DRF's settings name this module: importing views here would be a circle.
 
 
 class TokenMissing(Unauthorized):

@@ -121,9 +121,9 @@ def test_a_cursor_that_was_kept_follows_the_binding(acme: Tenant, globex: Tenant
 
 
 def test_copy_follows_the_binding(acme: Tenant, globex: Tenant, rows: str, notes: Notes) -> None:
-    with connection.cursor() as cursor, tenant_bind(globex):
-        with cursor.copy(f"copy (select note from {rows}) to stdout") as copy:
-            assert b"".join(bytes(chunk) for chunk in copy) == b"of globex\n"
+    statement = f"copy (select note from {rows}) to stdout"
+    with connection.cursor() as cursor, tenant_bind(globex), cursor.copy(statement) as copy:
+        assert b"".join(bytes(chunk) for chunk in copy) == b"of globex\n"
 
 
 def test_server_side_cursors_are_bound(acme: Tenant, globex: Tenant) -> None:
@@ -157,9 +157,7 @@ def test_replicas_follow_the_binding(
     assert notes(replica) == []
 
 
-def test_replicas_find_the_schema_and_write_nothing(
-    acme: Tenant, replica: str, replicate: Callable[[], None]
-) -> None:
+def test_replicas_find_the_schema_and_write_nothing(acme: Tenant, replica: str, replicate: Callable[[], None]) -> None:
     with tenant_bind(acme):
         user_make("ann")
         replicate()
@@ -218,7 +216,7 @@ def test_django_tenants_doors_move_every_alias(acme: Tenant, globex: Tenant, not
     with tenant_bind(acme):
         with tenant_context(globex):
             assert tenant_current() == globex
-            assert connections["default"].schema_name == globex.schema_name
+            assert connections["default"].schema_name == globex.schema_name  # type: ignore[attr-defined]
             assert notes() == ["of globex"]
         assert notes() == ["of acme"]
         # A schema's name alone is no tenant: its tables, and nobody's rows.

@@ -20,8 +20,11 @@ Owner = psycopg.Connection[tuple[Any, ...]]
 
 # All that PostgreSQL knows of a schema's tables, each line without the schema's name.
 CATALOG_SQL = """
-with tables as (select oid, relname from pg_class where relnamespace = %(schema)s::regnamespace and relkind = 'r')
-select 'column', relname, attname, format_type(atttypid, atttypmod), attnotnull::text, attidentity::text || attgenerated::text,
+with tables as (
+    select oid, relname from pg_class where relnamespace = %(schema)s::regnamespace and relkind = 'r'
+)
+select 'column', relname, attname, format_type(atttypid, atttypmod), attnotnull::text,
+       attidentity::text || attgenerated::text,
        attstorage::text || attcompression::text, coalesce(pg_get_expr(adbin, adrelid), ''),
        coalesce(col_description(tables.oid, attnum), ''), attcollation::text
 from tables
