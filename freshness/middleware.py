@@ -13,8 +13,8 @@ from atlasco.lib import clock
 from atlasco.lib.errors import FieldError, Invalid, Problem
 from atlasco.lib.problem import problem_http_response
 from freshness.policy import ON_STALE, TIERS, Wish, budget_settle, freshness_word, sla_met
-from freshness.state import FreshnessState, freshness_scope
-from freshness.tokens import ConsistencyToken, lsn_text, token_decode, token_encode
+from freshness.state import FreshnessState, freshness_scope, freshness_state
+from freshness.tokens import InvalidConsistencyToken, lsn_text, token_decode, token_encode
 from tenants.binding import tenant_current
 
 API_PREFIX: Final = "/api/"
@@ -28,7 +28,10 @@ class InvalidFreshness(Invalid):
 
 
 class FreshnessMiddleware:
-    """For the API only: pages of the admin say in words how fresh they are."""
+    """For the API only: pages of the admin say in words how fresh they are.
+
+    Stands outside of TenantMiddleware, so that refusals carry the headers too.
+    """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
@@ -42,12 +45,23 @@ class FreshnessMiddleware:
             response: HttpResponseBase
             try:
                 state.wish = wish_parse(request)
-                state.token = token_requested(request)
                 response = self.get_response(request)
             except Problem as problem:
                 response = problem_http_response(problem)
         headers_write(response, state, asked_at)
         return response
+
+    def process_view(self, request: HttpRequest, *view: object) -> HttpResponseBase | None:
+        """Read the consistency token: only here, since it is checked against the tenant that has been bound by now."""
+        text = request.headers.get("X-Consistency-Token")
+        tenant = tenant_current()
+        if text is None or tenant is None or not request.path_info.startswith(API_PREFIX):
+            return None
+        try:
+            freshness_state().token = token_decode(text, tenant_id=tenant.pk)
+        except InvalidConsistencyToken as problem:
+            return problem_http_response(problem)
+        return None
 
 
 def wish_parse(request: HttpRequest) -> Wish:
@@ -76,15 +90,6 @@ def _max_lag_parse(text: str | None) -> float | None:
     if not math.isfinite(max_lag_s) or max_lag_s < 0:
         raise _invalid("X-Max-Lag-Seconds", "a number of seconds, 0 or more", text)
     return max_lag_s
-
-
-def token_requested(request: HttpRequest) -> ConsistencyToken | None:
-    """The consistency token of the request. Raises InvalidConsistencyToken for one this tenant was never given."""
-    text = request.headers.get("X-Consistency-Token")
-    tenant = tenant_current()
-    if text is None or tenant is None:
-        return None
-    return token_decode(text, tenant_id=tenant.pk)
 
 
 def headers_write(response: HttpResponseBase, state: FreshnessState, asked_at: str) -> None:
