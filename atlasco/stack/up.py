@@ -1,0 +1,61 @@
+"""`up`: one stack in the foreground, from the first line to the last service's end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import Coroutine
+from typing import Any
+
+from atlasco.stack.display import Display
+from atlasco.stack.errors import StackError
+from atlasco.stack.stack import Options, Stack
+
+
+async def up_run(options: Options, *, with_demo: bool) -> int:
+    """Start, show, wait, stop. Returns the exit code: 1 where the start failed, 0 where it was ended on purpose.
+
+    Raises StackError where it could not even begin.
+    """
+    stack = Stack(options)
+    display = Display(stack)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        # Once is enough: a second Ctrl-C must not cut a clean stop short.
+        loop.add_signal_handler(number, stack.stop_requested.set)
+    await stack.open(changed=display.changed)
+    # The terminal belongs to the display.
+    logging.basicConfig(
+        filename=stack.run_dir.log("supervisor"), level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s"
+    )
+    failure = ""
+    try:
+        with display.live():
+            await _unless_stopped(stack, stack.start())
+        if not stack.stop_requested.is_set():
+            display.started(with_demo=with_demo)
+            with display.live():
+                await stack.stop_requested.wait()
+    except StackError as error:
+        failure = str(error)
+    if failure:
+        print(failure, file=sys.stderr)
+    display.stopping()
+    await stack.close()
+    display.stopped()
+    return 1 if failure else 0
+
+
+async def _unless_stopped(stack: Stack, work: Coroutine[Any, Any, None]) -> None:
+    """Do something, but drop it when the stack is told to stop."""
+    doing = asyncio.ensure_future(work)
+    stopping = asyncio.ensure_future(stack.stop_requested.wait())
+    await asyncio.wait({doing, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if doing.done():
+        doing.result()
+    else:
+        doing.cancel()
+        await asyncio.wait({doing})

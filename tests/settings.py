@@ -1,0 +1,10 @@
+"""The settings of the tests: Atlasco's own, over a stack of this session's.
+
+Addresses must stand in the environment before the settings are read; servers start when a test first wants them.
+"""
+
+from tests.cluster import CLUSTER
+
+CLUSTER.choose_addresses()
+
+from atlasco.settings import *  # noqa: E402, F403
