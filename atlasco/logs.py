@@ -8,7 +8,13 @@ from typing import Final
 
 request_id_var: ContextVar[str] = ContextVar("request_id", default="-")
 
-_STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "tenant", "request_id", "taskName"}
+_STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {
+    "message",
+    "asctime",
+    "tenant",
+    "request_id",
+    "taskName",
+}
 
 
 class ContextFilter(logging.Filter):

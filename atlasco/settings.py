@@ -24,13 +24,22 @@ env.load_file(RUN_DIR / "stack.env")
 
 # --- Who we are -------------------------------------------------------------------------------------------------------
 DEBUG = env.flag("ATLASCO_DEBUG", False, help="Django's debug pages. Never where strangers can reach the server.")
-SECRET_KEY = env.text("ATLASCO_SECRET_KEY", help="Signs sessions, cursors and consistency tokens. Same on every process.")
+SECRET_KEY = env.text(
+    "ATLASCO_SECRET_KEY", help="Signs sessions, cursors and consistency tokens. Same on every process."
+)
 SECRET_KEY_IS_GENERATED = not SECRET_KEY
 if SECRET_KEY_IS_GENERATED:
     SECRET_KEY = secrets.token_urlsafe(48)  # Enough for commands; `checks.py` warns before anything is served with it.
 
-BASE_DOMAIN = env.text("ATLASCO_BASE_DOMAIN", "localhost", help="Tenants answer on SLUG.BASE_DOMAIN; admins on BASE_DOMAIN.")
-PUBLIC_HOSTS = [BASE_DOMAIN, "127.0.0.1", "[::1]", *env.words("ATLASCO_PUBLIC_HOSTS", help="Further names of the public host.")]
+BASE_DOMAIN = env.text(
+    "ATLASCO_BASE_DOMAIN", "localhost", help="Tenants answer on SLUG.BASE_DOMAIN; admins on BASE_DOMAIN."
+)
+PUBLIC_HOSTS = [
+    BASE_DOMAIN,
+    "127.0.0.1",
+    "[::1]",
+    *env.words("ATLASCO_PUBLIC_HOSTS", help="Further names of the public host."),
+]
 ALLOWED_HOSTS = [
     *PUBLIC_HOSTS,
     f".{BASE_DOMAIN}",
@@ -193,13 +202,20 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "SCHEMA_PATH_PREFIX": "/api/v1/",
+    "POSTPROCESSING_HOOKS": ["atlasco.openapi.freshness_describe"],
 }
 REQUEST_BODY_MAX_BYTES = env.integer(
-    "ATLASCO_REQUEST_BODY_MAX_BYTES", 8 << 20, help="The largest JSON body; imports stream and have no limit.", minimum=1024
+    "ATLASCO_REQUEST_BODY_MAX_BYTES",
+    8 << 20,
+    help="The largest JSON body; imports stream and have no limit.",
+    minimum=1024,
 )
 DATA_UPLOAD_MAX_MEMORY_SIZE = REQUEST_BODY_MAX_BYTES
 IMPORT_LINE_MAX_BYTES = env.integer(
-    "ATLASCO_IMPORT_LINE_MAX_BYTES", 8 << 20, help="The longest line of an import; longer ones are rejected one by one.", minimum=1024
+    "ATLASCO_IMPORT_LINE_MAX_BYTES",
+    8 << 20,
+    help="The longest line of an import; longer ones are rejected one by one.",
+    minimum=1024,
 )
 
 # --- Safety -----------------------------------------------------------------------------------------------------------
@@ -231,7 +247,12 @@ LOGGING = {
     "disable_existing_loggers": False,
     "filters": {"context": {"()": "atlasco.logs.ContextFilter"}},
     "formatters": {"line": {"()": "atlasco.logs.LineFormatter"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "filters": ["context"], "formatter": "line", "stream": sys.stderr}},
-    "root": {"handlers": ["stderr"], "level": env.text("ATLASCO_LOG_LEVEL", "INFO", help="DEBUG, INFO, WARNING or ERROR.")},
+    "handlers": {
+        "stderr": {"class": "logging.StreamHandler", "filters": ["context"], "formatter": "line", "stream": sys.stderr}
+    },
+    "root": {
+        "handlers": ["stderr"],
+        "level": env.text("ATLASCO_LOG_LEVEL", "INFO", help="DEBUG, INFO, WARNING or ERROR."),
+    },
     "loggers": {"django.request": {"level": "ERROR"}},
 }

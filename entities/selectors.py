@@ -125,15 +125,26 @@ def attribute_get(*, tenant_id: int, name: str, using: str) -> AttributeRow:
     return rows[0]
 
 
-def _attributes(tenant_id: int, *, after: str, prefix: str, name: str | None, limit: int, using: str) -> list[AttributeRow]:
+def _attributes(
+    tenant_id: int, *, after: str, prefix: str, name: str | None, limit: int, using: str
+) -> list[AttributeRow]:
     with connections[using].cursor() as cursor:
         cursor.execute(
-            SQL["attributes_page"], {"tenant_id": tenant_id, "after": after, "prefix": prefix, "name": name, "limit": limit}
+            SQL["attributes_page"],
+            {"tenant_id": tenant_id, "after": after, "prefix": prefix, "name": name, "limit": limit},
         )
         return [_attribute_row(*row) for row in cursor.fetchall()]
 
 
-def _attribute_row(name: str, types: str, is_indexed: bool, cardinality: int | None, null_rate: float | None, most_common: str, *rest: Any) -> AttributeRow:
+def _attribute_row(
+    name: str,
+    types: str,
+    is_indexed: bool,
+    cardinality: int | None,
+    null_rate: float | None,
+    most_common: str,
+    *rest: Any,
+) -> AttributeRow:
     # Django hands jsonb over as text.
     counts = {kind: count for kind, count in orjson.loads(types).items() if count > 0}
     return AttributeRow(name, counts, is_indexed, cardinality, null_rate, orjson.loads(most_common), *rest)

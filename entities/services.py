@@ -70,7 +70,11 @@ def entity_input_parse(body: object, *, is_new: bool) -> EntityInput:
         raise InvalidEntity("The body is a JSON object.")
     known = _CREATE_MEMBERS if is_new else _PATCH_MEMBERS
     errors = [
-        FieldError(name[:100], "unknown_field", f"There is no member {name[:100]!r} here; known are {', '.join(sorted(known))}.")
+        FieldError(
+            name[:100],
+            "unknown_field",
+            f"There is no member {name[:100]!r} here; known are {', '.join(sorted(known))}.",
+        )
         for name in body
         if name not in known
     ]
@@ -223,7 +227,15 @@ def _write_by_id(tenant_id: int, entity_id: int, entity: EntityInput, inspect: A
     with transaction.atomic(using="default"):
         # The stage joins lines and entities by key, so the line takes the entity's own.
         row = selectors.entity_get(tenant_id=tenant_id, entity_id=entity_id, using="default")
-        line = Line(1, row.entity_type, row.external_id, entity.created_at, entity.at, orjson.dumps(entity.attributes), entity_id)
+        line = Line(
+            1,
+            row.entity_type,
+            row.external_id,
+            entity.created_at,
+            entity.at,
+            orjson.dumps(entity.attributes),
+            entity_id,
+        )
         batch_write(tenant_id=tenant_id, lines=[line], mode="merge", now=now, inspect=inspect, by_id=True)
 
 
@@ -232,5 +244,3 @@ def _expect(locked: list[LockedEntity], expected_version: int | None) -> None:
         raise EntityNotFound
     if expected_version is not None and locked[0].version != expected_version:
         raise PreconditionFailed
-
-

@@ -12,8 +12,16 @@ from tenants.binding import tenant_bind
 from tenants.selectors import tenant_list
 
 SCHEDULE: Final[dict[str, dict[str, Any]]] = {
-    "attribute-changes-fold": {"task": "entities.tasks.attribute_changes_fold", "schedule": 15.0, "options": {"expires": 15}},
-    "import-receipts-expire": {"task": "entities.tasks.import_receipts_expire", "schedule": 3600.0, "options": {"expires": 3600}},
+    "attribute-changes-fold": {
+        "task": "entities.tasks.attribute_changes_fold",
+        "schedule": 15.0,
+        "options": {"expires": 15},
+    },
+    "import-receipts-expire": {
+        "task": "entities.tasks.import_receipts_expire",
+        "schedule": 3600.0,
+        "options": {"expires": 3600},
+    },
 }
 
 

@@ -55,7 +55,9 @@ def name_error(name: object, path: str) -> FieldError | None:
     if not isinstance(name, str):
         return FieldError(path, "invalid_name", "An attribute name is a string.")
     if not 1 <= len(name) <= NAME_MAX_CHARS:
-        return FieldError(path, "invalid_name", f"An attribute name has 1 to {NAME_MAX_CHARS} characters; this one has {len(name)}.")
+        return FieldError(
+            path, "invalid_name", f"An attribute name has 1 to {NAME_MAX_CHARS} characters; this one has {len(name)}."
+        )
     if "\x00" in name:
         return FieldError(path, "nul_character", "An attribute name can't hold the NUL character.")
     return None
@@ -108,7 +110,9 @@ def key_error(text: object, path: str, max_chars: int) -> FieldError | None:
     if not isinstance(text, str):
         return FieldError(path, "required" if text is None else "invalid_type", f"`{path}` is a string.")
     if not 1 <= len(text) <= max_chars:
-        return FieldError(path, "invalid_length", f"`{path}` has 1 to {max_chars} characters; this one has {len(text)}.")
+        return FieldError(
+            path, "invalid_length", f"`{path}` has 1 to {max_chars} characters; this one has {len(text)}."
+        )
     if "\x00" in text:
         return FieldError(path, "nul_character", f"`{path}` can't hold the NUL character.")
     return None
@@ -118,4 +122,6 @@ def instant_error(text: object, path: str) -> FieldError | None:
     """What is wrong with a date-time of our own fields; None where nothing is."""
     if isinstance(text, str) and text_is_timestamp(text):
         return None
-    return FieldError(path, "invalid_timestamp", f"`{path}` is a full ISO 8601 date-time with zone, such as 2026-01-31T12:00:00Z.")
+    return FieldError(
+        path, "invalid_timestamp", f"`{path}` is a full ISO 8601 date-time with zone, such as 2026-01-31T12:00:00Z."
+    )

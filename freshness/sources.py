@@ -62,4 +62,3 @@ def write_finished(*, tenant_id: int) -> ConsistencyToken:
     state.answer = Answer(source="primary", lag_s=0.0, position=lsn)
     state.written = ConsistencyToken(timeline=int(timeline, 16), tenant_id=tenant_id, lsn=lsn)
     return state.written
-

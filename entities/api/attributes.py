@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -11,6 +12,7 @@ from rest_framework.views import APIView
 from atlasco.lib.clock import iso
 from atlasco.lib.errors import FieldError
 from entities import selectors, services
+from entities.api import openapi
 from entities.api.common import limit_parameter, parameters
 from entities.models import AttributeMetadata
 from freshness.sources import read_source, write_finished
@@ -21,6 +23,11 @@ from tenants.binding import tenant_required
 class AttributeList(APIView):
     """Every attribute name the tenant ever used."""
 
+    @extend_schema(
+        operation_id="attributes_list",
+        parameters=[OpenApiParameter("prefix"), openapi.LIMIT, openapi.CURSOR],
+        responses={200: openapi.ATTRIBUTE_PAGE},
+    )
     def get(self, request: Request) -> Response:
         """A page of the registry in order of name, narrowed by prefix."""
         values = parameters(request, ("prefix", "limit", "cursor"))
@@ -44,12 +51,23 @@ class AttributeList(APIView):
 class AttributeDetail(APIView):
     """One attribute of the registry."""
 
+    @extend_schema(
+        operation_id="attributes_retrieve", parameters=[openapi.NAME_IN_PATH], responses={200: openapi.ATTRIBUTE}
+    )
     def get(self, request: Request, name: str) -> Response:
         """What is known of the attribute."""
         parameters(request, ())
         source = read_source(query_class="operational")
-        return Response(attribute_json(selectors.attribute_get(tenant_id=tenant_required().pk, name=name, using=source.using)))
+        return Response(
+            attribute_json(selectors.attribute_get(tenant_id=tenant_required().pk, name=name, using=source.using))
+        )
 
+    @extend_schema(
+        operation_id="attributes_update",
+        parameters=[openapi.NAME_IN_PATH],
+        request={"application/json": openapi.ATTRIBUTE_PATCH},
+        responses={200: openapi.ATTRIBUTE},
+    )
     def patch(self, request: Request, name: str) -> Response:
         """Change its description, unit or status."""
         parameters(request, ())
@@ -72,9 +90,13 @@ def description_parse(body: object) -> dict[str, str]:
         if name not in _LIMITS:
             errors.append(FieldError(name[:100], "unknown_field", f"Only {', '.join(_LIMITS)} can be changed here."))
         elif not isinstance(value, str) or len(value) > _LIMITS[name] or "\x00" in value:
-            errors.append(FieldError(name, "invalid_value", f"`{name}` is a string of at most {_LIMITS[name]} characters."))
+            errors.append(
+                FieldError(name, "invalid_value", f"`{name}` is a string of at most {_LIMITS[name]} characters.")
+            )
         elif name == "status" and value not in AttributeMetadata.Status.values:
-            errors.append(FieldError(name, "invalid_value", f"`status` is one of {', '.join(AttributeMetadata.Status.values)}."))
+            errors.append(
+                FieldError(name, "invalid_value", f"`status` is one of {', '.join(AttributeMetadata.Status.values)}.")
+            )
     if errors:
         raise services.InvalidEntity(errors[0].detail if len(errors) == 1 else "", errors=errors)
     return body

@@ -29,7 +29,13 @@ def parameters(request: Request, known: Iterable[str]) -> dict[str, str]:
     errors = []
     for name, values in request.query_params.lists():
         if name not in names:
-            errors.append(FieldError(name[:100], "unknown_parameter", f"There is no parameter {name[:100]!r} here; known are {', '.join(names) or 'none'}."))
+            errors.append(
+                FieldError(
+                    name[:100],
+                    "unknown_parameter",
+                    f"There is no parameter {name[:100]!r} here; known are {', '.join(names) or 'none'}.",
+                )
+            )
         elif len(values) > 1:
             errors.append(FieldError(name, "repeated_parameter", f"`{name}` stands more than once."))
         elif "\x00" in values[0]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import status
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -11,6 +12,7 @@ from rest_framework.views import APIView
 
 from atlasco.lib.clock import iso, now
 from entities import selectors, services
+from entities.api import openapi
 from entities.api.common import (
     entity_id_parse,
     entity_json,
@@ -32,6 +34,11 @@ from tenants.binding import tenant_required
 class EntityList(APIView):
     """A page of entities, and new ones."""
 
+    @extend_schema(
+        operation_id="entities_list",
+        parameters=[OpenApiParameter("external_id"), OpenApiParameter("entity_type"), openapi.LIMIT, openapi.CURSOR],
+        responses={200: openapi.ENTITY_PAGE},
+    )
     def get(self, request: Request) -> Response:
         """A page of the tenant's entities, newest update first; narrowed by external_id and entity_type."""
         values = parameters(request, ("external_id", "entity_type", "limit", "cursor"))
@@ -52,6 +59,12 @@ class EntityList(APIView):
         page = search_run(tenant_id=tenant_required().pk, query=query, using=source.using, position=source.position)
         return Response(page_json(page))
 
+    @extend_schema(
+        operation_id="entities_create",
+        parameters=[OpenApiParameter("upsert", bool, description="Merge into an entity that exists instead of 409.")],
+        request={"application/json": openapi.ENTITY_NEW},
+        responses={201: openapi.ENTITY, 200: openapi.ENTITY},
+    )
     def post(self, request: Request) -> Response:
         """Create an entity: 201. One that exists is 409 `entity_exists`, or with ?upsert=true merged into: 200."""
         upsert = flag_parameter(parameters(request, ("upsert",)), "upsert")
@@ -60,22 +73,42 @@ class EntityList(APIView):
         row, created = services.entity_create(tenant_id=tenant_id, entity=entity, upsert=upsert, now=now())
         write_finished(tenant_id=tenant_id)
         headers = {"ETag": etag(row.entity_id, row.version), "Location": f"{request.path}{row.entity_id}/"}
-        return Response(entity_json(row), status=status.HTTP_201_CREATED if created else status.HTTP_200_OK, headers=headers)
+        return Response(
+            entity_json(row), status=status.HTTP_201_CREATED if created else status.HTTP_200_OK, headers=headers
+        )
 
 
 class EntityDetail(APIView):
     """One entity by its id."""
 
+    @extend_schema(
+        operation_id="entities_retrieve",
+        parameters=[
+            openapi.ENTITY_ID,
+            OpenApiParameter(
+                "If-None-Match", str, OpenApiParameter.HEADER, description="304 where the entity still has this ETag."
+            ),
+        ],
+        responses={200: openapi.ENTITY, 304: None},
+    )
     def get(self, request: Request, entity_id: str) -> Response:
         """The entity with all its attributes; 304 where If-None-Match names the version it has."""
         parameters(request, ())
         source = read_source(query_class="critical")
-        row = selectors.entity_get(tenant_id=tenant_required().pk, entity_id=entity_id_parse(entity_id), using=source.using)
+        row = selectors.entity_get(
+            tenant_id=tenant_required().pk, entity_id=entity_id_parse(entity_id), using=source.using
+        )
         tag = etag(row.entity_id, row.version)
         if none_match(request, tag):
             return Response(status=status.HTTP_304_NOT_MODIFIED, headers={"ETag": tag})
         return Response(entity_json(row), headers={"ETag": tag})
 
+    @extend_schema(
+        operation_id="entities_update",
+        parameters=[openapi.ENTITY_ID, openapi.IF_MATCH],
+        request={"application/json": openapi.ENTITY_PATCH},
+        responses={200: openapi.ENTITY},
+    )
     def patch(self, request: Request, entity_id: str) -> Response:
         """Merge attributes: a value sets, null removes, what is not named stays."""
         parameters(request, ())
@@ -91,11 +124,16 @@ class EntityDetail(APIView):
         write_finished(tenant_id=tenant_id)
         return Response(entity_json(row), headers={"ETag": etag(row.entity_id, row.version)})
 
+    @extend_schema(
+        operation_id="entities_delete", parameters=[openapi.ENTITY_ID, openapi.IF_MATCH], responses={204: None}
+    )
     def delete(self, request: Request, entity_id: str) -> Response:
         """Remove the entity and all its values."""
         parameters(request, ())
         tenant_id, number = tenant_required().pk, entity_id_parse(entity_id)
-        services.entity_delete(tenant_id=tenant_id, entity_id=number, expected_version=version_expected(request, number))
+        services.entity_delete(
+            tenant_id=tenant_id, entity_id=number, expected_version=version_expected(request, number)
+        )
         write_finished(tenant_id=tenant_id)
         return Response(status=status.HTTP_204_NO_CONTENT)
 
@@ -103,6 +141,11 @@ class EntityDetail(APIView):
 class EntityAttributeDetail(APIView):
     """One attribute of one entity. A `/` in its name is written %2F."""
 
+    @extend_schema(
+        operation_id="entity_attributes_retrieve",
+        parameters=[openapi.ENTITY_ID, openapi.NAME_IN_PATH],
+        responses={200: openapi.ATTRIBUTE_VALUE},
+    )
     def get(self, request: Request, entity_id: str, name: str) -> Response:
         """The value, its type, and the instant at which it was set."""
         parameters(request, ())
@@ -112,6 +155,12 @@ class EntityAttributeDetail(APIView):
         )
         return _value_response(entity_id, row)
 
+    @extend_schema(
+        operation_id="entity_attributes_set",
+        parameters=[openapi.ENTITY_ID, openapi.NAME_IN_PATH, openapi.IF_MATCH],
+        request={"application/json": openapi.ATTRIBUTE_VALUE_IN},
+        responses={200: openapi.ATTRIBUTE_VALUE},
+    )
     def put(self, request: Request, entity_id: str, name: str) -> Response:
         """Set the attribute. The body is {"value": …}, or the bare value."""
         parameters(request, ())
@@ -127,6 +176,11 @@ class EntityAttributeDetail(APIView):
         write_finished(tenant_id=tenant_id)
         return _value_response(entity_id, row)
 
+    @extend_schema(
+        operation_id="entity_attributes_delete",
+        parameters=[openapi.ENTITY_ID, openapi.NAME_IN_PATH, openapi.IF_MATCH],
+        responses={204: None},
+    )
     def delete(self, request: Request, entity_id: str, name: str) -> Response:
         """Remove the attribute."""
         parameters(request, ())
@@ -151,5 +205,3 @@ def _value_response(entity_id: str, row: selectors.ValueRow) -> Response:
         "updated_at": iso(row.updated_at),
     }
     return Response(body, headers={"ETag": etag(int(entity_id), row.version)})
-
-

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from django.conf import settings
 from django.http import HttpRequest
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import status
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -14,6 +15,7 @@ from rest_framework.views import APIView
 
 from atlasco.lib.clock import now
 from entities import receipts
+from entities.api import openapi
 from entities.api.common import flag_parameter, parameter_error, parameters
 from entities.ingest.batch import Mode
 from entities.ingest.importer import ImportSummary, import_run
@@ -28,6 +30,16 @@ _CHUNK: Final = 1 << 18
 class EntityImport(APIView):
     """Many entities at once."""
 
+    @extend_schema(
+        operation_id="entities_import",
+        parameters=[
+            openapi.MODE,
+            OpenApiParameter("dry_run", bool, description="Do it all and undo it."),
+            openapi.IDEMPOTENCY_KEY,
+        ],
+        request=openapi.NDJSON,
+        responses={200: openapi.IMPORT_SUMMARY, 207: openapi.IMPORT_SUMMARY},
+    )
     def post(self, request: Request) -> Response:
         """Write each good line and report each bad one: 200, or 207 where any line was rejected.
 
@@ -61,7 +73,9 @@ class EntityImport(APIView):
         )
         return Response(answer, status=code)
 
-    def _run(self, tenant_id: int, body: Iterator[bytes], request: Request, mode: Mode, dry_run: bool) -> tuple[dict[str, Any], int]:
+    def _run(
+        self, tenant_id: int, body: Iterator[bytes], request: Request, mode: Mode, dry_run: bool
+    ) -> tuple[dict[str, Any], int]:
         summary = ImportSummary()
         try:
             import_run(
@@ -119,5 +133,3 @@ def decoded(body: Iterator[bytes], encoding: str) -> Iterator[bytes]:
         case "gzip":
             return gunzip(body)
     raise BrokenBody(f"Content-Encoding {encoding[:40]!r} is not known here; send gzip or none.")
-
-

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from entities.api import openapi
 from entities.api.common import entity_json, parameters
 from entities.search.query import query_parse
 from entities.search.run import Page, search_run
@@ -21,6 +23,12 @@ class EntitySearch(APIView):
 
     required_scope = "read"
 
+    @extend_schema(
+        operation_id="entities_search",
+        request={"application/json": openapi.SEARCH},
+        responses={200: openapi.ENTITY_PAGE},
+        examples=[openapi.SEARCH_EXAMPLE],
+    )
     def post(self, request: Request) -> Response:
         """A page of the entities that satisfy the query, with a cursor for the next one."""
         parameters(request, ())

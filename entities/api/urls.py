@@ -9,7 +9,6 @@ from entities.api.imports import EntityImport
 from entities.api.search import EntitySearch
 
 
-
 class DigitsConverter(StringConverter):
     regex = "[0-9]+"
 
@@ -28,7 +27,11 @@ urlpatterns = [
     path("entities/import/", EntityImport.as_view(), name="entity-import"),
     path("entities/search/", EntitySearch.as_view(), name="entity-search"),
     path("entities/<digits:entity_id>/", EntityDetail.as_view(), name="entity-detail"),
-    path("entities/<digits:entity_id>/attributes/<attribute:name>/", EntityAttributeDetail.as_view(), name="entity-attribute"),
+    path(
+        "entities/<digits:entity_id>/attributes/<attribute:name>/",
+        EntityAttributeDetail.as_view(),
+        name="entity-attribute",
+    ),
     path("attributes/", AttributeList.as_view(), name="attribute-list"),
     path("attributes/<attribute:name>/", AttributeDetail.as_view(), name="attribute-detail"),
 ]

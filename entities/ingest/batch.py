@@ -108,7 +108,15 @@ def _batch_run(
     ) as copy:
         for line in lines:
             copy.write_row(
-                (line.number, line.entity_id, line.entity_type, line.external_id, line.created_at, line.at, line.attributes.decode())
+                (
+                    line.number,
+                    line.entity_id,
+                    line.entity_type,
+                    line.external_id,
+                    line.created_at,
+                    line.at,
+                    line.attributes.decode(),
+                )
             )
     if by_id:
         cursor.execute(SQL["entities_lock_by_id"], values)
@@ -123,7 +131,14 @@ def _batch_run(
         cursor.execute("SELECT entity_id, is_new, version, attributes FROM ingest_entity")
         # Django hands jsonb over as text.
         inspect([LockedEntity(*row, orjson.loads(attributes)) for *row, attributes in cursor.fetchall()])
-    for block in ("values_resolve", "values_write", "entities_insert", "entities_update", "registry_write", "lines_count"):
+    for block in (
+        "values_resolve",
+        "values_write",
+        "entities_insert",
+        "entities_update",
+        "registry_write",
+        "lines_count",
+    ):
         cursor.execute(SQL[block], values)
     created, updated, unchanged = cursor.fetchone()
     return BatchResult(created, updated, unchanged)

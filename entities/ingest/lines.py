@@ -92,7 +92,9 @@ def lines_split(chunks: Iterable[bytes], *, line_max_bytes: int) -> Iterator[tup
 
     def line_end() -> bytes | Rejection | None:
         if size > line_max_bytes:
-            return Rejection(number, "line_too_long", f"A line has at most {line_max_bytes} bytes; this one has {size}.")
+            return Rejection(
+                number, "line_too_long", f"A line has at most {line_max_bytes} bytes; this one has {size}."
+            )
         line = b"".join(pending)
         return line if line.strip() else None
 

@@ -20,7 +20,9 @@ from entities.values import (
 )
 
 T = TypeVar("T")
-Operator: TypeAlias = Literal["eq", "ne", "in", "gt", "ge", "lt", "le", "exists", "missing", "contains", "prefix", "is_type"]
+Operator: TypeAlias = Literal[
+    "eq", "ne", "in", "gt", "ge", "lt", "le", "exists", "missing", "contains", "prefix", "is_type"
+]
 OPERATORS: Final[tuple[Operator, ...]] = (
     "eq", "ne", "in", "gt", "ge", "lt", "le", "exists", "missing", "contains", "prefix", "is_type",
 )  # fmt: skip
@@ -132,7 +134,9 @@ def members_check(body: object, known: tuple[str, ...], report: Report) -> dict[
         return {}
     for name in body:
         if name not in known:
-            report.add(name[:100], "unknown_field", f"There is no member {name[:100]!r} here; known are {', '.join(known)}.")
+            report.add(
+                name[:100], "unknown_field", f"There is no member {name[:100]!r} here; known are {', '.join(known)}."
+            )
     return body
 
 
@@ -152,7 +156,9 @@ def where_parse(where: object, match: object, report: Report) -> Node:
         nodes = tuple(_node_parse(raw, f"where[{index}]", 1, budget, report) for index, raw in enumerate(where or []))
         return AtLeast(_match_parse(match, len(nodes), report), nodes)
     if match is not None:
-        report.add("match", "invalid_match", "`match` combines a list of conditions; a tree says itself how it combines.")
+        report.add(
+            "match", "invalid_match", "`match` combines a list of conditions; a tree says itself how it combines."
+        )
     return _node_parse(where, "where", 1, budget, report)
 
 
@@ -189,7 +195,11 @@ def _node_parse(raw: object, path: str, depth: int, budget: _Budget, report: Rep
         return _condition_parse(raw, path, budget, report)
     if isinstance(raw, dict):
         return _branch_parse(raw, path, depth, budget, report)
-    report.add(path, "invalid_condition", 'A condition is [attribute, operator, value], or {"all": …}, {"any": …}, {"at_least": n, "of": …}, {"not": …}.')
+    report.add(
+        path,
+        "invalid_condition",
+        'A condition is [attribute, operator, value], or {"all": …}, {"any": …}, {"at_least": n, "of": …}, {"not": …}.',
+    )
     return EVERYTHING
 
 
@@ -199,7 +209,9 @@ def _branch_parse(raw: dict[str, Any], path: str, depth: int, budget: _Budget, r
         if not isinstance(listed, list):
             report.add(f"{path}.{name}", "invalid_type", f"`{name}` holds a list of conditions.")
             return ()
-        return tuple(_node_parse(node, f"{path}.{name}[{index}]", depth + 1, budget, report) for index, node in enumerate(listed))
+        return tuple(
+            _node_parse(node, f"{path}.{name}[{index}]", depth + 1, budget, report) for index, node in enumerate(listed)
+        )
 
     match sorted(raw):
         case ["all"]:
@@ -216,7 +228,11 @@ def _branch_parse(raw: dict[str, Any], path: str, depth: int, budget: _Budget, r
         case ["not"]:
             return Not(_node_parse(raw["not"], f"{path}.not", depth + 1, budget, report))
         case names:
-            report.add(path, "unknown_node", f'A node is "all", "any", "at_least" with "of", or "not"; this one has {", ".join(name[:40] for name in names) or "nothing"}.')
+            report.add(
+                path,
+                "unknown_node",
+                f'A node is "all", "any", "at_least" with "of", or "not"; this one has {", ".join(name[:40] for name in names) or "nothing"}.',
+            )
             return EVERYTHING
 
 
@@ -227,14 +243,22 @@ def _condition_parse(raw: list[Any], path: str, budget: _Budget, report: Report)
     if budget.conditions > CONDITIONS_MAX:
         return EVERYTHING
     if not 2 <= len(raw) <= 3:
-        report.add(path, "invalid_condition", "A condition is [attribute, operator, value]; `exists` and `missing` take no value.")
+        report.add(
+            path,
+            "invalid_condition",
+            "A condition is [attribute, operator, value]; `exists` and `missing` take no value.",
+        )
         return EVERYTHING
     attribute, operator = raw[0], raw[1]
     if (error := name_error(attribute, f"{path}[0]")) is not None:
         report.errors.append(error)
         return EVERYTHING
     if not isinstance(operator, str) or operator not in OPERATORS:
-        report.add(f"{path}[1]", "unknown_operator", f"There is no operator {str(operator)[:40]!r}; known are {', '.join(OPERATORS)}.")
+        report.add(
+            f"{path}[1]",
+            "unknown_operator",
+            f"There is no operator {str(operator)[:40]!r}; known are {', '.join(OPERATORS)}.",
+        )
         return EVERYTHING
     known = cast(Operator, operator)
     if known in _NO_OPERAND:
@@ -255,7 +279,9 @@ def _operand_error(attribute: str, operator: Operator, operand: object, path: st
     if operator == "in":
         if not isinstance(operand, list) or not 1 <= len(operand) <= IN_MAX:
             return FieldError(path, "invalid_operand", f"`in` takes a list of 1 to {IN_MAX} values.")
-        return next((error for index, item in enumerate(operand) if (error := value_error(item, f"{path}[{index}]"))), None)
+        return next(
+            (error for index, item in enumerate(operand) if (error := value_error(item, f"{path}[{index}]"))), None
+        )
     if operator == "is_type":
         if operand not in VALUE_TYPES:
             return FieldError(path, "invalid_operand", f"`is_type` takes one of {', '.join(VALUE_TYPES)}.")
@@ -264,7 +290,11 @@ def _operand_error(attribute: str, operator: Operator, operand: object, path: st
         return error
     kind = value_type(cast(Value, operand))
     if operator in _ORDERED and kind not in {"number", "timestamp"}:
-        return FieldError(path, "invalid_operand", f"`{operator}` compares numbers or timestamps (full ISO 8601 with zone); this is a {kind}.")
+        return FieldError(
+            path,
+            "invalid_operand",
+            f"`{operator}` compares numbers or timestamps (full ISO 8601 with zone); this is a {kind}.",
+        )
     if operator in _TEXTUAL and not isinstance(operand, str):
         return FieldError(path, "invalid_operand", f"`{operator}` takes a string; this is a {kind}.")
     return None
@@ -278,7 +308,11 @@ def _order_parse(raw: object, report: Report) -> tuple[OrderField, bool]:
         for known in ORDER_FIELDS:
             if name == known:
                 return known, descending
-    report.add("order_by", "invalid_order_by", f"`order_by` is one of {', '.join(ORDER_FIELDS)}, each with an optional - before it.")
+    report.add(
+        "order_by",
+        "invalid_order_by",
+        f"`order_by` is one of {', '.join(ORDER_FIELDS)}, each with an optional - before it.",
+    )
     return "updated_at", True
 
 
@@ -318,4 +352,3 @@ def _choice(raw: object, name: str, known: tuple[T, ...], default: T, report: Re
             return choice
     report.add(name, f"invalid_{name}", f"`{name}` is one of {', '.join(map(str, known))}.")
     return default
-

@@ -109,7 +109,9 @@ def _count(database: Any, tenant_id: int, query: Query, matches: Fragment) -> in
         return int(database.fetchone()[0])
     # The newest entities as a sample: exact where they are all there is.
     database.execute(
-        "SELECT count(*), count(*) FILTER (WHERE " + matches.text + ") FROM (SELECT * FROM entities e WHERE e.tenant_id = %s"
+        "SELECT count(*), count(*) FILTER (WHERE "
+        + matches.text
+        + ") FROM (SELECT * FROM entities e WHERE e.tenant_id = %s"
         " ORDER BY e.updated_at DESC, e.entity_id DESC LIMIT %s) e",
         (*matches.values, tenant_id, ESTIMATE_SAMPLE),
     )

@@ -14,7 +14,9 @@ from entities.search.query import OWN_FIELDS, AtLeast, Condition, Node, Not
 from entities.values import Value, value_type
 
 _COMPARISON: Final = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
-_OWN_COLUMN: Final = dict(zip(OWN_FIELDS, ("e.created_at", "e.updated_at", "e.entity_type", "e.external_id"), strict=True))
+_OWN_COLUMN: Final = dict(
+    zip(OWN_FIELDS, ("e.created_at", "e.updated_at", "e.entity_type", "e.external_id"), strict=True)
+)
 _INSTANT_FIELDS: Final = frozenset({"@created_at", "@updated_at"})
 
 
@@ -90,7 +92,9 @@ def attribute_sql(condition: Condition) -> Fragment:
         case "gt" | "ge" | "lt" | "le":
             sign = _COMPARISON[condition.operator]
             if value_type(_single(value)) == "timestamp":
-                return Fragment(f"coalesce(value_instant(e.attributes -> %s) {sign} text_instant(%s), false)", (name, value))
+                return Fragment(
+                    f"coalesce(value_instant(e.attributes -> %s) {sign} text_instant(%s), false)", (name, value)
+                )
             # jsonb compares numbers exactly, as numeric; the type test keeps other types out.
             return Fragment(
                 f"coalesce(jsonb_typeof(e.attributes -> %s) = 'number' AND (e.attributes -> %s) {sign} %s::jsonb, false)",
