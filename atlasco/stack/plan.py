@@ -18,6 +18,7 @@ DATABASE = "atlasco"
 OWNER_ROLE = "atlasco_owner"
 APP_ROLE = "atlasco_app"
 REPLICATION_ROLE = "atlasco_replication"
+SEARCH_ROLE = "atlasco_search"
 EXTERNAL_NAMES = ("DATABASE_URL", "REPLICA_URLS", "REDIS_URL", "CLICKHOUSE_URL")
 DEFAULT_WEB_PORT = 8000
 

@@ -3,6 +3,7 @@
     atlasco_owner        owns the database and, through the migrations, every table
     atlasco_app          what web and workers are: owns nothing, bypasses nothing
     atlasco_replication  what the standbys and the change feed are
+    atlasco_search       owns the views that searches read; nobody logs in as it
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from atlasco.stack.errors import StackError
-from atlasco.stack.plan import APP_ROLE, DATABASE, OWNER_ROLE, REPLICATION_ROLE
+from atlasco.stack.plan import APP_ROLE, DATABASE, OWNER_ROLE, REPLICATION_ROLE, SEARCH_ROLE
 
 if TYPE_CHECKING:
     import psycopg
@@ -91,6 +92,10 @@ def _roles(
             # The server gets the verifier: a password in a statement would end up in its logs.
             verifier = admin.pgconn.encrypt_password(password.encode(), role.encode(), b"scram-sha-256").decode()
             admin.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(role), sql.Literal(verifier)))
+    if SEARCH_ROLE not in existing:
+        admin.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(SEARCH_ROLE)))
+    # Its views are made by the migrations, which run as the owner.
+    admin.execute(sql.SQL("GRANT {} TO {}").format(sql.Identifier(SEARCH_ROLE), sql.Identifier(OWNER_ROLE)))
     if OWNER_ROLE in done.created_roles:
         # The owner watches replication; pg_stat_replication shows NULLs to everybody else. The app measures its lag
         # by the heartbeat and needs no such view.
