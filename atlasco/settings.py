@@ -68,6 +68,7 @@ TENANT_APPS = [
     "tenants.members",
 ]
 SHARED_APPS = [
+    "atlasco",
     "unfold",  # Before django_tenants, or its sidebar breaks.
     "unfold.contrib.filters",
     "tenants",  # Before django_tenants: of two commands with one name, the earlier app's is run.
@@ -86,8 +87,6 @@ INSTALLED_APPS = list(SHARED_APPS)
 TENANT_MODEL = "tenants.Tenant"
 TENANT_DOMAIN_MODEL = "tenants.Domain"
 PUBLIC_SCHEMA_NAME = "public"
-# One round trip binds search_path and the row-level security setting; only where they changed.
-TENANT_LIMIT_SET_CALLS = True
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",

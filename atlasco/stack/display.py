@@ -30,7 +30,6 @@ class Display:
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
         self.console = Console(file=sys.stdout, highlight=False)
-        self._live: Live | None = None
         self._shown: dict[str, tuple[Any, ...]] = {}
 
     @contextlib.contextmanager
@@ -40,9 +39,8 @@ class Display:
             yield
             return
         # The rows are made anew at each refresh: uptimes grow without anything having changed.
-        with Live(console=self.console, get_renderable=self._table, refresh_per_second=4) as self._live:
+        with Live(console=self.console, get_renderable=self._table, refresh_per_second=4, transient=True):
             yield
-        self._live = None
 
     def changed(self) -> None:
         """A service's state changed."""
@@ -52,20 +50,40 @@ class Display:
             now = (facts["state"], facts["pid"] if facts["state"] == "running" else None)
             if self._shown.get(facts["name"], ("stopped", None)) != now:
                 self._shown[facts["name"]] = now
-                self.console.print(_line(facts), soft_wrap=True)
+                self.say(_line(facts))
 
-    def started(self, *, with_demo: bool) -> None:
-        stack = self.stack
-        self.console.print(f"Atlasco is ready on {stack.plan.web_url}", soft_wrap=True)
+    def started(self, *, demo_trouble: str) -> None:
+        """Say where everything is. demo_trouble: why there is no demo; empty where there is, or none was wanted."""
+        plan = self.stack.plan
+        domain = plan.environ.get("ATLASCO_BASE_DOMAIN", "localhost")
+        port = plan.port("web")
+        if demo_trouble:
+            self.say(Text(demo_trouble, style="red"))
+        self.say()
+        self.say("Atlasco is ready.")
+        self.say(f"  Platform  http://{domain}:{port}/  (log in as admin, password {plan.secrets.admin_password})")
+        self.say(f"  Tenants   http://SLUG.{domain}:{port}/")
+        self.say(f"  API       http://SLUG.{domain}:{port}/api/v1/docs/")
+        self.say(f"  Logs      {self.stack.run_dir.logs}")
+        self.say("Ctrl-C stops everything.")
+        self.say()
+
+    def say(self, text: str | Text = "") -> None:
+        # Never wrapped: an address that is broken in two can't be clicked.
+        self.console.print(text, soft_wrap=True)
+        self.console.file.flush()
 
     def stopping(self) -> None:
-        self.console.print("Stopping …")
+        self.say("Stopping …")
 
     def stopped(self) -> None:
-        self.console.print("Everything is stopped.")
+        self.say("Everything is stopped.")
 
     def _table(self) -> Table:
-        return status_table(self.stack.status())
+        table = status_table(self.stack.status())
+        for name in self.stack.supervisor.steps_under_way():
+            table.add_row(name, Text("under way", style="yellow"))
+        return table
 
 
 def status_print(status: dict[str, Any]) -> None:

@@ -266,6 +266,10 @@ class Supervisor:
                 self.milestones.reach(name)  # A step that this start leaves out holds nobody up.
         self.is_ready = False
         self._step_tasks: list[asyncio.Task[None]] = []
+        self._steps_under_way: list[str] = []
+
+    def steps_under_way(self) -> list[str]:
+        return list(self._steps_under_way)
 
     def runner(self, name: str) -> Runner:
         """Raises StackError where no service has that name."""
@@ -303,8 +307,12 @@ class Supervisor:
     async def _do(self, step: Step) -> None:
         try:
             await self.milestones.wait(step.after)
+            self._steps_under_way.append(step.name)
             await step.action()
         except StackError as error:
             self.milestones.fail(step.name, error)
         else:
             self.milestones.reach(step.name)
+        finally:
+            if step.name in self._steps_under_way:
+                self._steps_under_way.remove(step.name)

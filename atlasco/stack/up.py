@@ -10,8 +10,13 @@ from collections.abc import Coroutine
 from typing import Any
 
 from atlasco.stack.display import Display
+from atlasco.stack.django import python_command
 from atlasco.stack.errors import StackError
+from atlasco.stack.plan import BASE_DIR
+from atlasco.stack.processes import tree_kill
 from atlasco.stack.stack import Options, Stack
+
+DEMO_STOP_TIMEOUT_S = 10.0
 
 
 async def up_run(options: Options, *, with_demo: bool) -> int:
@@ -34,18 +39,46 @@ async def up_run(options: Options, *, with_demo: bool) -> int:
     try:
         with display.live():
             await _unless_stopped(stack, stack.start())
+        demo_trouble = ""
+        if with_demo and not stack.stop_requested.is_set():
+            demo_trouble = await _demo_load(stack)
         if not stack.stop_requested.is_set():
-            display.started(with_demo=with_demo)
+            display.started(demo_trouble=demo_trouble)
             with display.live():
                 await stack.stop_requested.wait()
     except StackError as error:
         failure = str(error)
-    if failure:
-        print(failure, file=sys.stderr)
     display.stopping()
     await stack.close()
     display.stopped()
+    if failure:
+        # Last, where it is seen.
+        print(failure, file=sys.stderr)
     return 1 if failure else 0
+
+
+async def _demo_load(stack: Stack) -> str:
+    """Let `manage.py load_demo` talk to the terminal; returns why there is no demo, empty where there is.
+
+    The product is up without it: a demo that can't be loaded is no reason to stop.
+    """
+    plan = stack.plan
+    command = python_command(plan, str(BASE_DIR / "manage.py"), "load_demo", env=plan.serving_env())
+    process = await asyncio.create_subprocess_exec(*command.argv, **command.popen_options())
+
+    async def load() -> None:
+        await process.wait()
+
+    await _unless_stopped(stack, load())
+    if process.returncode is None:
+        process.terminate()
+        try:
+            await asyncio.wait_for(process.wait(), DEMO_STOP_TIMEOUT_S)
+        except TimeoutError:
+            tree_kill(process.pid)
+            await process.wait()
+        return ""
+    return "The demo could not be loaded; `manage.py load_demo` tries again." if process.returncode else ""
 
 
 async def _unless_stopped(stack: Stack, work: Coroutine[Any, Any, None]) -> None:
