@@ -29,6 +29,7 @@ from tenants.tokens import token_make, token_parse
 log = logging.getLogger(__name__)
 
 LAST_USED_STEP = timedelta(minutes=1)
+ERASE_ROUNDS = 3
 
 
 class TenantExists(Conflict):
@@ -104,7 +105,7 @@ def tenant_create(*, slug: str, name: str = "", dedicated: bool = False, now: da
             schema_name=f"tenant_{tenant_id}",
             slug=slug,
             name=_name_check(name or slug),
-            placement=Tenant.Placement.DEDICATED if dedicated else Tenant.Placement.SHARED,
+            placement=(Tenant.Placement.DEDICATED if dedicated else Tenant.Placement.SHARED).value,
             created_at=now,
             status_changed_at=now,
         )
@@ -115,7 +116,7 @@ def tenant_create(*, slug: str, name: str = "", dedicated: bool = False, now: da
         Tenant.objects.using(DEFAULT_DB_ALIAS).filter(pk=tenant_id).update(schema_version=tenant.schema_version)
         if dedicated:
             _call("tenant_dedicate", tenant)
-    directory_forget()
+    _forget_after_commit()
     log.info("Tenant created.", extra={"slug": slug, "placement": tenant.placement})
     return tenant
 
@@ -152,7 +153,7 @@ def tenant_rename(*, tenant: Tenant, slug: str | None = None, name: str | None =
         if slug is not None:
             domains = Domain.objects.using(DEFAULT_DB_ALIAS).filter(tenant=tenant, is_primary=True)
             domains.update(domain=tenant_host(slug=slug))
-    directory_forget()
+    _forget_after_commit()
     return _reload(tenant)
 
 
@@ -201,20 +202,32 @@ def tenant_delete(*, tenant: Tenant, confirm: str, now: datetime) -> dict[str, i
         Tenant.objects.using(DEFAULT_DB_ALIAS).filter(pk=tenant.pk).exclude(status=Tenant.Status.DELETING).update(
             status=Tenant.Status.DELETING, status_changed_at=now
         )
-    directory_forget()
-    report: dict[str, int] = {}
-    for store in stores_registered():
-        with tenant_bind(tenant):
-            report[store.name] = store.erase(tenant)
-        log.info("Tenant erased from a store.", extra={"store": store.name, "removed": report[store.name]})
+    _forget_after_commit()
+    report = _stores_erase(tenant)
     with tenant_bind(tenant):
         report.update(_schema_counts())
     with public_bind(), transaction.atomic(using=DEFAULT_DB_ALIAS):
         _call("tenant_schema_drop", tenant)
         report["domains"] = Domain.objects.using(DEFAULT_DB_ALIAS).filter(tenant=tenant).delete()[0]
         Tenant.objects.using(DEFAULT_DB_ALIAS).filter(pk=tenant.pk)._raw_delete(DEFAULT_DB_ALIAS)
-    directory_forget()
+    _forget_after_commit()
     log.info("Tenant deleted.", extra={"slug": tenant.slug, **{f"removed_{key}": n for key, n in report.items()}})
+    return report
+
+
+def _stores_erase(tenant: Tenant) -> dict[str, int]:
+    """Erase every store, and again what a request that had already been let in wrote meanwhile."""
+    report: dict[str, int] = {}
+    stores = stores_registered()
+    for _ in range(ERASE_ROUNDS):
+        for store in stores:
+            with tenant_bind(tenant):
+                report[store.name] = report.get(store.name, 0) + store.erase(tenant)
+            log.info("Tenant erased from a store.", extra={"store": store.name, "removed": report[store.name]})
+        with tenant_bind(tenant):
+            stores = tuple(store for store in stores_registered() if store.count(tenant))
+        if not stores:
+            break
     return report
 
 
@@ -222,13 +235,17 @@ def _status_set(tenant: Tenant, status: Tenant.Status, *, now: datetime) -> Tena
     with public_bind():
         rows = Tenant.objects.using(DEFAULT_DB_ALIAS).filter(pk=tenant.pk)
         changed = rows.exclude(status__in=[status, Tenant.Status.DELETING]).update(status=status, status_changed_at=now)
-    directory_forget()
+    _forget_after_commit()
     fresh = _reload(tenant)
     if fresh.status == Tenant.Status.DELETING:
         raise TenantBusy
     if changed:
         log.info("Tenant status changed.", extra={"slug": fresh.slug, "status": status.value})
     return fresh
+
+
+def _forget_after_commit() -> None:
+    transaction.on_commit(directory_forget, using=DEFAULT_DB_ALIAS)
 
 
 def _reload(tenant: Tenant) -> Tenant:

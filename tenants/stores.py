@@ -18,7 +18,7 @@ class TenantStore:
     """One kind of record in one store, by a name that reads well in a report ("entities", "clickhouse events").
 
     count: how many records the tenant has; export: its records as JSON-ready mappings, None where they only repeat
-    what another store exports; order: erased from low to high, so derived stores come before their source.
+    what another store exports; order: they are erased from low to high.
     """
 
     name: str

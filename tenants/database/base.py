@@ -11,7 +11,7 @@ replaces its handling and keeps its interface:
 
 The binding statement is sent beside Django's cursor, so query counts of a page do not depend on who came before it.
 Transactions must be ended through Django: a ROLLBACK sent as text, or psycopg's own `connection.transaction()`, is
-not seen here.
+not seen here. A pooler in between must pool sessions, not transactions, because the binding is a session's.
 """
 
 from __future__ import annotations

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError, OperationalError, ProgrammingError
+from psycopg.errors import UndefinedFunction, UndefinedTable
 
 from atlasco.lib.errors import Problem
 
@@ -22,3 +24,15 @@ class TenantsCommand(BaseCommand):
             # Where single fields are at fault, their messages say all that the general one says.
             lines = [f"{error.path}: {error.detail}" for error in problem.errors] or [problem.detail]
             raise CommandError("\n".join(lines)) from problem
+        except (OperationalError, ProgrammingError) as error:
+            raise database_error(error) from error
+
+
+def database_error(error: DatabaseError) -> CommandError:
+    """A database that is away or was never migrated, in words for whoever typed the command. Re-raises any other."""
+    reason = str(error).strip().partition("\n")[0]
+    if isinstance(error, ProgrammingError):
+        if not isinstance(error.__cause__, UndefinedTable | UndefinedFunction):
+            raise error
+        return CommandError(f"The database is not migrated ({reason}). Run: manage.py migrate_schemas")
+    return CommandError(f"The database does not answer: {reason}")

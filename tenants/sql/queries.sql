@@ -27,7 +27,9 @@ from pg_roles as r
 where r.rolname = current_user
 
 -- name: tenant_id_next
+-- The lock that the clone needs, taken before any row: after it, a migration of tenants_tenant and we could deadlock.
 select nextval(pg_get_serial_sequence('public.tenants_tenant', 'id'))
+from pg_advisory_xact_lock_shared(hashtext('atlasco.tenant_schemas'))
 
 -- name: tenant_schema_create
 select public.tenant_schema_create(%(tenant_id)s)

@@ -6,21 +6,19 @@ Slugs get a random end, so that a session's database can hold other tests' acme 
 from __future__ import annotations
 
 import secrets
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import psycopg
 import pytest
 from django.conf import settings
-from django.core.management import call_command
 from django.db import connections
 
 from atlasco.lib import clock
 from tenants.binding import tenant_bind
-from tenants.database.owner import owner_url
 from tenants.models import Tenant
 from tenants.services import tenant_create, tenant_delete
+from tests.cluster import Cluster
 
 ROWS_SQL = """
 drop schema if exists tenants_test cascade;
@@ -35,25 +33,15 @@ grant select, insert, update, delete on tenants_test.rows to atlasco_app;
 """
 
 
-@pytest.fixture(scope="session")
-def database(django_db_blocker: Any) -> Iterator[None]:
-    """The session's PostgreSQL, migrated. Open to this folder's tests, which clean up after themselves."""
-    with django_db_blocker.unblock():
-        call_command("migrate_schemas", verbosity=0)
-        yield
-
-
 @pytest.fixture(autouse=True)
-def _database_for_every_test(database: None, django_db_blocker: Any) -> Iterator[None]:
-    with django_db_blocker.unblock():
-        yield
+def _database_for_every_test(live_db: None) -> None:
+    """Modules that need no server override this."""
 
 
-@pytest.fixture(scope="session")
-def owner(database: None) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
+@pytest.fixture
+def owner(owner_db: psycopg.Connection[tuple[Any, ...]]) -> psycopg.Connection[tuple[Any, ...]]:
     """A plain connection of the tables' owner, to arrange what the application may not."""
-    with psycopg.connect(owner_url(), autocommit=True) as connection:
-        yield connection
+    return owner_db
 
 
 @pytest.fixture
@@ -117,20 +105,6 @@ def replica() -> str:
 
 
 @pytest.fixture
-def replicate(replica: str) -> Callable[[], None]:
-    """Waits until the replica has replayed everything committed so far."""
-
-    def wait() -> None:
-        with connections["default"].cursor() as cursor:
-            cursor.execute("select pg_current_wal_insert_lsn()")
-            target = cursor.fetchone()[0]
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline:
-            with connections[replica].cursor() as cursor:
-                cursor.execute("select pg_last_wal_replay_lsn() >= %s::pg_lsn", [target])
-                if cursor.fetchone()[0]:
-                    return
-            time.sleep(0.02)
-        pytest.fail("the replica did not catch up within 30 s")
-
-    return wait
+def replicate(stack: Cluster) -> Callable[[], object]:
+    """Waits until the replicas have replayed everything committed so far."""
+    return stack.wait_for_replicas

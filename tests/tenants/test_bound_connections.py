@@ -147,7 +147,7 @@ def test_a_server_side_cursor_read_for_another_tenant_raises(acme: Tenant, globe
 
 
 def test_replicas_follow_the_binding(
-    acme: Tenant, globex: Tenant, notes: Notes, replica: str, replicate: Callable[[], None]
+    acme: Tenant, globex: Tenant, notes: Notes, replica: str, replicate: Callable[[], object]
 ) -> None:
     replicate()
     assert notes(replica) == []
@@ -157,7 +157,9 @@ def test_replicas_follow_the_binding(
     assert notes(replica) == []
 
 
-def test_replicas_find_the_schema_and_write_nothing(acme: Tenant, replica: str, replicate: Callable[[], None]) -> None:
+def test_replicas_find_the_schema_and_write_nothing(
+    acme: Tenant, replica: str, replicate: Callable[[], object]
+) -> None:
     with tenant_bind(acme):
         user_make("ann")
         replicate()

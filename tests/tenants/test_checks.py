@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from django.contrib.contenttypes.models import ContentType
 from django.db import connection
 
@@ -18,7 +19,7 @@ def test_the_application_role_is_harmless() -> None:
     assert checks.roles_are_harmless(databases=["default"]) == []
 
 
-def test_an_owner_is_told(database: None) -> None:
+def test_an_owner_is_told() -> None:
     with owner_connection():
         assert [error.id for error in checks.roles_are_harmless(databases=["default"])] == ["tenants.E004"]
 
@@ -33,9 +34,9 @@ def test_the_order_of_apps_matters(settings: Any) -> None:
     assert [error.id for error in checks.apps_in_order()] == ["tenants.E001"]
 
 
-def test_every_database_must_follow_the_tenant(settings: Any) -> None:
+def test_every_database_must_follow_the_tenant(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     assert checks.engines_bind_tenants() == []
-    settings.DATABASES = {"other": {"ENGINE": "django.db.backends.postgresql"}}
+    monkeypatch.setitem(settings.DATABASES["default"], "ENGINE", "django.db.backends.postgresql")
     assert [error.id for error in checks.engines_bind_tenants()] == ["tenants.E002"]
 
 

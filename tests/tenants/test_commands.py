@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command, get_commands
+from django.db import connections
 
 from atlasco.lib import clock
 from tenants.binding import public_bind, tenant_bind
@@ -100,6 +101,28 @@ def test_a_token_is_printed_once_alone_on_a_line(acme: Tenant) -> None:
 def test_a_mistake_is_told_in_one_message(arguments: list[str], message: str) -> None:
     with pytest.raises(CommandError, match=message):
         run(*arguments)
+
+
+def test_a_database_that_is_away_is_told() -> None:
+    connection = connections["default"]
+    connection.close()
+    before = connection.settings_dict["PORT"]
+    connection.settings_dict["PORT"] = "1"
+    try:
+        with pytest.raises(CommandError, match="does not answer"):
+            run("suspend_tenant", "acme")
+    finally:
+        connection.settings_dict["PORT"] = before
+        connection.close()
+
+
+def test_migrate_schemas_can_check_only(acme: Tenant) -> None:
+    run("migrate_schemas", "--check")
+    Tenant.objects.filter(pk=acme.pk).update(schema_version="0123456789abcdef")
+    with pytest.raises(CommandError, match="not migrated"):
+        run("migrate", "--check")
+    assert "Nothing to migrate" not in run("migrate_schemas")
+    assert "Nothing to migrate" in run("migrate_schemas")
 
 
 def test_an_export_that_can_not_be_written_is_told(acme: Tenant, tmp_path: Path) -> None:

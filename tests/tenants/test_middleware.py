@@ -180,7 +180,7 @@ def primary_down(acme: Tenant, globex: Tenant, replica: str) -> Iterator[None]:
 
 
 @pytest.fixture
-def acme_token(acme: Tenant, replicate: Callable[[], None]) -> str:
+def acme_token(acme: Tenant, replicate: Callable[[], object]) -> str:
     text = token_of(acme)
     replicate()
     return text

@@ -1,11 +1,10 @@
 from __future__ import annotations
 
-import os
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from atlasco.lib import clock
+from atlasco.lib import clock, env
 from tenants.management.base import TenantsCommand
 from tenants.services import platform_admin_ensure
 
@@ -21,7 +20,7 @@ class Command(TenantsCommand):
 
     def run(self, **options: Any) -> None:
         # Not an option: command lines are visible to everybody on the machine.
-        password = os.environ.get("ATLASCO_ADMIN_PASSWORD", "")
+        password = env.text("ATLASCO_ADMIN_PASSWORD", help="The platform admin's password, for `ensure_admin`.")
         if not password:
             raise CommandError("Set ATLASCO_ADMIN_PASSWORD to the password that the admin shall have.")
         created = platform_admin_ensure(username=options["username"], password=password, now=clock.now())

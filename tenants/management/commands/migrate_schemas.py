@@ -3,10 +3,11 @@ from __future__ import annotations
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import DEFAULT_DB_ALIAS
+from django.db import DEFAULT_DB_ALIAS, OperationalError
 from django.db.migrations.autodetector import MigrationAutodetector
 
 from tenants.database.owner import owner_connection
+from tenants.management.base import database_error
 from tenants.schemas import MigrationRefused, Target, schemas_are_current, schemas_migrate
 
 
@@ -39,11 +40,11 @@ class Command(BaseCommand):
             raise CommandError(f"Only the database `default` is migrated; {options['database']} follows it.")
         verbose = options["verbosity"] >= 1
         with owner_connection() as connection:
-            if options["check"]:
-                if not schemas_are_current(connection):
-                    raise CommandError("Some schema is not migrated.", returncode=1)
-                return
             try:
+                if options["check"]:
+                    if not schemas_are_current(connection):
+                        raise CommandError("Some schema is not migrated.", returncode=1)
+                    return
                 touched = schemas_migrate(
                     connection,
                     report=self.stdout.write if verbose else lambda line: None,
@@ -51,6 +52,8 @@ class Command(BaseCommand):
                 )
             except MigrationRefused as refused:
                 raise CommandError(str(refused)) from refused
+            except OperationalError as error:
+                raise database_error(error) from error
         if verbose:
             self.stdout.write(f"Migrated {touched} schemas." if touched else "Nothing to migrate.")
 
