@@ -5,6 +5,7 @@ Hot paths speak SQL (`sql/*.sql`); these models serve the admin, the registry an
 
 from __future__ import annotations
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
 
@@ -84,6 +85,7 @@ class AttributeMetadata(models.Model):
     cardinality_estimate = models.BigIntegerField(null=True)
     null_rate = models.FloatField(null=True)
     most_common = models.JSONField(default=list)
+    histogram = ArrayField(models.FloatField(), null=True)
     hot_score = models.FloatField(default=0)
     pending_changes = models.BigIntegerField(default=0)
     last_analyzed = models.DateTimeField(null=True)

@@ -1,5 +1,6 @@
 from pathlib import Path
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import migrations, models
 
 from atlasco.lib.sql import RunSQLFile
@@ -37,6 +38,7 @@ class Migration(migrations.Migration):
                         ("cardinality_estimate", models.BigIntegerField(null=True)),
                         ("null_rate", models.FloatField(null=True)),
                         ("most_common", models.JSONField(default=list)),
+                        ("histogram", ArrayField(base_field=models.FloatField(), size=None, null=True)),
                         ("hot_score", models.FloatField(default=0)),
                         ("pending_changes", models.BigIntegerField(default=0)),
                         ("last_analyzed", models.DateTimeField(null=True)),
@@ -116,9 +118,7 @@ class Migration(migrations.Migration):
                         ("attribute_value", models.TextField()),
                         (
                             "numeric_value",
-                            models.DecimalField(
-                                decimal_places=500, max_digits=1000, null=True
-                            ),
+                            models.DecimalField(decimal_places=500, max_digits=1000, null=True),
                         ),
                         ("instant_value", models.DateTimeField(null=True)),
                         ("indexed", models.BooleanField(default=False)),

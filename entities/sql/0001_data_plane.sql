@@ -101,6 +101,7 @@ CREATE TABLE attribute_metadata (
     cardinality_estimate bigint,
     null_rate double precision,                          -- Share of the tenant's entities without it.
     most_common jsonb NOT NULL DEFAULT '[]',             -- [[value, share of the values], …], most common first.
+    histogram double precision[],                        -- Bounds of equally filled buckets of its numbers, ascending.
     hot_score double precision NOT NULL DEFAULT 0,
     pending_changes bigint NOT NULL DEFAULT 0,           -- Values written since last_analyzed.
     last_analyzed timestamptz,
