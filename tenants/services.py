@@ -209,7 +209,7 @@ def tenant_delete(*, tenant: Tenant, confirm: str, now: datetime) -> dict[str, i
     with public_bind(), transaction.atomic(using=DEFAULT_DB_ALIAS):
         _call("tenant_schema_drop", tenant)
         report["domains"] = Domain.objects.using(DEFAULT_DB_ALIAS).filter(tenant=tenant).delete()[0]
-        Tenant.objects.using(DEFAULT_DB_ALIAS).filter(pk=tenant.pk)._raw_delete(DEFAULT_DB_ALIAS)
+        Tenant.objects.using(DEFAULT_DB_ALIAS).filter(pk=tenant.pk).delete()
     _forget_after_commit()
     log.info("Tenant deleted.", extra={"slug": tenant.slug, **{f"removed_{key}": n for key, n in report.items()}})
     return report
