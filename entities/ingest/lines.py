@@ -9,6 +9,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Final
 
 import orjson
@@ -22,6 +23,7 @@ from entities.values import (
     key_error,
 )
 
+GZIP_MAGIC: Final = b"\x1f\x8b"
 _MEMBERS: Final = frozenset({"entity_type", "external_id", "created_at", "at", "attributes", "tenant"})
 
 
@@ -117,6 +119,16 @@ def lines_split(chunks: Iterable[bytes], *, line_max_bytes: int) -> Iterator[tup
             pending.clear()
     if (line := line_end()) is not None:
         yield number, line
+
+
+def plain(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """The bytes of an NDJSON file, decompressed where they are gzip; told by the first two, which no JSON begins with."""
+    rest = iter(chunks)
+    head = b""
+    while len(head) < len(GZIP_MAGIC) and (chunk := next(rest, b"")):
+        head += chunk
+    whole = chain([head], rest)
+    return gunzip(whole) if head.startswith(GZIP_MAGIC) else whole
 
 
 def gunzip(chunks: Iterable[bytes]) -> Iterator[bytes]:
