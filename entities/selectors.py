@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import orjson
 from django.core import signing
@@ -148,3 +148,149 @@ def _attribute_row(
     # Django hands jsonb over as text.
     counts = {kind: count for kind, count in orjson.loads(types).items() if count > 0}
     return AttributeRow(name, counts, is_indexed, cardinality, null_rate, orjson.loads(most_common), *rest)
+
+
+# --- For pages --------------------------------------------------------------------------------------------------------
+
+PAGES: Final = sql_blocks(Path(__file__).parent / "sql" / "pages.sql")
+# Entities are counted up to here; more are estimated. Counting 10,000 takes some milliseconds.
+COUNT_BOUND: Final = 10_000
+# Of a longer value a page shows the beginning until the whole is asked for.
+VALUE_SHOWN_CHARS: Final = 2_000
+_TYPES_SAMPLE: Final = 1_000
+_ENTITY_ID_MAX: Final = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """A number to show. kind: exact; about (an estimate); over (at least so many, perhaps far more)."""
+
+    number: int
+    kind: Literal["exact", "about", "over"] = "exact"
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """How much a tenant has, or the whole platform; attributes: None where nobody counts them."""
+
+    entities: Count
+    values: Count
+    attributes: Count | None
+
+
+@dataclass(frozen=True, slots=True)
+class ValueShown:
+    """One value on the page of its entity. text: at most VALUE_SHOWN_CHARS of its `chars` characters."""
+
+    name: str
+    value_type: str
+    text: str
+    chars: int
+    updated_at: datetime
+
+    @property
+    def is_cut(self) -> bool:
+        return self.chars > len(self.text)
+
+
+@dataclass(frozen=True, slots=True)
+class ValuesPage:
+    """Values in order of name. total: all that match; next_after: the name to go on after, None at the end."""
+
+    values: list[ValueShown]
+    total: int
+    next_after: str | None
+
+
+def tenant_usage(*, tenant_id: int, using: str) -> Usage:
+    """How much the bound tenant has. Its cost has a bound, whatever the size of the tenant."""
+    with connections[using].cursor() as cursor:
+        cursor.execute(PAGES["tenant_usage"], {"tenant_id": tenant_id, "bound": COUNT_BOUND + 1})
+        counted, floor, values, names = cursor.fetchone()
+    if counted <= COUNT_BOUND:
+        entities = Count(counted)
+    else:
+        entities = Count(floor, "about") if floor > COUNT_BOUND else Count(COUNT_BOUND, "over")
+    return Usage(entities, Count(values), Count(names))
+
+
+def platform_usage(*, using: str) -> Usage:
+    """About how much all tenants have together, by PostgreSQL's own statistics."""
+    with connections[using].cursor() as cursor:
+        cursor.execute(PAGES["platform_usage"])
+        entities, values = cursor.fetchone()
+    return Usage(Count(entities, "about"), Count(values, "about"), None)
+
+
+def entities_lookup(
+    *, tenant_id: int, text: str, entity_type: str | None, limit: int, using: str
+) -> tuple[list[EntityRow], bool]:
+    """Return the entities that a text names, without their documents, and whether the text is their very id.
+
+    An entity_id or external_id that is exactly the text comes first; only where there is none, external ids that
+    start with it. Empty where nothing fits.
+    """
+    arguments = {"tenant_id": tenant_id, "text": text, "entity_type": entity_type, "limit": limit}
+    with connections[using].cursor() as cursor:
+        cursor.execute(PAGES["entity_keys_exact"], arguments)
+        found = [entity_id for (entity_id,) in cursor.fetchall()]
+        if text.isascii() and text.isdigit() and len(text) <= 19 and int(text) <= _ENTITY_ID_MAX:
+            found.append(int(text))
+        rows = _entity_heads(cursor, tenant_id, found)
+        if entity_type is not None:
+            rows = [row for row in rows if row.entity_type == entity_type]
+        if rows:
+            return rows, True
+        cursor.execute(PAGES["entity_keys_prefix"], arguments)
+        return _entity_heads(cursor, tenant_id, [entity_id for (entity_id,) in cursor.fetchall()]), False
+
+
+def _entity_heads(cursor: Any, tenant_id: int, entity_ids: list[int]) -> list[EntityRow]:
+    if not entity_ids:
+        return []
+    cursor.execute(PAGES["entity_heads"], {"tenant_id": tenant_id, "entity_ids": list(dict.fromkeys(entity_ids))})
+    return [EntityRow(*row) for row in cursor.fetchall()]
+
+
+def entity_head(*, tenant_id: int, entity_id: int, using: str) -> EntityRow:
+    """Return one entity without its document. Raises EntityNotFound, for another tenant's too."""
+    rows: list[EntityRow] = []
+    if entity_id <= _ENTITY_ID_MAX:
+        with connections[using].cursor() as cursor:
+            rows = _entity_heads(cursor, tenant_id, [entity_id])
+    if not rows:
+        raise EntityNotFound
+    return rows[0]
+
+
+def entity_types_recent(*, tenant_id: int, using: str) -> list[str]:
+    """The types of the newest entities, most frequent first. To suggest; there may be more."""
+    with connections[using].cursor() as cursor:
+        cursor.execute(PAGES["entity_types_recent"], {"tenant_id": tenant_id, "sample": _TYPES_SAMPLE})
+        return [entity_type for (entity_type,) in cursor.fetchall()]
+
+
+def values_page(*, tenant_id: int, entity_id: int, part: str, after: str, limit: int, using: str) -> ValuesPage:
+    """Return values of one entity in order of name, cut to what a page shows.
+
+    part: a part of the name, whatever its case; after: the last name of the page before.
+    """
+    arguments = {
+        "tenant_id": tenant_id, "entity_id": entity_id, "part": part, "after": after, "limit": limit + 1,
+        "chars": VALUE_SHOWN_CHARS,
+    }  # fmt: skip
+    with connections[using].cursor() as cursor:
+        cursor.execute(PAGES["values_page"], arguments)
+        rows = cursor.fetchall()
+    values = [ValueShown(*row[:5]) for row in rows[:limit]]
+    return ValuesPage(values, rows[0][5] if rows else 0, values[-1].name if len(rows) > limit else None)
+
+
+def value_text(*, tenant_id: int, entity_id: int, name: str, using: str) -> str:
+    """Return one whole value as text. Raises AttributeNotFound."""
+    with connections[using].cursor() as cursor:
+        cursor.execute(PAGES["value_text"], {"tenant_id": tenant_id, "entity_id": entity_id, "name": name})
+        row = cursor.fetchone()
+    if row is None:
+        raise AttributeNotFound
+    return str(row[0])

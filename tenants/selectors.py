@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import DEFAULT_DB_ALIAS
-from django.db.models import QuerySet
+from django.db.models import Count, Q, QuerySet
 
 from atlasco.lib.errors import NotFound
 from tenants.binding import public_bind, tenant_bind
 from tenants.directory import read_anywhere
 from tenants.errors import Unauthorized
-from tenants.members.models import ApiToken
+from tenants.members.models import ApiToken, User
 from tenants.models import Domain, Tenant
 from tenants.tokens import TokenText
 
@@ -67,3 +68,83 @@ def token_find(*, tenant: Tenant, token: TokenText, now: datetime) -> ApiToken:
 def token_list(*, tenant: Tenant) -> QuerySet[ApiToken]:
     """The tenant's tokens, newest first. Evaluate it while the tenant is bound."""
     return ApiToken.objects.using(DEFAULT_DB_ALIAS).order_by("-created_at", "-id")
+
+
+# --- For pages --------------------------------------------------------------------------------------------------------
+
+
+class TokenNotFound(NotFound):
+    """The tenant has no such token."""
+
+    code = "token_unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class TenantsPage:
+    """Some tenants of a list. number: of this page, from 1; total: tenants in the whole list."""
+
+    tenants: list[Tenant]
+    number: int
+    pages: int
+    total: int
+
+
+def tenants_page(*, search: str = "", status: str = "", placement: str = "", number: int, size: int) -> TenantsPage:
+    """Return one page of the tenants that match, by slug. A number past the end is the last page.
+
+    search: a part of slug or name, whatever its case; status, placement: empty for any.
+    """
+    wanted = Q()
+    if search:
+        wanted &= Q(slug__icontains=search) | Q(name__icontains=search)
+    if status:
+        wanted &= Q(status=status)
+    if placement:
+        wanted &= Q(placement=placement)
+    with public_bind():
+        tenants = Tenant.objects.using(DEFAULT_DB_ALIAS).filter(wanted)
+        total = tenants.count()
+        pages = max(1, -(-total // size))
+        number = min(number, pages)
+        start = (number - 1) * size
+        return TenantsPage(list(tenants.order_by("slug")[start : start + size]), number, pages, total)
+
+
+def tenants_newest(*, limit: int) -> list[Tenant]:
+    """The tenants that were created last, newest first."""
+    with public_bind():
+        return list(Tenant.objects.using(DEFAULT_DB_ALIAS).order_by("-created_at", "-id")[:limit])
+
+
+def tenants_by_status() -> dict[str, int]:
+    """How many tenants have each status; a status that none has is 0."""
+    with public_bind():
+        rows = Tenant.objects.using(DEFAULT_DB_ALIAS).values_list("status").order_by("status").annotate(n=Count("id"))
+        return {**dict.fromkeys(Tenant.Status.values, 0), **dict(rows)}
+
+
+def tokens_read(*, tenant: Tenant, limit: int) -> list[ApiToken]:
+    """The tenant's tokens, newest first, ended ones too."""
+    with tenant_bind(tenant):
+        return list(token_list(tenant=tenant)[:limit])
+
+
+def token_get(*, tenant: Tenant, token_id: int) -> ApiToken:
+    """Return one of the tenant's tokens. Raises TokenNotFound."""
+    with tenant_bind(tenant):
+        token = ApiToken.objects.using(DEFAULT_DB_ALIAS).filter(pk=token_id).first()
+    if token is None:
+        raise TokenNotFound
+    return token
+
+
+def members_read(*, tenant: Tenant, limit: int) -> list[User]:
+    """The tenant's members, by user name."""
+    with tenant_bind(tenant):
+        return list(User.objects.using(DEFAULT_DB_ALIAS).order_by("username")[:limit])
+
+
+def members_count(*, tenant: Tenant) -> int:
+    """How many members the tenant has."""
+    with tenant_bind(tenant):
+        return User.objects.using(DEFAULT_DB_ALIAS).count()
