@@ -153,7 +153,7 @@ def aggregate_sql(tenant_id: int, aggregate: Aggregate) -> tuple[str, list[Any]]
             key, group = "g.value", "coalesce(to_jsonb(value_instant(g.value)), g.value)"
             values.append(name)
     grouped_by_attribute = key == "g.value"
-    source = "FROM entities e"
+    source = "FROM entity_documents e"
     if grouped_by_attribute:
         source += " CROSS JOIN LATERAL (SELECT e.attributes -> %s) g(value)"
     if aggregate.attribute is not None:

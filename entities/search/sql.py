@@ -143,12 +143,6 @@ def _own_equals(column: str, is_instant: bool, value: Value) -> Fragment:
         return FALSE
     if is_instant:
         return Fragment(f"({column} = text_instant(%s))", (value,)) if value_type(value) == "timestamp" else FALSE
-    if column == "e.external_id":
-        # By the key table's index; without it, a scan of the tenant.
-        return Fragment(
-            "(e.entity_id IN (SELECT k.entity_id FROM entity_keys k WHERE k.tenant_id = tenant_bound() AND k.external_id = %s))",
-            (value,),
-        )
     return Fragment(f"({column} = %s)", (value,))
 
 
