@@ -20,7 +20,9 @@ from atlasco.stack.stack import Options
 
 def up_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=int, help=f"the web's port (ATLASCO_PORT, else {DEFAULT_WEB_PORT})")
-    parser.add_argument("--run-dir", type=Path, help="where data, logs and secrets are kept (ATLASCO_RUN_DIR, else .run)")
+    parser.add_argument(
+        "--run-dir", type=Path, help="where data, logs and secrets are kept (ATLASCO_RUN_DIR, else .run)"
+    )
     parser.add_argument("--no-demo", action="store_true", help="start with an empty product")
     # For the tests, which want some of it only, anywhere, and fast.
     parser.add_argument("--any-port", action="store_true", help=argparse.SUPPRESS)

@@ -104,7 +104,7 @@ def control_ask(run_dir: Path, do: str, **arguments: Any) -> dict[str, Any]:
 
 @contextmanager
 def _short_path(run_dir: Path) -> Iterator[str]:
-    """The socket's path through a descriptor of its folder: a socket's address holds 108 bytes, a path can be longer."""
+    """The socket's path through a descriptor of its folder: a socket's address holds 108 bytes only."""
     fd = os.open(run_dir, os.O_RDONLY | os.O_DIRECTORY)
     try:
         yield f"/proc/self/fd/{fd}/{SOCKET_NAME}"

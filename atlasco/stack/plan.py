@@ -81,9 +81,7 @@ class Plan:
 
     def admin_url(self, node: str, *, database: str = DATABASE) -> str:
         """The cluster's superuser, for the supervisor alone."""
-        return self.postgres_url(
-            node, role="postgres", password=self.secrets.superuser_password, database=database
-        )
+        return self.postgres_url(node, role="postgres", password=self.secrets.superuser_password, database=database)
 
     def app_url(self, node: str) -> str:
         return self.postgres_url(node, role=APP_ROLE, password=self.secrets.app_password)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import psycopg
 
 # A replica must be able to keep its dynamic shared memory there; containers often get 64 MB only.
+SHM = Path("/dev/shm")  # noqa: S108 - where PostgreSQL itself puts it
 SHM_MIN_BYTES = 256 << 20
 
 CONFIG = """\
@@ -105,7 +106,7 @@ class PostgresNode(Service):
         )
 
     def write_config(self, *more: str) -> None:
-        shm = os.statvfs("/dev/shm") if Path("/dev/shm").is_dir() else None
+        shm = os.statvfs(SHM) if SHM.is_dir() else None
         text = CONFIG.format(
             port=self.plan.port(self.name),
             shared_memory="posix" if shm is not None and shm.f_blocks * shm.f_frsize >= SHM_MIN_BYTES else "mmap",
@@ -244,8 +245,8 @@ class Replica(PostgresNode):
                 ).fetchone()
         except psycopg.OperationalError:
             return True
-        identifier, wal_status = row if row is not None else (None, None)
-        return wal_status != "lost" and identifier == _system_identifier(self.data)
+        identifier, wal_status = row or (None, None)
+        return bool(wal_status != "lost" and identifier == _system_identifier(self.data))
 
     async def _copy_primary(self) -> None:
         folder = self.plan.run_dir.folder()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
 import os
 import pwd
@@ -147,9 +148,9 @@ def process_start_time(pid: int) -> int | None:
 def descendants(pid: int) -> list[int]:
     """Every living descendant of a process, children first."""
     children: dict[int, list[int]] = {}
-    for entry in os.listdir("/proc"):
-        if entry.isdigit() and (fields := _stat_fields(int(entry))) is not None:
-            children.setdefault(int(fields[1]), []).append(int(entry))
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and (fields := _stat_fields(int(entry.name))) is not None:
+            children.setdefault(int(fields[1]), []).append(int(entry.name))
     found: list[int] = []
     queue = [pid]
     while queue:
@@ -162,10 +163,8 @@ def descendants(pid: int) -> list[int]:
 def tree_kill(pid: int) -> None:
     """SIGKILL a process and all its descendants: a supervisor's own helpers must not survive it."""
     for victim in [pid, *descendants(pid)]:
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.kill(victim, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
 
 
 async def wait_until(condition: Callable[[], bool], *, timeout_s: float, every_s: float = 0.02) -> bool:

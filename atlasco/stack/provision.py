@@ -1,9 +1,9 @@
 """Roles and database: the same for our own cluster and for a server that somebody else runs.
 
-    atlasco_owner        owns the database and, through the migrations, every table
-    atlasco_app          what web and workers are: owns nothing, bypasses nothing
-    atlasco_replication  what the standbys and the change feed are
-    atlasco_search       owns the views that searches read; nobody logs in as it
+atlasco_owner        owns the database and, through the migrations, every table
+atlasco_app          what web and workers are: owns nothing, bypasses nothing
+atlasco_replication  what the standbys and the change feed are
+atlasco_search       owns the views that searches read; nobody logs in as it
 """
 
 from __future__ import annotations

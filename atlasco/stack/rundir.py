@@ -157,7 +157,7 @@ class RunDir:
         self.write("ports.json", json.dumps({**remembered, **ports}, indent=1, sort_keys=True))
         return PortReservation(ports=ports, sockets=held)
 
-    # --- The processes of the last start --------------------------------------------------------------------------------
+    # --- The processes of the last start ------------------------------------------------------------------------------
     def remember_process(self, name: str, pid: int) -> None:
         """Note a child, so that the next supervisor can tell whether this one's are all gone."""
         with (self.path / "pids").open("a", encoding="utf-8") as file:

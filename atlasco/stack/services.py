@@ -22,7 +22,7 @@ def services(plan: Plan) -> list[Service]:
     celery = ("-m", "celery", "--app", "atlasco")
     external = plan.external
     # With somebody else's primary there are as many replicas as were named, perhaps none.
-    replicas = REPLICAS
+    replicas: tuple[str, ...] = REPLICAS
     if external.database_url or external.replica_urls:
         replicas = tuple(f"replica{number}" for number in range(1, len(external.replica_urls) + 1))
     return [

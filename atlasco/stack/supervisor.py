@@ -229,6 +229,7 @@ class Runner:
 
     def _set(self, state: State) -> None:
         self.state = state
+        log.info("%s is %s", self.service.name, state)
         if state == State.RUNNING:
             self._up.set()
         else:
@@ -313,6 +314,7 @@ class Supervisor:
             self.milestones.fail(step.name, error)
         else:
             self.milestones.reach(step.name)
+            log.info("%s is done", step.name)
         finally:
             if step.name in self._steps_under_way:
                 self._steps_under_way.remove(step.name)

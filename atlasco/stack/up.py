@@ -32,9 +32,9 @@ async def up_run(options: Options, *, with_demo: bool) -> int:
         loop.add_signal_handler(number, stack.stop_requested.set)
     await stack.open(changed=display.changed)
     # The terminal belongs to the display.
-    logging.basicConfig(
-        filename=stack.run_dir.log("supervisor"), level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s"
-    )
+    log_path = stack.run_dir.log("supervisor")
+    logging.basicConfig(filename=log_path, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logging.info("opened %s", stack.run_dir.path)
     failure = ""
     try:
         with display.live():

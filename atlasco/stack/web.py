@@ -1,6 +1,6 @@
 """The web process: granian in front of `atlasco.wsgi`, bound to the life of the supervisor.
 
-    python -m atlasco.stack.web --port N [--host ADDRESS]
+python -m atlasco.stack.web --port N [--host ADDRESS]
 """
 
 from __future__ import annotations

@@ -46,11 +46,12 @@ class Command(BaseCommand):
             ("DATABASE_OWNER_URL", OWNER_ROLE, passwords.owner),
             ("# replication:", REPLICATION_ROLE, passwords.replication),
         ):
-            if not (reset or role in done.created_roles):
+            is_new = reset or role in done.created_roles
+            if not is_new:
                 kept.append(role)
-                password = "PASSWORD"  # noqa: S105 - a place to fill in, no password
+            shown = quote(password, safe="") if is_new else "PASSWORD"
             separator = " " if name.startswith("#") else "="
-            self.stdout.write(f"{name}{separator}postgresql://{role}:{quote(password, safe='')}@{address}")
+            self.stdout.write(f"{name}{separator}postgresql://{role}:{shown}@{address}")
         if kept:
             self.stderr.write(f"Kept the passwords of {', '.join(kept)}; --reset-passwords sets new ones.")
         for note in done.notes:

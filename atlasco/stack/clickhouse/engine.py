@@ -10,7 +10,7 @@ import contextlib
 import re
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,8 @@ class Engine:
         # Not at the top: the process imports this module while it is still root.
         import chdb
 
-        self._connect = lambda: chdb.connect(str(path.resolve()))
+        open_handle: Any = chdb.connect
+        self._connect: Callable[[], Any] = lambda: open_handle(str(path.resolve()))
         self._keep = self._connect()  # The engine lives as long as one handle is open.
         # Refreshable views need Atomic, and chDB's own `default` is none.
         self._keep.query(f"CREATE DATABASE IF NOT EXISTS {quoted_name(database)} ENGINE = Atomic")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+
 _CODE = re.compile(r"Code: (\d+)")
 _STATUS = {
     **dict.fromkeys((6, 26, 27, 33, 36, 38, 41, 53, 62, 69, 70, 72, 117, 130, 131, 386, 457), 400),

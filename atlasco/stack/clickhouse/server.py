@@ -27,10 +27,14 @@ IDLE_TIMEOUT_S = 300
 COMPRESS_FROM_BYTES = 4096
 # Parameters that the HTTP layer itself takes; every other one is a setting of the engine.
 TRANSPORT_PARAMETERS = frozenset(
-    "query database default_format query_id session_id session_timeout session_check user password quota_key compress "
-    "decompress buffer_size wait_end_of_query client_protocol_version role stacktrace send_progress_in_http_headers "
-    "http_headers_progress_interval_ms enable_http_compression add_http_cors_header close_session "
-    "http_make_head_request cancel_http_readonly_queries_on_client_close".split()
+    {
+        *("query", "query_id", "database", "default_format", "user", "password", "role", "quota_key"),
+        *("session_id", "session_timeout", "session_check", "close_session"),
+        *("compress", "decompress", "enable_http_compression", "buffer_size", "wait_end_of_query"),
+        *("client_protocol_version", "stacktrace", "add_http_cors_header", "http_make_head_request"),
+        *("send_progress_in_http_headers", "http_headers_progress_interval_ms"),
+        "cancel_http_readonly_queries_on_client_close",
+    }
 )
 # Formats whose blocks can be sent one after the other as they come.
 STREAMED_FORMATS = frozenset({"Native", "TabSeparated", "TSV", "CSV", "RowBinary", "JSONEachRow"})
@@ -54,7 +58,7 @@ class Handler(BaseHTTPRequestHandler):
     engine: ClassVar[Engine]
     password: ClassVar[str]
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class names it
+    def log_message(self, format: str, *args: Any) -> None:
         log.debug(format, *args)
 
     # --- Requests -----------------------------------------------------------------------------------------------------
@@ -68,7 +72,7 @@ class Handler(BaseHTTPRequestHandler):
         parameters.setdefault("readonly", "1")  # GET only reads, as at the real server.
         self._serve(parameters)
 
-    do_HEAD = do_GET  # noqa: N815 - the base class looks for this name
+    do_HEAD = do_GET
 
     def do_POST(self) -> None:
         parameters = dict(parse_qsl(urlsplit(self.path).query, keep_blank_values=True))
@@ -174,7 +178,7 @@ class Handler(BaseHTTPRequestHandler):
                 self._send_chunk(piece.bytes())
                 try:
                     piece = next(pieces, None)
-                except Exception as error:
+                except Exception as error:  # noqa: BLE001 - told in band, below
                     text = str(engine_error(error)).encode() + b"\n"
                     frame = b"\r\n__exception__\r\n%s\r\n%s%d %s\r\n__exception__\r\n"
                     self._send_chunk(frame % (tag.encode(), text, len(text), tag.encode()))
@@ -256,9 +260,7 @@ class Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(body)
 
-    def _send_head(
-        self, status: int, *, content_type: str, headers: dict[str, str], length: int | None = None
-    ) -> None:
+    def _send_head(self, status: int, *, content_type: str, headers: dict[str, str], length: int | None = None) -> None:
         """length: None announces chunks."""
         self.is_answering = True
         self.send_response(status)
@@ -295,7 +297,7 @@ class Server(ThreadingHTTPServer):
         self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        log.debug("a connection broke off", exc_info=True)
+        log.debug("a connection broke off", exc_info=True)  # noqa: LOG014 - called in an exception handler
 
 
 def server_bind(*, host: str, port: int, engine: Engine, password: str) -> Server:

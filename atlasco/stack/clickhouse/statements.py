@@ -22,10 +22,12 @@ else:
 
 STATEMENT_MAX_BYTES = 64 << 20
 # An INSERT whose rows follow in a format of their own. VALUES stay part of the statement: the engine parses them.
-_INSERT_ROWS = re.compile(rb"\s*(INSERT\s+INTO\s[^;]*?)\sFORMAT\s+(?!Values\b)(\w+)[ \t]*;?[ \t]*(?:\r?\n|\Z)", re.I)
+_INSERT_ROWS = re.compile(
+    rb"\s*(INSERT\s+INTO\s[^;]*?)\sFORMAT\s+(?!Values\b)(\w+)[ \t]*;?[ \t]*(?:\r?\n|\Z)", re.IGNORECASE
+)
 _INSERT_HEAD_BYTES = 65_536
-_IS_INSERT = re.compile(rb"\s*INSERT\s", re.I)
-_TRAILING_FORMAT = re.compile(r"\bFORMAT\s+(\w+)\s*;?\s*\Z", re.I)
+_IS_INSERT = re.compile(rb"\s*INSERT\s", re.IGNORECASE)
+_TRAILING_FORMAT = re.compile(r"\bFORMAT\s+(\w+)\s*;?\s*\Z", re.IGNORECASE)
 
 
 @dataclass(slots=True)
