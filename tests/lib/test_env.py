@@ -1,0 +1,76 @@
+"""Settings from the environment: typed, with a helpful end where a value can't be used."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from atlasco.lib import env
+
+
+@pytest.fixture(autouse=True)
+def _nothing_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(env, "SETTINGS_READ", {})
+    monkeypatch.delenv("LAMPS", raising=False)
+
+
+def test_an_unset_and_an_empty_variable_give_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert env.text("LAMPS", "three", help="") == "three"
+    monkeypatch.setenv("LAMPS", "")
+    assert env.text("LAMPS", "three", help="") == "three"
+
+
+def test_what_was_read_is_remembered_with_its_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAMPS", "4")
+    assert env.integer("LAMPS", 3, help="How many lamps.") == 4
+    assert list(env.SETTINGS_READ.values()) == [env.SettingRead("LAMPS", "3", "How many lamps.")]
+
+
+@pytest.mark.parametrize(("raw", "meant"), [("1", True), ("TRUE", True), ("on", True), ("0", False), ("No", False)])
+def test_a_flag_is_read_in_every_usual_spelling(monkeypatch: pytest.MonkeyPatch, raw: str, meant: bool) -> None:
+    monkeypatch.setenv("LAMPS", raw)
+    assert env.flag("LAMPS", not meant, help="") is meant
+
+
+@pytest.mark.parametrize("raw", ["three", "3.5", "maybe"])
+def test_a_value_of_another_type_ends_the_process(monkeypatch: pytest.MonkeyPatch, raw: str) -> None:
+    monkeypatch.setenv("LAMPS", raw)
+    with pytest.raises(env.BadSetting, match="LAMPS"):
+        env.integer("LAMPS", 1, help="")
+    with pytest.raises(env.BadSetting, match="LAMPS"):
+        env.flag("LAMPS", False, help="")
+
+
+def test_a_number_that_is_none_ends_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAMPS", "2.5")
+    assert env.number("LAMPS", 1, help="") == 2.5
+    monkeypatch.setenv("LAMPS", "two")
+    with pytest.raises(env.BadSetting, match="LAMPS='two'"):
+        env.number("LAMPS", 1, help="")
+
+
+def test_a_whole_number_below_its_minimum_ends_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAMPS", "0")
+    with pytest.raises(env.BadSetting, match="at least 1"):
+        env.integer("LAMPS", 2, help="", minimum=1)
+
+
+def test_words_are_cut_at_commas_and_empty_ones_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert env.words("LAMPS", help="") == []
+    monkeypatch.setenv("LAMPS", " hall, ,kitchen,")
+    assert env.words("LAMPS", help="") == ["hall", "kitchen"]
+
+
+def test_a_file_fills_in_what_the_environment_leaves_open(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("LAMPS", "mine")
+    monkeypatch.delenv("CHAIRS", raising=False)
+    file = tmp_path / "stack.env"
+    file.write_text("LAMPS=theirs\nCHAIRS=a=b\n# no name\n\n", encoding="utf-8")
+    env.load_file(file)
+    assert (env.text("LAMPS", help=""), env.text("CHAIRS", help="")) == ("mine", "a=b")
+    monkeypatch.delenv("CHAIRS")
+
+
+def test_a_missing_file_is_no_error(tmp_path: Path) -> None:
+    env.load_file(tmp_path / "none.env")
