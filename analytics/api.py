@@ -17,7 +17,6 @@ from freshness.sources import read_source
 from freshness.state import freshness_state
 from tenants.binding import tenant_required
 
-
 _AGGREGATE: Final = openapi.object_of(
     {
         "entity_type": openapi.ENTITY_TYPE,

@@ -62,7 +62,7 @@ _PROBLEM: Final[dict[str, Any]] = {
 
 
 def freshness_describe(result: dict[str, Any], generator: Any, request: Any, public: bool) -> dict[str, Any]:
-    """drf-spectacular's hook: the freshness headers of requests and answers, and the problem answer, on every operation."""
+    """drf-spectacular's hook: freshness headers, both ways, and the problem answer on every operation."""
     components = result.setdefault("components", {})
     components.setdefault("schemas", {})["Problem"] = _PROBLEM
     components["headers"] = {

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from django.contrib import admin
-from django.urls import include, path, re_path
+from django.urls import URLPattern, URLResolver, include, path, re_path
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 from rest_framework.request import Request
@@ -12,6 +11,7 @@ from rest_framework.views import APIView
 
 from atlasco import health
 from atlasco.api import PageNotFound
+from atlasco.site import site
 
 
 class NoSuchPath(APIView):
@@ -27,7 +27,7 @@ class NoSuchPath(APIView):
     post = put = patch = delete = get
 
 
-api_urlpatterns = [
+api_urlpatterns: list[URLPattern | URLResolver] = [
     path("schema/", SpectacularAPIView.as_view(), name="schema"),
     path("docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
     path("", include("entities.api.urls")),
@@ -39,6 +39,6 @@ urlpatterns = [
     path("metrics", health.metrics, name="metrics"),
     path("api/v1/", include(api_urlpatterns)),
     re_path("^api/(?P<rest>.*)$", NoSuchPath.as_view()),
-    path("admin/", admin.site.urls),
+    path("admin/", site.urls),
     path("", RedirectView.as_view(pattern_name="admin:index")),
 ]

@@ -29,7 +29,7 @@ _MEMBERS: Final = ("entity_type", "where", "match", "fn", "attribute", "group_by
 
 
 class TooManyGroups(Invalid):
-    """The aggregate has more groups than one answer holds. Narrow it with `where` or `min_count`, or ask for the `top`."""
+    """The aggregate has more groups than one answer holds. Narrow it, raise `min_count`, or ask for the `top`."""
 
     code = "too_many_groups"
 
@@ -119,7 +119,7 @@ _FOLD: Final[dict[Function, str]] = {
 def aggregate_run(*, tenant_id: int, aggregate: Aggregate, using: str) -> list[Group]:
     """Return the groups, ordered by key, or with `top` by value, largest first.
 
-    Without group_by: one group whose key is null, also where nothing matched (its value is then null, or 0 for a count).
+    Without group_by: one group whose key is null, also where nothing matched (its value is then null or 0).
     With it: only groups of at least max(1, min_count) values; a key keeps its JSON type.
     Raises TooManyGroups.
     """
@@ -170,14 +170,14 @@ def aggregate_sql(tenant_id: int, aggregate: Aggregate) -> tuple[str, list[Any]]
     taking = f"SELECT {key} AS key, {group} AS grouped, {taken} AS taken {source} WHERE {present}"
     if aggregate.fn == "type_mix":
         folded = (
-            "SELECT min(key::text)::jsonb AS key, jsonb_object_agg(taken, n) AS value, sum(n)::bigint AS count, sum(n) AS size"
-            f" FROM (SELECT min(key::text)::jsonb AS key, grouped, taken, count(*) AS n FROM ({taking}) t GROUP BY grouped, taken) k"
-            " GROUP BY grouped"
+            "SELECT min(key::text)::jsonb AS key, jsonb_object_agg(taken, n) AS value, sum(n)::bigint AS count,"
+            " sum(n) AS size FROM (SELECT min(key::text)::jsonb AS key, grouped, taken, count(*) AS n"
+            f" FROM ({taking}) t GROUP BY grouped, taken) k GROUP BY grouped"
         )
     else:
         folded = (
-            f"SELECT min(key::text)::jsonb AS key, {_FOLD[aggregate.fn]} AS value, count(*) AS count, {_FOLD[aggregate.fn]} AS size"
-            f" FROM ({taking}) t WHERE taken IS NOT NULL GROUP BY grouped"
+            f"SELECT min(key::text)::jsonb AS key, {_FOLD[aggregate.fn]} AS value, count(*) AS count,"
+            f" {_FOLD[aggregate.fn]} AS size FROM ({taking}) t WHERE taken IS NOT NULL GROUP BY grouped"
         )
     statement = f"SELECT key::text, value::text, count FROM ({folded}) f WHERE count >= %s ORDER BY"
     values.append(least)

@@ -44,6 +44,9 @@ class EntityKey(models.Model):
         managed = False
         db_table = "entity_keys"
 
+    def __str__(self) -> str:
+        return f"{self.entity_type} {self.external_id}"
+
 
 class EntityAttribute(models.Model):
     """One value of one entity, with the instant at which it was set."""

@@ -71,7 +71,8 @@ def receipt_open(*, tenant_id: int, key: str, now: datetime) -> Receipt | None:
         if cursor.fetchone() is not None:
             return None
         cursor.execute(
-            "SELECT fingerprint, status, answer::text FROM import_receipts WHERE tenant_id = %s AND idempotency_key = %s",
+            "SELECT fingerprint, status, answer::text FROM import_receipts"
+            " WHERE tenant_id = %s AND idempotency_key = %s",
             (tenant_id, key),
         )
         row = cursor.fetchone()

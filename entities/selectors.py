@@ -1,4 +1,4 @@
-"""Reads of the data plane by key: one entity, one value, the registry. `using` names the database alias that answers."""
+"""Reads of the data plane by key: one entity, one value, the registry. `using`: the database alias that answers."""
 
 from __future__ import annotations
 
@@ -230,7 +230,12 @@ def entities_lookup(
     An entity_id or external_id that is exactly the text comes first; only where there is none, external ids that
     start with it. Empty where nothing fits.
     """
-    arguments = {"tenant_id": tenant_id, "text": text, "entity_type": entity_type, "limit": limit}
+    arguments: dict[str, int | str | None] = {
+        "tenant_id": tenant_id,
+        "text": text,
+        "entity_type": entity_type,
+        "limit": limit,
+    }
     with connections[using].cursor() as cursor:
         cursor.execute(PAGES["entity_keys_exact"], arguments)
         found = [entity_id for (entity_id,) in cursor.fetchall()]
@@ -275,7 +280,7 @@ def values_page(*, tenant_id: int, entity_id: int, part: str, after: str, limit:
 
     part: a part of the name, whatever its case; after: the last name of the page before.
     """
-    arguments = {
+    arguments: dict[str, int | str | None] = {
         "tenant_id": tenant_id, "entity_id": entity_id, "part": part, "after": after, "limit": limit + 1,
         "chars": VALUE_SHOWN_CHARS,
     }  # fmt: skip

@@ -83,9 +83,8 @@ def entity_input_parse(body: object, *, is_new: bool) -> EntityInput:
         found.append(key_error(body.get("entity_type"), "entity_type", ENTITY_TYPE_MAX_CHARS))
         if body.get("external_id") is not None:
             found.append(key_error(body["external_id"], "external_id", EXTERNAL_ID_MAX_CHARS))
-    for name in ("created_at", "at"):
-        if body.get(name) is not None:
-            found.append(instant_error(body[name], name))
+    instants = [name for name in ("created_at", "at") if body.get(name) is not None]
+    found.extend(instant_error(body[name], name) for name in instants)
     attributes = body.get("attributes", {})
     errors.extend(error for error in found if error is not None)
     errors.extend(attributes_errors(attributes, "attributes", null_allowed=True))

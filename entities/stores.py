@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 import orjson
@@ -13,8 +13,14 @@ from tenants.models import Tenant
 from tenants.stores import TenantStore, store_register
 
 _TABLES: Final = (
-    "entities", "entity_keys", "entity_attributes", "attribute_metadata", "attribute_changes", "import_receipts", "import_jobs",
-)  # fmt: skip
+    "entities",
+    "entity_keys",
+    "entity_attributes",
+    "attribute_metadata",
+    "attribute_changes",
+    "import_receipts",
+    "import_jobs",
+)
 # A slice per transaction, so that erasing a large tenant holds no lock and no log for long.
 _SLICE: Final = 20_000
 
@@ -33,7 +39,7 @@ def stores_register() -> None:
         )
 
 
-def _counter(table: str) -> Any:
+def _counter(table: str) -> Callable[[Tenant], int]:
     def count(tenant: Tenant) -> int:
         with connections["default"].cursor() as cursor:
             cursor.execute(f"SELECT count(*) FROM {table} WHERE tenant_id = %s", (tenant.pk,))
@@ -42,9 +48,9 @@ def _counter(table: str) -> Any:
     return count
 
 
-def _eraser(table: str) -> Any:
+def _eraser(table: str) -> Callable[[Tenant], int]:
     def erase(tenant: Tenant) -> int:
-        removed = 0
+        removed: int = 0
         if table in {"entities", "entity_attributes"} and tenant.placement == Tenant.Placement.DEDICATED:
             # Counted, then dropped with its partitions by whichever of the two tables comes last.
             removed = _counter(table)(tenant)
@@ -55,12 +61,14 @@ def _eraser(table: str) -> Any:
         while True:
             with transaction.atomic(using="default"), connections["default"].cursor() as cursor:
                 cursor.execute(
-                    f"DELETE FROM {table} t USING (SELECT tableoid, ctid FROM {table} WHERE tenant_id = %s LIMIT %s) gone"
+                    f"DELETE FROM {table} t"
+                    f" USING (SELECT tableoid, ctid FROM {table} WHERE tenant_id = %s LIMIT %s) gone"
                     " WHERE t.tenant_id = %s AND t.tableoid = gone.tableoid AND t.ctid = gone.ctid",
                     (tenant.pk, _SLICE, tenant.pk),
                 )
-                removed += cursor.rowcount
-                if cursor.rowcount < _SLICE:
+                slice_removed = int(cursor.rowcount)
+                removed += slice_removed
+                if slice_removed < _SLICE:
                     return removed
 
     return erase

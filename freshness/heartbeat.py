@@ -1,7 +1,7 @@
 """The independent writer of the heartbeat: one in the whole installation, whoever holds the lock.
 
-Every web process and the change feed run a candidate in a thread of its own. The holder of an advisory lock writes; when
-its process or connection dies, PostgreSQL frees the lock and the next candidate goes on within a second.
+Every web process and the change feed run a candidate in a thread of its own. The holder of an advisory lock writes;
+when its process or connection dies, PostgreSQL frees the lock and the next candidate goes on within a second.
 """
 
 from __future__ import annotations

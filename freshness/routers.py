@@ -9,7 +9,7 @@ from django.db.models import Model
 
 
 class FreshnessRouter:
-    """Reads and writes go to the primary; replicas are read only by code that has settled the freshness of its answer."""
+    """Reads and writes go to the primary; a replica is read only where the freshness of the answer was settled."""
 
     def db_for_read(self, model: type[Model], **hints: Any) -> str | None:
         return None

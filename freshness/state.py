@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from freshness.policy import Budget, Source, Wish, sla_met
@@ -28,9 +28,9 @@ class Answer:
 
 @dataclass(slots=True)
 class FreshnessState:
-    """wish, token: from the request; budget: None until the operation is known; written: the token of what was written."""
+    """wish, token: from the request; budget: None until the operation is known; written: a write's token."""
 
-    wish: Wish = Wish()
+    wish: Wish = field(default_factory=Wish)
     token: ConsistencyToken | None = None
     budget: Budget | None = None
     answer: Answer | None = None

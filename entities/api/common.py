@@ -42,7 +42,7 @@ def parameters(request: Request, known: Iterable[str]) -> dict[str, str]:
             errors.append(FieldError(name, "nul_character", f"`{name}` can't hold the NUL character."))
     if errors:
         raise InvalidParameter(errors[0].detail, errors=errors)
-    return dict(request.query_params.items())
+    return {name: str(request.query_params[name]) for name in request.query_params}
 
 
 def parameter_error(name: str, detail: str) -> InvalidParameter:

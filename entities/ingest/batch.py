@@ -21,13 +21,13 @@ log = logging.getLogger(__name__)
 
 Mode: TypeAlias = Literal["merge", "replace"]
 SQL: Final = sql_blocks(Path(__file__).parent.parent / "sql" / "ingest.sql")
-# Writers lock in one order, so a deadlock needs a stranger (a DDL statement, say); a vanished entity, a concurrent delete.
+# Writers lock in one order: a deadlock needs a stranger (a DDL statement), a vanished entity a concurrent delete.
 _TRIES: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
 class BatchResult:
-    """What the lines of a batch did, had they come one by one, and the entity_ids, in the order of first mention."""
+    """What the lines of a batch did, had they come one by one."""
 
     created: int
     updated: int
@@ -130,7 +130,12 @@ def _batch_run(
     if inspect is not None:
         cursor.execute("SELECT entity_id, is_new, version, attributes FROM ingest_entity")
         # Django hands jsonb over as text.
-        inspect([LockedEntity(*row, orjson.loads(attributes)) for *row, attributes in cursor.fetchall()])
+        inspect(
+            [
+                LockedEntity(entity_id, is_new, version, orjson.loads(attributes))
+                for entity_id, is_new, version, attributes in cursor.fetchall()
+            ]
+        )
     for block in (
         "values_resolve",
         "values_write",

@@ -53,7 +53,7 @@ class Rejection:
 
 
 class BrokenBody(Invalid):
-    """The body ends or breaks before its end: it is not the gzip stream that it says it is, or the connection was cut."""
+    """The body breaks before its end: it is no gzip stream, although it says so, or the connection was cut."""
 
     code = "broken_body"
 
@@ -69,25 +69,25 @@ def line_parse(number: int, raw: bytes) -> Line | Rejection:
     if not isinstance(parsed, dict):
         return Rejection(number, "invalid_type", "A line is a JSON object.")
     if not parsed.keys() <= _MEMBERS:
-        unknown = sorted(parsed.keys() - _MEMBERS)[0]
+        unknown = min(parsed.keys() - _MEMBERS)
         return Rejection(number, "unknown_field", f"A line has no member {unknown[:100]!r}.")
     entity_type, external_id = parsed.get("entity_type"), parsed.get("external_id")
     created_at, at = parsed.get("created_at"), parsed.get("at")
     attributes = parsed.get("attributes")
-    error = (
+    fault = (
         key_error(entity_type, "entity_type", ENTITY_TYPE_MAX_CHARS)
         or key_error(external_id, "external_id", EXTERNAL_ID_MAX_CHARS)
         or (None if created_at is None else instant_error(created_at, "created_at"))
         or (None if at is None else instant_error(at, "at"))
         or next(iter(attributes_errors(attributes, "attributes", null_allowed=True)), None)
     )
-    if error is not None:
-        return Rejection(number, error.code, f"{error.path}: {error.detail}")
-    return Line(number, entity_type, external_id, created_at, at, orjson.dumps(attributes))
+    if fault is not None:
+        return Rejection(number, fault.code, f"{fault.path}: {fault.detail}")
+    return Line(number, str(entity_type), str(external_id), created_at, at, orjson.dumps(attributes))
 
 
 def lines_split(chunks: Iterable[bytes], *, line_max_bytes: int) -> Iterator[tuple[int, bytes | Rejection]]:
-    """Yield (line number, bytes) of each line that is not blank; a line that is too long is rejected, not kept in memory."""
+    """Yield (line number, bytes) of each line that is not blank; one that is too long is rejected, not kept."""
     number = 1
     pending: list[bytes] = []
     size = 0
@@ -122,7 +122,7 @@ def lines_split(chunks: Iterable[bytes], *, line_max_bytes: int) -> Iterator[tup
 
 
 def plain(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """The bytes of an NDJSON file, decompressed where they are gzip; told by the first two, which no JSON begins with."""
+    """The bytes of an NDJSON file, decompressed where the first two, with which no JSON begins, say that it is gzip."""
     rest = iter(chunks)
     head = b""
     while len(head) < len(GZIP_MAGIC) and (chunk := next(rest, b"")):

@@ -1,8 +1,8 @@
 """How a search runs: a pure function from a query and the tenant's statistics to a plan.
 
 # Note [Three plans]
-walk   read the tenant's entities in the order asked for, chunk by chunk, testing each: cheap where many match, since the
-       page is soon full. It has a budget of rows; when that is spent, the cheapest other plan takes over, so a wrong
+walk   read the tenant's entities in the order asked for, chunk by chunk, testing each: cheap where many match, since
+       the page is soon full. It has a budget of rows; when that is spent, the cheapest other plan takes over: a wrong
        guess costs at most about twice that plan.
 gin    look up documents that contain the equalities which every match must have, test and sort them: cheap where few
        have them. For k-of-n and `any`, one containment for each way to satisfy it.
@@ -18,7 +18,7 @@ from bisect import bisect_left
 from dataclasses import dataclass, field
 from itertools import combinations, product
 from math import inf
-from typing import Any, Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import orjson
 
@@ -49,7 +49,8 @@ Document: TypeAlias = dict[str, Value]
 class Plan:
     """name: what to do; rows_max: a walk's budget, inf where nothing could take over; fallback: what takes over.
 
-    documents: for gin, what a match contains at least one of; driver: for drive. estimates: ms by plan, matches expected.
+    documents: for gin, what a match contains at least one of; driver: for drive; matches: how many are expected;
+    costs: expected milliseconds of each plan that was possible.
     """
 
     name: PlanName
@@ -58,7 +59,7 @@ class Plan:
     documents: tuple[Document, ...] = ()
     driver: Condition | None = None
     matches: float = 0.0
-    costs: dict[str, float] = field(default_factory=dict)
+    costs: dict[PlanName, float] = field(default_factory=dict)
 
 
 def plan_choose(query: Query, statistics: TenantStatistics) -> Plan:
@@ -86,7 +87,7 @@ def plan_choose(query: Query, statistics: TenantStatistics) -> Plan:
     walkable = query.order_by in _WALKABLE
     if not walkable:
         alternatives.append((PLAN_MS + SCAN_MS_PER_ROW * size, Plan("scan", matches=matches)))
-    costs = {plan.name: round(cost, 2) for cost, plan in alternatives}
+    costs: dict[PlanName, float] = {plan.name: round(cost, 2) for cost, plan in alternatives}
     best = min(alternatives, key=lambda item: item[0], default=None)
     if not walkable and best is not None:
         return _with_costs(best[1], costs)
@@ -101,7 +102,7 @@ def plan_choose(query: Query, statistics: TenantStatistics) -> Plan:
     return Plan("walk", rows_max=rows_max, fallback=best[1], matches=matches, costs=costs)
 
 
-def _with_costs(plan: Plan, costs: dict[str, float]) -> Plan:
+def _with_costs(plan: Plan, costs: dict[PlanName, float]) -> Plan:
     return Plan(plan.name, plan.rows_max, plan.fallback, plan.documents, plan.driver, plan.matches, costs)
 
 
@@ -113,7 +114,7 @@ def containments(node: Node) -> list[Document] | None:
     match node:
         case Condition(attribute=name) if name in OWN_FIELDS:
             return None
-        case Condition(attribute=name, operator="eq", value=value):
+        case Condition(attribute=name, operator="eq", value=str() | int() | float() as value):
             return [{name: value}] if _contained(value) else None
         case Condition(attribute=name, operator="in", value=tuple() as values):
             return (
@@ -134,10 +135,10 @@ def _containments_of_branch(n: int, nodes: tuple[Node, ...]) -> list[Document] |
     if needed < 1:
         return None
     # By their JSON text: to Python, 1 and true are equal.
-    found: dict[bytes, Document] = {}
+    merged_by_text: dict[bytes, Document] = {}
     for chosen in combinations(sorted(lists, key=len), needed):
         # Merging narrows the search; too many ways to merge: one of the lists alone must hold as well.
-        if len(found) > CONTAINMENTS_MAX:
+        if len(merged_by_text) > CONTAINMENTS_MAX:
             return None
         ways = 1
         kept: list[list[Document]] = []
@@ -149,8 +150,8 @@ def _containments_of_branch(n: int, nodes: tuple[Node, ...]) -> list[Document] |
         for parts in product(*kept):
             merged = _merge(parts)
             if merged is not None:
-                found[orjson.dumps(merged, option=orjson.OPT_SORT_KEYS)] = merged
-    return list(found.values()) if 0 < len(found) <= CONTAINMENTS_MAX else None
+                merged_by_text[orjson.dumps(merged, option=orjson.OPT_SORT_KEYS)] = merged
+    return list(merged_by_text.values()) if 0 < len(merged_by_text) <= CONTAINMENTS_MAX else None
 
 
 def _merge(parts: tuple[Document, ...]) -> Document | None:
@@ -164,12 +165,12 @@ def _merge(parts: tuple[Document, ...]) -> Document | None:
     return merged
 
 
-def _contained(value: Any) -> bool:
-    return value is not None and not isinstance(value, tuple) and value_type(value) != "timestamp"
+def _contained(value: Value) -> bool:
+    return value_type(value) != "timestamp"
 
 
 def _driver(node: Node, statistics: TenantStatistics) -> Condition | None:
-    """The most selective condition on external_id or an indexed attribute that every match must satisfy; None without."""
+    """The most selective condition on external_id or an indexed attribute that every match must satisfy."""
     required: tuple[Node, ...] = ()
     match node:
         case Condition():

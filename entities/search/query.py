@@ -231,7 +231,8 @@ def _branch_parse(raw: dict[str, Any], path: str, depth: int, budget: _Budget, r
             report.add(
                 path,
                 "unknown_node",
-                f'A node is "all", "any", "at_least" with "of", or "not"; this one has {", ".join(name[:40] for name in names) or "nothing"}.',
+                'A node is "all", "any", "at_least" with "of", or "not"; this one has '
+                f"{', '.join(name[:40] for name in names) or 'nothing'}.",
             )
             return EVERYTHING
 
@@ -260,7 +261,7 @@ def _condition_parse(raw: list[Any], path: str, budget: _Budget, report: Report)
             f"There is no operator {str(operator)[:40]!r}; known are {', '.join(OPERATORS)}.",
         )
         return EVERYTHING
-    known = cast(Operator, operator)
+    known = operator
     if known in _NO_OPERAND:
         if len(raw) == 3 and raw[2] is not None:
             report.add(f"{path}[2]", "unexpected_operand", f"`{known}` takes no value.")

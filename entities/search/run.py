@@ -145,9 +145,10 @@ class _Search:
         self.database.execute(
             f"WITH chunk AS MATERIALIZED (SELECT {_COLUMNS}, e.attributes FROM entity_documents e"
             f" WHERE e.tenant_id = %s AND {after.text} ORDER BY {self.order} LIMIT %s)"
-            f" (SELECT {_COLUMNS}, {self.attributes.text} FROM chunk e WHERE {self.condition.text} ORDER BY {self.order} LIMIT %s)"
-            f" UNION ALL (SELECT e.entity_id, NULL, e.external_id, e.created_at, e.updated_at, (SELECT count(*) FROM chunk), NULL"
-            f" FROM chunk e ORDER BY {_reversed(self.order)} LIMIT 1)",
+            f" (SELECT {_COLUMNS}, {self.attributes.text} FROM chunk e WHERE {self.condition.text}"
+            f" ORDER BY {self.order} LIMIT %s)"
+            " UNION ALL (SELECT e.entity_id, NULL, e.external_id, e.created_at, e.updated_at,"
+            f" (SELECT count(*) FROM chunk), NULL FROM chunk e ORDER BY {_reversed(self.order)} LIMIT 1)",
             (self.tenant_id, *after.values, size, *self.attributes.values, *self.condition.values, wanted),
         )
         rows = self.database.fetchall()
@@ -180,13 +181,13 @@ class _Search:
         )
 
     def _sorted(self, condition: Fragment, source: Fragment | None = None) -> list[EntityRow]:
-        """The first rows of all that satisfy the condition. Matches come first, projection only for what is returned."""
+        """The first rows of all that satisfy the condition; only those are projected."""
         source = source or Fragment("entity_documents e")
         self.database.execute(
             f"WITH matches AS MATERIALIZED (SELECT {_COLUMNS}, e.attributes FROM {source.text}"
             f" WHERE e.tenant_id = %s AND {self.after.text} AND {condition.text})"
-            f" SELECT {_COLUMNS}, {self.attributes.text} FROM (SELECT * FROM matches e ORDER BY {self.order} LIMIT %s) e"
-            f" ORDER BY {self.order}",
+            f" SELECT {_COLUMNS}, {self.attributes.text}"
+            f" FROM (SELECT * FROM matches e ORDER BY {self.order} LIMIT %s) e ORDER BY {self.order}",
             (
                 *source.values,
                 self.tenant_id,
@@ -258,7 +259,8 @@ def _projection(fields: Sequence[str] | None) -> Fragment:
     if fields is None:
         return Fragment("e.attributes::text")
     return Fragment(
-        "coalesce((SELECT jsonb_object_agg(f, e.attributes -> f) FROM unnest(%s::text[]) f WHERE e.attributes ? f), '{}')::text",
+        "coalesce((SELECT jsonb_object_agg(f, e.attributes -> f)"
+        " FROM unnest(%s::text[]) f WHERE e.attributes ? f), '{}')::text",
         (list(fields),),
     )
 
@@ -295,4 +297,4 @@ def _count(database: Any, search: _Search, statistics: TenantStatistics) -> int 
     seen, matched = database.fetchone()
     if seen < ESTIMATE_SAMPLE:
         return int(matched)
-    return round(matched / seen * max(statistics.entities, seen))
+    return round(int(matched) / int(seen) * max(statistics.entities, int(seen)))

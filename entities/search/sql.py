@@ -97,7 +97,8 @@ def attribute_sql(condition: Condition) -> Fragment:
                 )
             # jsonb compares numbers exactly, as numeric; the type test keeps other types out.
             return Fragment(
-                f"coalesce(jsonb_typeof(e.attributes -> %s) = 'number' AND (e.attributes -> %s) {sign} %s::jsonb, false)",
+                "coalesce(jsonb_typeof(e.attributes -> %s) = 'number'"
+                f" AND (e.attributes -> %s) {sign} %s::jsonb, false)",
                 (name, name, _json(value)),
             )
 

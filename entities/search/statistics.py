@@ -21,7 +21,7 @@ _CACHE_MAX: Final = 20_000
 
 @dataclass(frozen=True, slots=True)
 class AttributeStatistics:
-    """One attribute. present: share of the entities that have it; most_common: shares of the values, not of the entities.
+    """One attribute. present: share of the entities that have it; most_common: shares of its values, not of entities.
 
     cardinality: estimated number of distinct values; histogram: bounds of equally filled buckets of its numbers.
     """
@@ -46,7 +46,7 @@ _sizes: dict[int, tuple[float, int]] = {}
 
 
 def statistics_read(*, tenant_id: int, names: Collection[str], using: str) -> TenantStatistics:
-    """Return what is known of these attributes of the bound tenant. One query at most every TTL_S seconds for each name."""
+    """Return what is known of these attributes of the bound tenant; asks the database again after TTL_S seconds."""
     fresh_from = time.monotonic() - TTL_S
     size = _sizes.get(tenant_id)
     missing = [name for name in names if _cache.get((tenant_id, name), (0.0, None))[0] < fresh_from]

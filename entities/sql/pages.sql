@@ -5,7 +5,7 @@
 -- entities of its most common attribute. Values and names come from the registry, with what is not folded in yet.
 SELECT
     (SELECT count(*) FROM (SELECT FROM entities WHERE tenant_id = %(tenant_id)s LIMIT %(bound)s) e),
-    coalesce(max(a.entities), 0),
+    coalesce(max(a.entities), 0)::bigint,
     coalesce(sum(a.entities), 0)::bigint + (
         SELECT coalesce(sum(entity_delta), 0)::bigint FROM attribute_changes WHERE tenant_id = %(tenant_id)s
     ),

@@ -48,7 +48,9 @@ class Command(TenantsCommand):
             help="merge (default): attributes that a line does not name stay; replace: they are removed.",
         )
         parser.add_argument("--dry-run", action="store_true", help="Do it all, say what it did, and undo it.")
-        parser.add_argument("--json", action="store_true", help="The summary as JSON, as POST /api/v1/entities/import/.")
+        parser.add_argument(
+            "--json", action="store_true", help="The summary as JSON, as POST /api/v1/entities/import/."
+        )
 
     def run(self, **options: Any) -> None:
         tenant = tenant_get(slug=options["tenant"])
@@ -57,7 +59,9 @@ class Command(TenantsCommand):
         summary = ImportSummary()
         with tenant_bind(tenant):
             try:
-                _import(options["file"], tenant=tenant, mode=options["mode"], dry_run=options["dry_run"], summary=summary)
+                _import(
+                    options["file"], tenant=tenant, mode=options["mode"], dry_run=options["dry_run"], summary=summary
+                )
             except Problem as problem:
                 raise CommandError(f"{problem.detail} {_so_far(summary, options['dry_run'])}") from problem
             except KeyboardInterrupt:
