@@ -232,13 +232,50 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 LOGIN_URL = "admin:login"
 
+# --- Demo -------------------------------------------------------------------------------------------------------------
+DEMO_RATE = env.number(
+    "ATLASCO_DEMO_RATE", 20, help="Flights per second that the demo replays, once it was loaded; 0 stops it."
+)
+
 # --- Static files -----------------------------------------------------------------------------------------------------
 STATIC_URL = "/static/"
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
+STATICFILES_DIRS = [BASE_DIR / "atlasco" / "static"]
 WHITENOISE_USE_FINDERS = True  # Served from the packages themselves: no collect step to forget.
+
+# --- Admin ------------------------------------------------------------------------------------------------------------
+# Text that a page shows is dark enough for WCAG AA: 600 carries white text, 500 is read on dark ground.
+_TEAL = {
+    "50": "oklch(98.4% .014 180.72)",
+    "100": "oklch(95.3% .051 180.801)",
+    "200": "oklch(91% .096 180.426)",
+    "300": "oklch(85.5% .138 181.071)",
+    "400": "oklch(77.7% .152 181.912)",
+    "500": "oklch(68% .13 183.5)",
+    "600": "oklch(50.5% .093 186.6)",
+    "700": "oklch(44.5% .082 187.6)",
+    "800": "oklch(39% .068 189)",
+    "900": "oklch(33.5% .055 190.5)",
+    "950": "oklch(24.5% .041 192)",
+}
+UNFOLD = {
+    "SITE_TITLE": "Atlasco",
+    "SITE_HEADER": "Atlasco",
+    "SITE_SUBHEADER": "atlasco.navigation.site_subheader",
+    "SITE_URL": None,
+    "SITE_ICON": "atlasco.navigation.site_icon",
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": "atlasco.navigation.site_icon"}],
+    "SHOW_HISTORY": False,
+    "SHOW_VIEW_ON_SITE": False,
+    "COLORS": {"primary": _TEAL},
+    "BORDER_RADIUS": "8px",
+    "STYLES": ["atlasco.navigation.stylesheet"],
+    "LOGIN": {"image": "atlasco.navigation.login_image"},
+    "SIDEBAR": {"show_search": False, "show_all_applications": False, "navigation": "atlasco.navigation.sidebar"},
+}
 
 # --- Logging ----------------------------------------------------------------------------------------------------------
 LOGGING = {
