@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from typing import Final
 
@@ -19,6 +20,7 @@ from tenants.binding import tenant_current
 
 API_PREFIX: Final = "/api/"
 WAIT_MAX_MS: Final = 30_000
+_SECONDS: Final = re.compile(r"[0-9]+(\.[0-9]*)?|\.[0-9]+")
 
 
 class InvalidFreshness(Invalid):
@@ -75,7 +77,8 @@ def wish_parse(request: HttpRequest) -> Wish:
     on_stale = next((name for name in ON_STALE if name == on_stale_text), None)
     if on_stale is None:
         raise _invalid("X-On-Stale", f"one of {', '.join(ON_STALE)}", on_stale_text)
-    if not (wait_ms.isascii() and wait_ms.isdigit() and int(wait_ms) <= WAIT_MAX_MS):
+    # Length first: Python refuses to read thousands of digits with an error of its own.
+    if not (wait_ms.isascii() and wait_ms.isdigit() and len(wait_ms) <= 9 and int(wait_ms) <= WAIT_MAX_MS):
         raise _invalid("X-Wait-Ms", f"a whole number from 0 to {WAIT_MAX_MS}", wait_ms)
     return Wish(tier, _max_lag_parse(request.headers.get("X-Max-Lag-Seconds")), on_stale, int(wait_ms))
 
@@ -83,11 +86,9 @@ def wish_parse(request: HttpRequest) -> Wish:
 def _max_lag_parse(text: str | None) -> float | None:
     if text is None:
         return None
-    try:
-        max_lag_s = float(text)
-    except ValueError:
-        max_lag_s = math.nan
-    if not math.isfinite(max_lag_s) or max_lag_s < 0:
+    # Python's float() takes more than a header should hold: underscores, say.
+    max_lag_s = float(text) if _SECONDS.fullmatch(text) else math.inf
+    if not math.isfinite(max_lag_s):
         raise _invalid("X-Max-Lag-Seconds", "a number of seconds, 0 or more", text)
     return max_lag_s
 
@@ -113,7 +114,8 @@ def headers_write(response: HttpResponseBase, state: FreshnessState, asked_at: s
 
 
 def _seconds(lag_s: float | None) -> str:
-    return "unknown" if lag_s is None else f"{lag_s:.3f}"
+    # Rounded up: the header is an upper bound.
+    return "unknown" if lag_s is None else f"{math.ceil(lag_s * 1000) / 1000:.3f}"
 
 
 def _invalid(header: str, wanted: str, got: str) -> InvalidFreshness:

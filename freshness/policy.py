@@ -86,7 +86,10 @@ def freshness_word(lag_s: float | None) -> str:
 
 
 def sla_met(budget: Budget, lag_s: float | None) -> bool | None:
-    """Whether an answer of this lag keeps the budget; None where the lag is not known."""
+    """Whether an answer of this lag keeps the budget; None where the lag is not known.
+
+    The budget is the oldest age that is accepted: a lag of 0 keeps even `X-Max-Lag-Seconds: 0`.
+    """
     if budget.sla_s is None:
         return True
-    return None if lag_s is None else lag_s < budget.sla_s
+    return None if lag_s is None else lag_s <= budget.sla_s

@@ -1,0 +1,104 @@
+"""Budgets, as arithmetic."""
+
+from __future__ import annotations
+
+import pytest
+
+from freshness.policy import (
+    QUERY_CLASSES,
+    TIERS,
+    Budget,
+    Wish,
+    budget_settle,
+    freshness_word,
+    sla_met,
+)
+
+# The budget matrix of the contract: class, tier of its decision tree, SLA in seconds.
+MATRIX = [
+    ("critical", "REALTIME", 1),
+    ("dashboard", "NEAR_REALTIME", 5),
+    ("operational", "NEAR_REALTIME", 10),
+    ("alert", "EVENTUAL", 30),
+    ("reporting", "EVENTUAL", 5 * 60),
+    ("analytics", "EVENTUAL", 30 * 60),
+    ("historical", "EVENTUAL", 2 * 3600),
+    ("compliance", "EVENTUAL", None),
+]
+
+
+@pytest.mark.parametrize(("name", "tier", "sla_s"), MATRIX)
+def test_a_request_that_asks_for_nothing_gets_its_operations_class(name: str, tier: str, sla_s: float | None) -> None:
+    assert budget_settle(wish=Wish(), query_class=name) == Budget(tier, sla_s)  # type: ignore[arg-type]
+
+
+def test_the_matrix_has_no_other_class() -> None:
+    assert list(QUERY_CLASSES) == [name for name, _, _ in MATRIX]
+
+
+@pytest.mark.parametrize("name", list(QUERY_CLASSES))
+@pytest.mark.parametrize(("tier", "sla_s"), [("REALTIME", 1), ("NEAR_REALTIME", 10), ("EVENTUAL", 300)])
+def test_a_tier_replaces_the_class(name: str, tier: str, sla_s: float) -> None:
+    budget = budget_settle(wish=Wish(tier=tier), query_class=name)  # type: ignore[arg-type]
+    assert (budget.tier, budget.sla_s) == (tier, sla_s)
+
+
+@pytest.mark.parametrize(
+    ("max_lag_s", "tier"),
+    [
+        (0, "REALTIME"),
+        (1, "REALTIME"),
+        (1.001, "NEAR_REALTIME"),
+        (10, "NEAR_REALTIME"),
+        (11, "EVENTUAL"),
+        (1e9, "EVENTUAL"),
+    ],
+)
+def test_a_bare_lag_means_the_tier_in_whose_range_it_lies(max_lag_s: float, tier: str) -> None:
+    budget = budget_settle(wish=Wish(max_lag_s=max_lag_s), query_class="operational")
+    assert (budget.tier, budget.sla_s) == (tier, max_lag_s)
+
+
+@pytest.mark.parametrize(("max_lag_s", "sla_s"), [(2.5, 2.5), (60, 10)])
+def test_a_lag_beside_a_tier_only_tightens_it(max_lag_s: float, sla_s: float) -> None:
+    budget = budget_settle(wish=Wish(tier="NEAR_REALTIME", max_lag_s=max_lag_s), query_class="critical")
+    assert (budget.tier, budget.sla_s) == ("NEAR_REALTIME", sla_s)
+
+
+def test_a_lag_bounds_what_was_best_effort() -> None:
+    assert budget_settle(wish=Wish(max_lag_s=100), query_class="compliance").sla_s == 100
+
+
+def test_what_to_do_when_stale_passes_through() -> None:
+    budget = budget_settle(wish=Wish(on_stale="wait", wait_ms=250), query_class="critical")
+    assert (budget.on_stale, budget.wait_ms) == ("wait", 250)
+
+
+@pytest.mark.parametrize(
+    ("lag_s", "word"),
+    [
+        (0.0, "realtime"),
+        (0.999, "realtime"),
+        (1.0, "near-realtime"),
+        (9.99, "near-realtime"),
+        (10.0, "eventual"),
+        (None, "eventual"),
+    ],
+)
+def test_the_word_is_the_strictest_tier_that_the_lag_meets(lag_s: float | None, word: str) -> None:
+    assert freshness_word(lag_s) == word
+
+
+@pytest.mark.parametrize(
+    ("sla_s", "lag_s", "met"),
+    [(5.0, 4.9, True), (5.0, 5.1, False), (5.0, None, None), (None, None, True), (None, 1e9, True), (0.0, 0.0, True)],
+)
+def test_a_budget_is_kept_broken_or_unknown_but_never_guessed(
+    sla_s: float | None, lag_s: float | None, met: bool | None
+) -> None:
+    assert sla_met(Budget("NEAR_REALTIME", sla_s), lag_s) is met
+
+
+def test_tiers_are_ordered_from_strict_to_loose() -> None:
+    limits = [budget_settle(wish=Wish(tier=tier), query_class="critical").sla_s for tier in TIERS]
+    assert limits == sorted(limits, key=lambda limit: limit or 0.0)
