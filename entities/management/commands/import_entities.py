@@ -86,8 +86,9 @@ class Command(TenantsCommand):
             return
         verb = "Dry run, nothing was written to" if dry_run else "Imported into"
         self.stdout.write(
-            f"{verb} {tenant.slug}: {summary.received:,} lines, {summary.created:,} created, {summary.updated:,} updated, "
-            f"{summary.unchanged:,} unchanged, {summary.rejected_count:,} rejected; position {position}."
+            f"{verb} {tenant.slug}: {summary.received:,} lines, {summary.created:,} created, "
+            f"{summary.updated:,} updated, {summary.unchanged:,} unchanged, {summary.rejected_count:,} rejected; "
+            f"position {position}."
         )
 
 

@@ -1,0 +1,1 @@
+DROP TABLE demo_replay, demo_airlines, demo_flights;
