@@ -94,8 +94,9 @@ def _roles(
             admin.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(role), sql.Literal(verifier)))
     if SEARCH_ROLE not in existing:
         admin.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(SEARCH_ROLE)))
-    # Its views are made by the migrations, which run as the owner.
-    admin.execute(sql.SQL("GRANT {} TO {}").format(sql.Identifier(SEARCH_ROLE), sql.Identifier(OWNER_ROLE)))
+    if not _value(admin, "SELECT pg_has_role(%s, %s, 'MEMBER')", OWNER_ROLE, SEARCH_ROLE):
+        # Its views are made by the migrations, which run as the owner.
+        admin.execute(sql.SQL("GRANT {} TO {}").format(sql.Identifier(SEARCH_ROLE), sql.Identifier(OWNER_ROLE)))
     if OWNER_ROLE in done.created_roles:
         # The owner watches replication; pg_stat_replication shows NULLs to everybody else. The app measures its lag
         # by the heartbeat and needs no such view.

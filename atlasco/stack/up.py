@@ -16,6 +16,8 @@ from atlasco.stack.plan import BASE_DIR
 from atlasco.stack.processes import tree_kill
 from atlasco.stack.stack import Options, Stack
 
+log = logging.getLogger(__name__)
+
 DEMO_STOP_TIMEOUT_S = 10.0
 
 
@@ -34,7 +36,7 @@ async def up_run(options: Options, *, with_demo: bool) -> int:
     # The terminal belongs to the display.
     log_path = stack.run_dir.log("supervisor")
     logging.basicConfig(filename=log_path, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    logging.info("opened %s", stack.run_dir.path)
+    log.info("opened %s", stack.run_dir.path)
     failure = ""
     try:
         with display.live():
