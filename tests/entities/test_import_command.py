@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,9 @@ def test_a_second_run_changes_nothing(acme: Tenant, lines_file: Path) -> None:
     assert (again["created"], again["updated"], again["unchanged"]) == (0, 0, 2)
 
 
-def test_replace_removes_what_a_line_does_not_name(acme: Tenant, globex: Tenant, lines_file: Path, tmp_path: Path) -> None:
+def test_replace_removes_what_a_line_does_not_name(
+    acme: Tenant, globex: Tenant, lines_file: Path, tmp_path: Path
+) -> None:
     shorter = tmp_path / "shorter.ndjson"
     shorter.write_bytes(b'{"entity_type":"lamp","external_id":"l-1","attributes":{"lit":false}}\n')
     for tenant in (acme, globex):
@@ -162,9 +165,10 @@ def test_a_folder_is_no_file(acme: Tenant, tmp_path: Path) -> None:
         run(acme, tmp_path)
 
 
-def test_a_tenant_must_be_there(lines_file: Path, acme: Tenant) -> None:
+def test_a_tenant_must_be_there(lines_file: Path, tenant_make: Callable[..., Tenant]) -> None:
+    gone = tenant_make("gone")
     with pytest.raises(CommandError, match="no tenant 'nobody-there'"):
         call_command("import_entities", "--tenant", "nobody-there", str(lines_file))
-    tenant_delete(tenant=acme, confirm=acme.slug, now=acme.created_at)
+    tenant_delete(tenant=gone, confirm=gone.slug, now=gone.created_at)
     with pytest.raises(CommandError, match="no tenant"):
-        run(acme, lines_file)
+        run(gone, lines_file)
