@@ -13,7 +13,7 @@ from rest_framework.views import APIView
 from entities.aggregates import FUNCTIONS, TOP_MAX, Group, aggregate_parse, aggregate_run
 from entities.api import openapi
 from entities.api.common import parameters
-from freshness.sources import read_source
+from freshness.reads import read_through
 from freshness.state import freshness_state
 from tenants.binding import tenant_required
 
@@ -58,8 +58,11 @@ class AnalyticsAggregate(APIView):
         """Groups with their values; without `group_by`, one group whose key is null."""
         parameters(request, ())
         aggregate = aggregate_parse(request.data)
-        source = read_source(query_class="reporting")
-        groups = aggregate_run(tenant_id=tenant_required().pk, aggregate=aggregate, using=source.using)
+        tenant_id = tenant_required().pk
+        groups = read_through(
+            lambda source: aggregate_run(tenant_id=tenant_id, aggregate=aggregate, using=source.using),
+            query_class="reporting",
+        )
         return Response(
             {"groups": [group_json(group) for group in groups], "metadata": {"freshness": freshness_state().metadata()}}
         )

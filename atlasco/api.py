@@ -7,12 +7,14 @@ from typing import IO, Any
 
 import orjson
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
+from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest
 from rest_framework import exceptions, parsers, renderers
 from rest_framework.response import Response
 
 from atlasco.lib.errors import Invalid, NotFound, Problem
 from atlasco.lib.problem import CONTENT_TYPE, problem_body, problem_headers
+from freshness.reads import PrimaryUnavailable, is_store_failure
 from tenants.errors import Forbidden
 
 log = logging.getLogger(__name__)
@@ -104,6 +106,9 @@ def problem_response(error: Exception, context: dict[str, Any]) -> Response | No
     None for the unexpected, which the framework logs and answers with `server_error`.
     """
     problem = error if isinstance(error, Problem) else None
+    if isinstance(error, OperationalError | InterfaceError) and is_store_failure(error):
+        log.warning("The primary failed a request.", exc_info=error)
+        problem = PrimaryUnavailable()
     for known, kind in _KINDS:
         if problem is None and isinstance(error, known):
             problem = kind()

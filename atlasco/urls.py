@@ -32,6 +32,7 @@ api_urlpatterns: list[URLPattern | URLResolver] = [
     path("docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
     path("", include("entities.api.urls")),
     path("", include("analytics.urls")),
+    path("", include("freshness.urls")),
 ]
 urlpatterns = [
     path("healthz", health.healthz, name="healthz"),

@@ -4,5 +4,12 @@ import os
 
 from django.core.wsgi import get_wsgi_application
 
+from freshness.heartbeat import HeartbeatWriter
+from freshness.monitor import monitor
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "atlasco.settings")
 application = get_wsgi_application()
+
+# Here, not in an AppConfig: only a process that serves watches the stores and may write the heartbeat.
+HeartbeatWriter().start()
+monitor().start()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from django.http import HttpRequest
@@ -13,7 +13,7 @@ from django.http.response import HttpResponseBase
 from atlasco.lib import clock
 from atlasco.lib.errors import FieldError, Invalid, Problem
 from atlasco.lib.problem import problem_http_response
-from freshness.policy import ON_STALE, TIERS, Wish, budget_settle, freshness_word, sla_met
+from freshness.policy import ON_STALE, TIERS, Wish, budget_settle, freshness_word
 from freshness.state import FreshnessState, freshness_scope, freshness_state
 from freshness.tokens import InvalidConsistencyToken, lsn_text, token_decode, token_encode
 from tenants.binding import tenant_current
@@ -46,7 +46,7 @@ class FreshnessMiddleware:
         with freshness_scope(state):
             response: HttpResponseBase
             try:
-                state.wish = wish_parse(request)
+                state.wish = wish_of(request.headers)
                 response = self.get_response(request)
             except Problem as problem:
                 response = problem_http_response(problem)
@@ -66,11 +66,11 @@ class FreshnessMiddleware:
         return None
 
 
-def wish_parse(request: HttpRequest) -> Wish:
-    """What the request's headers say. Raises InvalidFreshness."""
-    tier_text = request.headers.get("X-Freshness-Tier")
-    on_stale_text = request.headers.get("X-On-Stale", "serve")
-    wait_ms = request.headers.get("X-Wait-Ms", "0")
+def wish_of(headers: Mapping[str, str]) -> Wish:
+    """What a request's headers say. Raises InvalidFreshness."""
+    tier_text = headers.get("X-Freshness-Tier")
+    on_stale_text = headers.get("X-On-Stale", "serve")
+    wait_ms = headers.get("X-Wait-Ms", "0")
     tier = next((name for name in TIERS if name == tier_text), None)
     if tier_text is not None and tier is None:
         raise _invalid("X-Freshness-Tier", f"one of {', '.join(TIERS)}", tier_text)
@@ -80,7 +80,7 @@ def wish_parse(request: HttpRequest) -> Wish:
     # Length first: Python refuses to read thousands of digits with an error of its own.
     if not (wait_ms.isascii() and wait_ms.isdigit() and len(wait_ms) <= 9 and int(wait_ms) <= WAIT_MAX_MS):
         raise _invalid("X-Wait-Ms", f"a whole number from 0 to {WAIT_MAX_MS}", wait_ms)
-    return Wish(tier, _max_lag_parse(request.headers.get("X-Max-Lag-Seconds")), on_stale, int(wait_ms))
+    return Wish(tier, _max_lag_parse(headers.get("X-Max-Lag-Seconds")), on_stale, int(wait_ms))
 
 
 def _max_lag_parse(text: str | None) -> float | None:
@@ -98,7 +98,7 @@ def headers_write(response: HttpResponseBase, state: FreshnessState, asked_at: s
     budget = state.budget or budget_settle(wish=state.wish, query_class="critical")
     answer = state.answer
     lag_s = answer.lag_s if answer is not None else 0.0
-    met = sla_met(budget, lag_s)
+    met = state.sla_met()
     response["X-Data-Freshness"] = freshness_word(lag_s)
     response["X-Data-Source"] = answer.source if answer is not None else "primary"
     response["X-Data-Lag-Seconds"] = _seconds(lag_s)
@@ -109,6 +109,7 @@ def headers_write(response: HttpResponseBase, state: FreshnessState, asked_at: s
     response["X-Query-Timestamp"] = asked_at
     if answer is not None:
         response["X-Data-Position"] = lsn_text(answer.position)
+        response["X-Data-Store"] = answer.store
     if state.written is not None:
         response["X-Consistency-Token"] = token_encode(state.written)
 

@@ -8,6 +8,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
+from freshness.choice import Verdict
 from freshness.policy import Budget, Source, Wish, sla_met
 from freshness.tokens import ConsistencyToken, lsn_text
 
@@ -16,7 +17,8 @@ from freshness.tokens import ConsistencyToken, lsn_text
 class Answer:
     """What is known of an answer. lag_s: an upper bound of its age in seconds, None where unknown.
 
-    position: the log position that it reflects at least; replication_lag_s: that of the replica that gave it.
+    position: the log position that it reflects at least; replication_lag_s: that of the replica that gave it;
+    store: which of the source's stores it was, "replica1" say.
     """
 
     source: Source
@@ -24,17 +26,33 @@ class Answer:
     position: int
     cache_hit: bool = False
     replication_lag_s: float | None = 0.0
+    store: str = ""
 
 
 @dataclass(slots=True)
 class FreshnessState:
-    """wish, token: from the request; budget: None until the operation is known; written: a write's token."""
+    """wish, token: from the request; budget: None until the operation is known; written: a write's token.
+
+    verdicts: on each store, in the order of trying.
+    """
 
     wish: Wish = field(default_factory=Wish)
     token: ConsistencyToken | None = None
     budget: Budget | None = None
     answer: Answer | None = None
     written: ConsistencyToken | None = None
+    verdicts: list[Verdict] = field(default_factory=list)
+
+    def sla_met(self) -> bool | None:
+        """Whether the answer keeps the budget; None where its lag is not known.
+
+        Without the primary nobody can tell that an answer is the latest, so REALTIME is not met by another store.
+        """
+        if self.budget is None or self.answer is None:
+            return True
+        if self.budget.tier == "REALTIME" and self.answer.source != "primary":
+            return False
+        return sla_met(self.budget, self.answer.lag_s)
 
     def metadata(self) -> dict[str, Any]:
         """The `freshness` member of an answer's body."""
@@ -42,10 +60,10 @@ class FreshnessState:
             raise RuntimeError("The freshness of an answer is known only after it was read.")
         return {
             "tier": self.budget.tier,
-            "lag_seconds": self.answer.lag_s,
+            "lag_seconds": None if self.answer.lag_s is None else round(self.answer.lag_s, 3),
             "source": self.answer.source,
             "sla_target": self.budget.sla_s,
-            "sla_met": sla_met(self.budget, self.answer.lag_s),
+            "sla_met": self.sla_met(),
             "position": lsn_text(self.answer.position),
         }
 

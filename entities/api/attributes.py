@@ -15,7 +15,7 @@ from entities import selectors, services
 from entities.api import openapi
 from entities.api.common import limit_parameter, parameters
 from entities.models import AttributeMetadata
-from freshness.sources import read_source, write_finished
+from freshness.reads import read_through, write_finished
 from freshness.state import freshness_state
 from tenants.binding import tenant_required
 
@@ -31,13 +31,16 @@ class AttributeList(APIView):
     def get(self, request: Request) -> Response:
         """A page of the registry in order of name, narrowed by prefix."""
         values = parameters(request, ("prefix", "limit", "cursor"))
-        source = read_source(query_class="operational")
-        page = selectors.attributes_page(
-            tenant_id=tenant_required().pk,
-            prefix=values.get("prefix", ""),
-            limit=limit_parameter(values),
-            cursor=values.get("cursor") or None,
-            using=source.using,
+        tenant_id, limit = tenant_required().pk, limit_parameter(values)
+        page = read_through(
+            lambda source: selectors.attributes_page(
+                tenant_id=tenant_id,
+                prefix=values.get("prefix", ""),
+                limit=limit,
+                cursor=values.get("cursor") or None,
+                using=source.using,
+            ),
+            query_class="operational",
         )
         return Response(
             {
@@ -57,10 +60,12 @@ class AttributeDetail(APIView):
     def get(self, request: Request, name: str) -> Response:
         """What is known of the attribute."""
         parameters(request, ())
-        source = read_source(query_class="operational")
-        return Response(
-            attribute_json(selectors.attribute_get(tenant_id=tenant_required().pk, name=name, using=source.using))
+        tenant_id = tenant_required().pk
+        row = read_through(
+            lambda source: selectors.attribute_get(tenant_id=tenant_id, name=name, using=source.using),
+            query_class="operational",
         )
+        return Response(attribute_json(row))
 
     @extend_schema(
         operation_id="attributes_update",

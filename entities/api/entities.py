@@ -23,11 +23,10 @@ from entities.api.common import (
     parameters,
     version_expected,
 )
-from entities.api.search import page_json
+from entities.api.search import page_json, search_through
 from entities.search.query import AtLeast, Condition, Query, Report, entity_type_parse
-from entities.search.run import search_run
 from entities.values import EXTERNAL_ID_MAX_CHARS, key_error
-from freshness.sources import read_source, write_finished
+from freshness.reads import read_through, write_finished
 from tenants.binding import tenant_required
 
 
@@ -55,9 +54,7 @@ class EntityList(APIView):
             limit=limit_parameter(values),
             cursor=values.get("cursor"),
         )
-        source = read_source(query_class="operational")
-        page = search_run(tenant_id=tenant_required().pk, query=query, using=source.using, position=source.position)
-        return Response(page_json(page))
+        return Response(page_json(search_through(query)))
 
     @extend_schema(
         operation_id="entities_create",
@@ -94,9 +91,10 @@ class EntityDetail(APIView):
     def get(self, request: Request, entity_id: str) -> Response:
         """The entity with all its attributes; 304 where If-None-Match names the version it has."""
         parameters(request, ())
-        source = read_source(query_class="critical")
-        row = selectors.entity_get(
-            tenant_id=tenant_required().pk, entity_id=entity_id_parse(entity_id), using=source.using
+        tenant_id, number = tenant_required().pk, entity_id_parse(entity_id)
+        row = read_through(
+            lambda source: selectors.entity_get(tenant_id=tenant_id, entity_id=number, using=source.using),
+            query_class="critical",
         )
         tag = etag(row.entity_id, row.version)
         if none_match(request, tag):
@@ -149,9 +147,10 @@ class EntityAttributeDetail(APIView):
     def get(self, request: Request, entity_id: str, name: str) -> Response:
         """The value, its type, and the instant at which it was set."""
         parameters(request, ())
-        source = read_source(query_class="critical")
-        row = selectors.value_get(
-            tenant_id=tenant_required().pk, entity_id=entity_id_parse(entity_id), name=name, using=source.using
+        tenant_id, number = tenant_required().pk, entity_id_parse(entity_id)
+        row = read_through(
+            lambda source: selectors.value_get(tenant_id=tenant_id, entity_id=number, name=name, using=source.using),
+            query_class="critical",
         )
         return _value_response(entity_id, row)
 

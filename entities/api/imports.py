@@ -20,7 +20,7 @@ from entities.api.common import flag_parameter, parameter_error, parameters
 from entities.ingest.batch import Mode
 from entities.ingest.importer import ImportSummary, import_run
 from entities.ingest.lines import BrokenBody, gunzip
-from freshness.sources import write_finished
+from freshness.reads import write_finished
 from freshness.tokens import lsn_text
 from tenants.binding import tenant_required
 

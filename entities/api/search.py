@@ -11,9 +11,10 @@ from rest_framework.views import APIView
 
 from entities.api import openapi
 from entities.api.common import entity_json, parameters
-from entities.search.query import query_parse
+from entities.search.cursors import cursor_position
+from entities.search.query import Query, query_parse
 from entities.search.run import Page, search_run
-from freshness.sources import read_source
+from freshness.reads import read_through
 from freshness.state import freshness_state
 from tenants.binding import tenant_required
 
@@ -32,10 +33,17 @@ class EntitySearch(APIView):
     def post(self, request: Request) -> Response:
         """A page of the entities that satisfy the query, with a cursor for the next one."""
         parameters(request, ())
-        query = query_parse(request.data)
-        source = read_source(query_class="operational")
-        page = search_run(tenant_id=tenant_required().pk, query=query, using=source.using, position=source.position)
-        return Response(page_json(page))
+        return Response(page_json(search_through(query_parse(request.data))))
+
+
+def search_through(query: Query) -> Page:
+    """Run a search of the bound tenant on the store that meets the budget, never one behind an earlier page."""
+    tenant_id = tenant_required().pk
+    return read_through(
+        lambda source: search_run(tenant_id=tenant_id, query=query, using=source.using, position=source.position),
+        query_class="operational",
+        at_least=cursor_position(tenant_id=tenant_id, query=query),
+    )
 
 
 def page_json(page: Page) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from atlasco.lib import clock
 from atlasco.lib.errors import Problem
 from entities.ingest.importer import ImportSummary, import_run
 from entities.ingest.lines import plain
-from freshness.sources import write_finished
+from freshness.reads import write_finished
 from freshness.tokens import lsn_text
 from tenants.binding import tenant_bind
 from tenants.management.base import TenantsCommand

@@ -1,0 +1,172 @@
+"""/freshness/: what is known of every store, and why a read would be answered by which."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Final
+
+from drf_spectacular.utils import OpenApiExample, extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from atlasco.lib.errors import FieldError, Invalid
+from freshness.choice import LIMIT_S, Verdict, candidates_judge
+from freshness.middleware import wish_of
+from freshness.monitor import monitor
+from freshness.policy import QUERY_CLASSES, TIER_SLA_S, budget_settle
+from freshness.reads import alias_of, candidates_now
+from freshness.state import freshness_state
+from freshness.tokens import lsn_text, token_decode
+from tenants.binding import tenant_required
+
+# The class of each operation whose request says nothing of freshness itself.
+OPERATION_CLASS: Final = {"entity": "critical", "search": "operational", "aggregate": "reporting"}
+_HEADERS: Final = ("X-Freshness-Tier", "X-Max-Lag-Seconds", "X-Consistency-Token", "X-On-Stale", "X-Wait-Ms")
+_CANDIDATE: Final[dict[str, Any]] = {
+    "type": "object",
+    "properties": {
+        "name": {"type": "string"},
+        "source": {"type": "string"},
+        "lag_seconds": {"type": "number", "nullable": True},
+        "position": {"type": "string", "nullable": True},
+        "breaker": {"type": "string", "enum": ["closed", "open"]},
+    },
+}
+
+
+class InvalidExplain(Invalid):
+    """The operation to explain can't be understood; `errors` says where and why."""
+
+    code = "invalid_explain"
+
+
+class FreshnessSources(APIView):
+    """Every store as this process knows it now."""
+
+    @extend_schema(
+        operation_id="freshness_retrieve",
+        responses={
+            200: {
+                "type": "object",
+                "properties": {
+                    "sources": {"type": "array", "items": _CANDIDATE},
+                    "matrix": {"type": "array", "items": {"type": "object"}},
+                },
+            }
+        },
+    )
+    def get(self, request: Request) -> Response:
+        """Lag, position, breaker and since when, for each store; then the budget matrix."""
+        watch, now = monitor(), time.monotonic()
+        sources = []
+        for verdict in _judged({}, "operational")[1]:
+            reading = watch.reading(alias_of(verdict.candidate))
+            # How long it has been so, in seconds: this process's clock says no more.
+            for_s = None if reading is None else round(now - reading.since, 1)
+            sources.append({**_candidate_json(verdict), "since_seconds": for_s})
+        sources.sort(key=lambda source: source["name"])
+        matrix = [{"class": row.name, "tier": row.tier, "sla_seconds": row.sla_s} for row in QUERY_CLASSES.values()]
+        return Response({"sources": sources, "matrix": matrix, "limits_seconds": LIMIT_S, "tiers_seconds": TIER_SLA_S})
+
+
+class FreshnessExplain(APIView):
+    """Why a read would be answered by which store."""
+
+    required_scope = "read"
+
+    @extend_schema(
+        operation_id="freshness_explain",
+        request={
+            "application/json": {
+                "type": "object",
+                "properties": {
+                    "operation": {"type": "string", "enum": list(OPERATION_CLASS)},
+                    **{name: {"type": "string"} for name in _HEADERS},
+                },
+                "required": ["operation"],
+            }
+        },
+        responses={
+            200: {
+                "type": "object",
+                "properties": {
+                    "operation": {"type": "string"},
+                    "tier": {"type": "string"},
+                    "sla_target": {"type": "number", "nullable": True},
+                    "chosen": {"type": "string", "nullable": True},
+                    "candidates": {"type": "array", "items": _CANDIDATE},
+                },
+            }
+        },
+        examples=[
+            OpenApiExample(
+                "A search that may be 2.5 s old",
+                value={"operation": "search", "X-Max-Lag-Seconds": "2.5"},
+                request_only=True,
+            )
+        ],
+    )
+    def post(self, request: Request) -> Response:
+        """The candidates in the order in which they would be tried, each with the reason it is taken or rejected."""
+        body = request.data
+        if not isinstance(body, dict) or body.get("operation") not in OPERATION_CLASS:
+            raise _invalid("operation", f"`operation` is one of {', '.join(OPERATION_CLASS)}.")
+        headers = {}
+        for name, value in body.items():
+            if name == "operation":
+                continue
+            known = next((header for header in _HEADERS if header.lower() == str(name).lower()), None)
+            if known is None:
+                raise _invalid(str(name)[:100], f"There is no member {str(name)[:100]!r} here.")
+            headers[known] = str(value)
+        # Headers of the request itself count where the body does not repeat them.
+        sent = {name: request.headers[name] for name in _HEADERS if name in request.headers}
+        budget, verdicts = _judged({**sent, **headers}, OPERATION_CLASS[body["operation"]])
+        return Response(
+            {
+                "operation": body["operation"],
+                "tier": budget.tier,
+                "sla_target": budget.sla_s,
+                "on_stale": budget.on_stale,
+                "chosen": next((verdict.candidate.name for verdict in verdicts if verdict.qualifies), None),
+                "candidates": [
+                    {
+                        **_candidate_json(verdict),
+                        "taken": index == 0 and verdict.qualifies,
+                        "reason": _reason(verdict, index),
+                    }
+                    for index, verdict in enumerate(verdicts)
+                ],
+            }
+        )
+
+
+def _judged(headers: dict[str, str], query_class: str) -> tuple[Any, list[Verdict]]:
+    budget = budget_settle(wish=wish_of(headers), query_class=query_class)
+    token = headers.get("X-Consistency-Token")
+    needed = token_decode(token, tenant_id=tenant_required().pk).lsn if token else 0
+    state = freshness_state()
+    state.budget = budget
+    return budget, candidates_judge(budget=budget, needed_lsn=needed, candidates=candidates_now())
+
+
+def _reason(verdict: Verdict, index: int) -> str:
+    if not verdict.qualifies:
+        return verdict.reason
+    return "meets the budget first in the order of its tier" if index == 0 else "meets the budget; comes later"
+
+
+def _candidate_json(verdict: Verdict) -> dict[str, Any]:
+    candidate = verdict.candidate
+    return {
+        "name": candidate.name,
+        "source": candidate.source,
+        "lag_seconds": None if candidate.lag_s is None else round(candidate.lag_s, 3),
+        "position": None if candidate.position is None else lsn_text(candidate.position),
+        "breaker": "closed" if candidate.up else "open",
+    }
+
+
+def _invalid(path: str, detail: str) -> InvalidExplain:
+    return InvalidExplain(detail, errors=[FieldError(path, "invalid_explain", detail)])

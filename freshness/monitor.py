@@ -1,0 +1,163 @@
+"""What this process knows of each database: its newest heartbeat, and the primary's clock.
+
+A thread for each database asks several times a second, so that a hanging one delays nobody. Where no threads run (a
+command, a test), the asker asks itself.
+
+# Note [Clocks]
+All lags are differences on the primary's clock. This process keeps the distance between that clock and its own
+monotonic one, measured so that it can only be too large: then a lag can only be too large as well. While the primary is
+away the monotonic clock goes on, and lags grow as they should.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from dataclasses import dataclass
+from typing import Any, Final
+
+import psycopg
+from django.conf import settings
+
+from freshness.tokens import lsn_parse
+
+log = logging.getLogger(__name__)
+
+INTERVAL_S: Final = 0.2
+# A reading older than this says nothing any more.
+STALE_S: Final = 2.0
+_TIMEOUT_S: Final = 1
+PRIMARY: Final = "default"
+# The replayed position before the snapshot that shows the heartbeat, or it could be ahead of what the snapshot shows.
+_REPLAYED: Final = (
+    "SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END::text"
+)
+_HEARTBEAT: Final = (
+    "SELECT extract(epoch FROM ts)::float8, extract(epoch FROM clock_timestamp())::float8 FROM heartbeat"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One look at a database. beat_at: its newest heartbeat, seconds on the primary's clock; lsn: what it had applied.
+
+    taken_at: on this process's monotonic clock; error: empty where the database answered; since: when that began.
+    """
+
+    beat_at: float | None
+    lsn: int | None
+    taken_at: float
+    error: str
+    since: float
+
+
+class Monitor:
+    """The readings of one process."""
+
+    def __init__(self, urls: dict[str, str]) -> None:
+        self._urls = urls
+        self._readings: dict[str, Reading] = {}
+        self._connections: dict[str, psycopg.Connection[tuple[Any, ...]]] = {}
+        # Primary's clock minus our monotonic one, never too small.
+        self._offset_s: float | None = None
+        self._threads: list[threading.Thread] = []
+        self._locks = {alias: threading.Lock() for alias in urls}
+
+    def start(self) -> None:
+        """Watch every database from now on."""
+        for alias in self._urls:
+            thread = threading.Thread(target=self._watch, args=(alias,), name=f"monitor {alias}", daemon=True)
+            thread.start()
+            self._threads.append(thread)
+
+    def reading(self, alias: str) -> Reading | None:
+        """The latest reading of a database; None where there is none that still says anything."""
+        if not self._threads and self._is_old(alias, INTERVAL_S):
+            self.look(alias)
+        return None if self._is_old(alias, STALE_S) else self._readings[alias]
+
+    def primary_now(self) -> float | None:
+        """Seconds on the primary's clock, never too early; None where the primary was never seen."""
+        if self._offset_s is None and not self._threads:
+            self.look(PRIMARY)
+        return None if self._offset_s is None else time.monotonic() + self._offset_s
+
+    def lag_s(self, beat_at: float | None, *, at: float | None = None) -> float | None:
+        """The age of a heartbeat, at a given instant of the primary's clock or now. None where unknown."""
+        now = self.primary_now() if at is None else at
+        return None if now is None or beat_at is None else max(0.0, now - beat_at)
+
+    def look(self, alias: str) -> Reading:
+        """Ask one database now."""
+        with self._locks[alias]:
+            began = time.monotonic()
+            try:
+                connection = self._connections.get(alias)
+                if connection is None or connection.closed:
+                    connection = self._connections[alias] = self._connect(alias)
+                (lsn,) = connection.execute(_REPLAYED).fetchone() or (None,)
+                row = connection.execute(_HEARTBEAT).fetchone()
+            except psycopg.Error as error:
+                self._drop(alias)
+                reading = self._noted(alias, Reading(None, None, time.monotonic(), type(error).__name__, began))
+            else:
+                beat_at, clock = row if row is not None else (None, None)
+                if alias == PRIMARY and clock is not None:
+                    # Read after `began`: at `began` the primary's clock showed no more than this.
+                    self._offset_s = clock - began
+                reading = self._noted(
+                    alias, Reading(beat_at, None if lsn is None else lsn_parse(lsn), time.monotonic(), "", began)
+                )
+        return reading
+
+    def _noted(self, alias: str, reading: Reading) -> Reading:
+        before = self._readings.get(alias)
+        if before is not None and bool(before.error) == bool(reading.error):
+            reading = Reading(reading.beat_at, reading.lsn, reading.taken_at, reading.error, before.since)
+        elif before is not None:
+            log.warning("A database changed state.", extra={"alias": alias, "error": reading.error or "answers again"})
+        self._readings[alias] = reading
+        return reading
+
+    def _connect(self, alias: str) -> psycopg.Connection[tuple[Any, ...]]:
+        connection = psycopg.connect(
+            self._urls[alias], autocommit=True, connect_timeout=_TIMEOUT_S, application_name="atlasco monitor"
+        )
+        connection.execute(f"SET statement_timeout = '{_TIMEOUT_S}s'")
+        return connection
+
+    def _drop(self, alias: str) -> None:
+        connection = self._connections.pop(alias, None)
+        if connection is not None:
+            connection.close()
+
+    def _is_old(self, alias: str, age_s: float) -> bool:
+        reading = self._readings.get(alias)
+        return reading is None or time.monotonic() - reading.taken_at > age_s
+
+    def _watch(self, alias: str) -> None:
+        while True:
+            self.look(alias)
+            time.sleep(INTERVAL_S)
+
+
+def database_urls() -> dict[str, str]:
+    """The address of each database by its alias."""
+    return {
+        PRIMARY: settings.DATABASE_URL,
+        **dict(zip(settings.REPLICA_ALIASES, settings.REPLICA_URLS, strict=True)),
+    }
+
+
+_monitor: Monitor | None = None
+_guard = threading.Lock()
+
+
+def monitor() -> Monitor:
+    """This process's monitor."""
+    global _monitor  # noqa: PLW0603  # One a process, made when first wanted: settings may not be read earlier.
+    with _guard:
+        if _monitor is None:
+            _monitor = Monitor(database_urls())
+        return _monitor

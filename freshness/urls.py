@@ -1,0 +1,10 @@
+"""The paths of freshness below /api/v1/."""
+
+from django.urls import path
+
+from freshness.api import FreshnessExplain, FreshnessSources
+
+urlpatterns = [
+    path("freshness/", FreshnessSources.as_view(), name="freshness"),
+    path("freshness/explain/", FreshnessExplain.as_view(), name="freshness-explain"),
+]
