@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+import pytest
 
 from atlasco.stack.control import control_ask
 from atlasco.stack.errors import StackError, StackNotRunning
@@ -98,12 +99,15 @@ class Cluster:
         return self.plan.web_url.rstrip("/")
 
     def admin_url(self, node: str = "primary") -> str:
-        """The superuser of an embedded node; skips the test where the server is somebody else's."""
+        """The superuser of one of our own nodes; skips the test where the server is somebody else's."""
         if self.plan.external.database_url:
-            import pytest
-
-            pytest.skip("needs the superuser of the embedded PostgreSQL")
+            pytest.skip("needs the superuser of a PostgreSQL of its own")
         return self.plan.admin_url(node)
+
+    def must_be_embedded(self) -> None:
+        """Skip the test where the supervisor does not run the servers itself, and so can't kill or pause them."""
+        if any(self.service(name)["state"] == "external" for name in ("primary", "valkey", "clickhouse")):
+            pytest.skip("needs the embedded servers")
 
     # --- Life ---------------------------------------------------------------------------------------------------------
     def start(self) -> None:

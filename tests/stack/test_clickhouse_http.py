@@ -41,7 +41,7 @@ def table(client: Client) -> Iterator[str]:
 
 
 def count(client: Client, table: str) -> int:
-    return int(client.command(f"SELECT count() FROM {table}"))
+    return int(client.query(f"SELECT count() FROM {table}").result_rows[0][0])
 
 
 def test_the_database_is_ours_and_atomic(client: Client) -> None:

@@ -64,7 +64,7 @@ def test_a_run_directory_that_is_not_there_says_the_same(own_dir: Path) -> None:
 
 
 def test_a_killed_service_stays_down_until_it_is_started(stack: Cluster) -> None:
-    stack.admin_url()  # Only of our own servers.
+    stack.must_be_embedded()
     pid = stack.service("valkey")["pid"]
     assert command("--run-dir", str(stack.run_dir), "kill", "valkey").returncode == 0
     facts = stack.service("valkey")
@@ -79,7 +79,7 @@ def test_a_killed_service_stays_down_until_it_is_started(stack: Cluster) -> None
 
 
 def test_a_killed_primary_leaves_the_replicas_readable(stack: Cluster) -> None:
-    stack.admin_url()
+    stack.must_be_embedded()
     stack.ask("kill", name="primary")
     try:
         with psycopg.connect(stack.replica_urls[0]) as replica:
@@ -92,6 +92,7 @@ def test_a_killed_primary_leaves_the_replicas_readable(stack: Cluster) -> None:
 
 
 def test_a_paused_replica_falls_behind_and_catches_up(stack: Cluster) -> None:
+    stack.must_be_embedded()
     admin_url, replica_url = stack.admin_url(), stack.admin_url("replica2")
     stack.ask("pause-replay", name="replica2")
     try:
