@@ -42,7 +42,7 @@ class FreshnessMiddleware:
         if not request.path_info.startswith(API_PREFIX):
             return self.get_response(request)
         asked_at = clock.iso(clock.now())
-        state = FreshnessState()
+        state = FreshnessState(asker=request.headers.get("Authorization", ""))
         with freshness_scope(state):
             response: HttpResponseBase
             try:
@@ -94,15 +94,18 @@ def _max_lag_parse(text: str | None) -> float | None:
 
 
 def headers_write(response: HttpResponseBase, state: FreshnessState, asked_at: str) -> None:
-    """Say in the headers what is known. An answer that read no data (an error, say) is as fresh as can be."""
+    """Say in the headers what is known. A refusal read no data, so nothing is missing from it."""
     budget = state.budget or budget_settle(wish=state.wish, query_class="critical")
     answer = state.answer
     lag_s = answer.lag_s if answer is not None else 0.0
     met = state.sla_met()
+    if answer is None and response.status_code >= 500:
+        # Nothing was delivered: where a budget had been settled, it was not kept.
+        lag_s, met = None, None if state.budget is None else False
     response["X-Data-Freshness"] = freshness_word(lag_s)
     response["X-Data-Source"] = answer.source if answer is not None else "primary"
     response["X-Data-Lag-Seconds"] = _seconds(lag_s)
-    response["X-Replication-Lag"] = _seconds(answer.replication_lag_s if answer is not None else 0.0)
+    response["X-Replication-Lag"] = _seconds(answer.replication_lag_s if answer is not None else lag_s)
     response["X-Cache-Hit"] = "true" if answer is not None and answer.cache_hit else "false"
     response["X-Freshness-Tier"] = budget.tier
     response["X-SLA-Met"] = "unknown" if met is None else str(met).lower()

@@ -23,6 +23,7 @@ from freshness.monitor import PRIMARY, monitor
 from freshness.policy import budget_settle
 from freshness.state import Answer, FreshnessState, freshness_state
 from freshness.tokens import ConsistencyToken, lsn_parse
+from tenants.binding import tenant_current
 from tenants.database.snapshot import read_snapshot
 
 log = logging.getLogger(__name__)
@@ -31,6 +32,8 @@ T = TypeVar("T")
 _POLL_S: Final = 0.02
 # How long a store that failed is left out before it is tried again.
 _REST_S: Final = 1.0
+_OWN_WRITES_S: Final = 10.0
+_OWN_WRITES_MAX: Final = 10_000
 _CONNECTION_ERRORS: Final = (OperationalError, InterfaceError)
 # Classes of SQLSTATE that are about the connection or the server, not about the statement; 40: a replica cancels a read
 # that stands in the way of what it must apply.
@@ -70,6 +73,28 @@ class ReadSource:
     position: str
 
 
+class _OwnWrites:
+    """What each asker wrote a moment ago, so that its next reads see it without a token.
+
+    A courtesy of this process, for a few seconds; what must hold across processes and time says X-Consistency-Token.
+    """
+
+    def __init__(self) -> None:
+        self._written: dict[tuple[int, str], tuple[int, float]] = {}
+        self._lock = threading.Lock()
+
+    def note(self, key: tuple[int, str], lsn: int) -> None:
+        now = time.monotonic()
+        with self._lock:
+            if len(self._written) >= _OWN_WRITES_MAX:
+                self._written = {kept: value for kept, value in self._written.items() if now - value[1] < _OWN_WRITES_S}
+            self._written[key] = (lsn, now)
+
+    def lsn(self, key: tuple[int, str]) -> int:
+        lsn, at = self._written.get(key, (0, 0.0))
+        return lsn if time.monotonic() - at < _OWN_WRITES_S else 0
+
+
 class _Rests:
     """Stores that failed a moment ago."""
 
@@ -86,6 +111,7 @@ class _Rests:
 
 
 _rests = _Rests()
+_own_writes = _OwnWrites()
 
 
 def read_through(reader: Callable[[ReadSource], T], *, query_class: str, at_least: int = 0) -> T:
@@ -97,7 +123,9 @@ def read_through(reader: Callable[[ReadSource], T], *, query_class: str, at_leas
     """
     state = freshness_state()
     state.budget = budget_settle(wish=state.wish, query_class=query_class)
-    needed = max(at_least, state.token.lsn if state.token is not None else 0)
+    tenant = tenant_current()
+    own = 0 if tenant is None else _own_writes.lsn((tenant.pk, state.asker))
+    needed = max(at_least, own, state.token.lsn if state.token is not None else 0)
     deadline = time.monotonic() + (state.budget.wait_ms / 1000 if state.budget.on_stale == "wait" else 0.0)
     while True:
         state.verdicts = verdicts = candidates_judge(
@@ -219,4 +247,5 @@ def write_finished(*, tenant_id: int) -> ConsistencyToken:
     state.budget = budget_settle(wish=state.wish, query_class="critical")
     state.answer = Answer(source="primary", lag_s=0.0, position=lsn, store="primary")
     state.written = ConsistencyToken(timeline=int(timeline, 16), tenant_id=tenant_id, lsn=lsn)
+    _own_writes.note((tenant_id, state.asker), lsn)
     return state.written

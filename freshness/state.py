@@ -31,11 +31,13 @@ class Answer:
 
 @dataclass(slots=True)
 class FreshnessState:
-    """wish, token: from the request; budget: None until the operation is known; written: a write's token.
+    """What one request asked, and what it got.
 
-    verdicts: on each store, in the order of trying.
+    asker: whose later reads shall see this request's write; wish, token: from the headers; budget: None until the
+    operation is known; written: a write's token; verdicts: on each store, in the order of trying.
     """
 
+    asker: str = ""
     wish: Wish = field(default_factory=Wish)
     token: ConsistencyToken | None = None
     budget: Budget | None = None

@@ -1,0 +1,97 @@
+"""The choice of a store: pure, no servers."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from freshness.choice import Candidate, candidates_judge
+from freshness.policy import TIER_SLA_S, TIERS, Budget, Tier
+
+PRIMARY = Candidate("primary", "primary", 0.0, 900)
+
+
+def replica(name: str = "replica1", lag_s: float | None = 0.2, position: int = 900, *, up: bool = True) -> Candidate:
+    return Candidate(name, "read-replica", lag_s, position, up)
+
+
+def chosen(tier: Tier, *candidates: Candidate, needed_lsn: int = 0, sla_s: float | None = None) -> str | None:
+    budget = Budget(tier, TIER_SLA_S[tier] if sla_s is None else sla_s)
+    verdicts = candidates_judge(budget=budget, needed_lsn=needed_lsn, candidates=list(candidates))
+    return verdicts[0].candidate.name if verdicts[0].qualifies else None
+
+
+def test_realtime_asks_the_primary_even_where_a_replica_is_close() -> None:
+    assert chosen("REALTIME", replica(lag_s=0.01), PRIMARY) == "primary"
+
+
+def test_near_realtime_takes_the_freshest_replica() -> None:
+    assert chosen("NEAR_REALTIME", PRIMARY, replica("replica1", 1.0), replica("replica2", 0.5)) == "replica2"
+
+
+def test_a_replica_five_seconds_behind_hands_over_to_the_primary() -> None:
+    assert chosen("NEAR_REALTIME", PRIMARY, replica(lag_s=5.0)) == "primary"
+    assert chosen("NEAR_REALTIME", PRIMARY, replica(lag_s=4.999)) == "replica1"
+
+
+def test_a_tighter_budget_is_kept_too() -> None:
+    assert chosen("NEAR_REALTIME", PRIMARY, replica(lag_s=3.0), sla_s=2.5) == "primary"
+
+
+def test_an_unknown_lag_never_qualifies() -> None:
+    assert chosen("EVENTUAL", replica(lag_s=None)) is None
+
+
+def test_a_token_is_honoured_by_stores_that_have_reached_it() -> None:
+    assert chosen("EVENTUAL", PRIMARY, replica(position=899), needed_lsn=900) == "primary"
+    assert chosen("EVENTUAL", PRIMARY, replica(position=900), needed_lsn=900) == "replica1"
+
+
+def test_without_the_primary_the_freshest_replica_is_tried_though_it_does_not_qualify() -> None:
+    down = Candidate("primary", "primary", 0.0, 900, up=False)
+    verdicts = candidates_judge(
+        budget=Budget("REALTIME", 1.0),
+        needed_lsn=0,
+        candidates=[down, replica("replica1", 8.0), replica("replica2", 7.0)],
+    )
+    assert [verdict.candidate.name for verdict in verdicts] == ["replica2", "replica1", "primary"]
+    assert not any(verdict.qualifies for verdict in verdicts)
+    assert verdicts[-1].reason == "down"
+
+
+CANDIDATES = st.builds(
+    Candidate,
+    name=st.sampled_from(["replica1", "replica2", "replica3"]),
+    source=st.just("read-replica"),
+    lag_s=st.none() | st.floats(0, 100),
+    position=st.none() | st.integers(0, 1000),
+    up=st.booleans(),
+)
+
+
+@given(
+    tier=st.sampled_from(TIERS),
+    sla_s=st.none() | st.floats(0, 300),
+    needed_lsn=st.integers(0, 1000),
+    others=st.lists(CANDIDATES, max_size=5),
+    primary_up=st.booleans(),
+)
+def test_what_qualifies_keeps_every_promise(
+    tier: Tier, sla_s: float | None, needed_lsn: int, others: list[Candidate], primary_up: bool
+) -> None:
+    candidates = [Candidate("primary", "primary", 0.0, None, primary_up), *others]
+    verdicts = candidates_judge(budget=Budget(tier, sla_s), needed_lsn=needed_lsn, candidates=candidates)
+    assert sorted(map(repr, (verdict.candidate for verdict in verdicts))) == sorted(map(repr, candidates))
+    for verdict in verdicts:
+        store = verdict.candidate
+        if verdict.qualifies and store.source != "primary":
+            assert store.up
+            assert store.lag_s is not None
+            assert store.lag_s < 5.0
+            assert sla_s is None or store.lag_s < sla_s
+            assert not needed_lsn or (store.position is not None and store.position >= needed_lsn)
+            assert tier != "REALTIME"
+    qualities = [verdict.qualifies for verdict in verdicts]
+    assert qualities == sorted(qualities, reverse=True)
+    if primary_up:
+        assert verdicts[0].qualifies
