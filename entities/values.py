@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final, Literal, TypeAlias
 
 from atlasco.lib.errors import FieldError
@@ -25,12 +25,15 @@ EXTERNAL_ID_MAX_CHARS: Final = 512
 ATTRIBUTES_MAX: Final = 10_000
 
 _TIMESTAMP = re.compile(
-    r"\d{4}-\d{2}-\d{2}T([01]\d|2[0-3]):[0-5]\d:[0-5]\d([.,]\d+)?(Z|[+-](0\d|1[0-5])(:?[0-5]\d)?)", re.ASCII
+    r"\d{4}-\d{2}-\d{2}T([01]\d|2[0-3]):[0-5]\d:[0-5]\d([.,]\d{1,100})?(Z|[+-](0\d|1[0-5])(:?[0-5]\d)?)", re.ASCII
 )
 
 
 def text_is_timestamp(text: str) -> bool:
-    """True for a full ISO 8601 date-time with zone that names a real instant; any other text is a string."""
+    """True for a full ISO 8601 date-time with zone that names a real instant; any other text is a string.
+
+    Of a second, at most 100 decimals: PostgreSQL reads no more than about 120.
+    """
     if not _TIMESTAMP.fullmatch(text):
         return False
     try:
@@ -119,8 +122,16 @@ def key_error(text: object, path: str, max_chars: int) -> FieldError | None:
 
 
 def instant_error(text: object, path: str) -> FieldError | None:
-    """What is wrong with a date-time of our own fields; None where nothing is."""
+    """What is wrong with a date-time of our own fields; None where nothing is.
+
+    They are read back into Python, so in UTC they lie in the years 1 to 9999.
+    """
     if isinstance(text, str) and text_is_timestamp(text):
+        try:
+            # PostgreSQL may round up by a microsecond.
+            datetime.fromisoformat(text).astimezone(UTC) + timedelta(microseconds=1)
+        except OverflowError:
+            return FieldError(path, "timestamp_out_of_range", f"`{path}` lies outside of the years 1 to 9999 in UTC.")
         return None
     return FieldError(
         path, "invalid_timestamp", f"`{path}` is a full ISO 8601 date-time with zone, such as 2026-01-31T12:00:00Z."
