@@ -1,0 +1,159 @@
+"""Which store answers over HTTP, with replicas that pause and a primary that dies."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import requests
+from django.db import connections
+
+from atlasco.lib import clock
+from tenants.models import Tenant
+from tenants.services import token_create
+from tests.cluster import Cluster
+from tests.tenants.conftest import tenant_make
+
+__all__ = ["tenant_make"]
+
+WAIT_S = 30
+
+
+class Client:
+    """The API of one tenant."""
+
+    def __init__(self, web_url: str, tenant: Tenant) -> None:
+        _, secret = token_create(tenant=tenant, name="test", now=clock.now())
+        self.url = f"{web_url}/api/v1"
+        self.session = requests.Session()
+        self.session.headers["Authorization"] = f"Bearer {secret}"
+
+    def ask(self, method: str, path: str, body: Any = None, **headers: str) -> requests.Response:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return self.session.request(method, f"{self.url}/{path}", json=body, headers=named, timeout=30)
+
+    def search(self, **headers: str) -> requests.Response:
+        return self.ask("POST", "entities/search/", {}, **headers)
+
+    def create(self) -> requests.Response:
+        return self.ask("POST", "entities/", {"entity_type": "thing", "attributes": {"n": 1}})
+
+    def until(self, wanted: Callable[[requests.Response], bool], **headers: str) -> requests.Response:
+        """Search until the answer is as wanted; the last answer where it never is."""
+        deadline = time.monotonic() + WAIT_S
+        while True:
+            answer = self.search(**headers)
+            if wanted(answer) or time.monotonic() > deadline:
+                return answer
+            time.sleep(0.1)
+
+
+@pytest.fixture
+def acme(live_db: None, web_url: str, tenant_make: Callable[..., Tenant]) -> Client:
+    return Client(web_url, tenant_make("acme"))
+
+
+@pytest.fixture
+def globex(live_db: None, web_url: str, tenant_make: Callable[..., Tenant]) -> Client:
+    return Client(web_url, tenant_make("globex"))
+
+
+@pytest.fixture
+def paused(stack: Cluster) -> Iterator[Cluster]:
+    """Both replicas apply nothing until the test is over."""
+    stack.must_be_embedded()
+    for name in ("replica1", "replica2"):
+        stack.ask("pause-replay", name=name)
+    yield stack
+    for name in ("replica1", "replica2"):
+        stack.ask("resume-replay", name=name)
+    stack.wait_for_replicas()
+
+
+def source(answer: requests.Response) -> str:
+    return answer.headers["X-Data-Source"]
+
+
+def test_a_search_is_answered_by_a_replica_with_a_lag_that_it_states(acme: Client) -> None:
+    answer = acme.until(lambda got: source(got) == "read-replica")
+    assert source(answer) == "read-replica"
+    assert 0 <= float(answer.headers["X-Data-Lag-Seconds"]) < 5
+    assert answer.headers["X-SLA-Met"] == "true"
+    freshness = answer.json()["metadata"]["freshness"]
+    assert freshness["source"] == "read-replica"
+    assert freshness["lag_seconds"] == pytest.approx(float(answer.headers["X-Data-Lag-Seconds"]))
+
+
+def test_realtime_is_answered_by_the_primary(acme: Client) -> None:
+    answer = acme.search(X_Freshness_Tier="REALTIME")
+    assert (source(answer), answer.headers["X-SLA-Met"]) == ("primary", "true")
+
+
+def test_a_token_shows_the_write_on_whatever_store_answers(acme: Client, globex: Client) -> None:
+    for _ in range(20):
+        written = acme.create()
+        token = written.headers["X-Consistency-Token"]
+        # A session of its own: what follows is not the courtesy to the writer's own reads.
+        stranger = requests.post(
+            f"{acme.url}/entities/search/",
+            json={"where": [["@external_id", "eq", written.json()["external_id"]]]},
+            headers={"Authorization": acme.session.headers["Authorization"], "X-Consistency-Token": token},
+            timeout=30,
+        )
+        assert [entity["entity_id"] for entity in stranger.json()["entities"]] == [written.json()["entity_id"]]
+    assert globex.search(X_Consistency_Token=token).json()["code"] == "invalid_consistency_token"
+
+
+def test_paused_replicas_hand_over_to_the_primary_and_get_their_reads_back(acme: Client, paused: Cluster) -> None:
+    written = acme.create().json()["entity_id"]
+    moved = acme.until(lambda got: source(got) == "primary" and float(got.headers["X-Data-Lag-Seconds"]) == 0)
+    assert source(moved) == "primary"
+    assert [entity["entity_id"] for entity in moved.json()["entities"]] == [written]
+    for name in ("replica1", "replica2"):
+        paused.ask("resume-replay", name=name)
+    back = acme.until(lambda got: source(got) == "read-replica")
+    assert source(back) == "read-replica"
+    assert [entity["entity_id"] for entity in back.json()["entities"]] == [written]
+
+
+def test_without_the_primary_replicas_answer_honestly_and_writes_fail_clearly(acme: Client, stack: Cluster) -> None:
+    stack.must_be_embedded()
+    written = acme.create().json()["entity_id"]
+    stack.wait_for_replicas()
+    stack.ask("kill", name="primary")
+    try:
+        realtime = acme.search(X_Freshness_Tier="REALTIME")
+        assert realtime.status_code == 200, realtime.text
+        assert (source(realtime), realtime.headers["X-SLA-Met"]) == ("read-replica", "false")
+        assert [entity["entity_id"] for entity in realtime.json()["entities"]] == [written]
+        refused = acme.create()
+        assert (refused.status_code, refused.json()["code"]) == (503, "primary_unavailable")
+        assert refused.headers["Retry-After"]
+        stale = acme.until(lambda got: got.headers["X-SLA-Met"] == "false", X_Max_Lag_Seconds="2")
+        assert stale.headers["X-SLA-Met"] == "false"
+        failed = acme.search(X_Max_Lag_Seconds="2", X_On_Stale="fail")
+        assert (failed.status_code, failed.json()["code"]) == (503, "stale_beyond_budget")
+    finally:
+        stack.ask("start", name="primary")
+        connections.close_all()  # This process's own died with the primary.
+    again = acme.until(lambda got: got.status_code == 200 and source(got) == "primary", X_Freshness_Tier="REALTIME")
+    assert (source(again), again.headers["X-SLA-Met"]) == ("primary", "true")
+    stack.wait_for_replicas()
+
+
+def test_explain_names_every_store_with_its_reason(acme: Client) -> None:
+    answer = acme.ask("POST", "freshness/explain/", {"operation": "search", "X-Freshness-Tier": "REALTIME"}).json()
+    assert answer["chosen"] == "primary"
+    assert {candidate["name"] for candidate in answer["candidates"]} == {"primary", "replica1", "replica2"}
+    assert all(candidate["reason"] for candidate in answer["candidates"])
+    refused = acme.ask("POST", "freshness/explain/", {"operation": "nothing"})
+    assert (refused.status_code, refused.json()["code"]) == (400, "invalid_explain")
+
+
+def test_the_sources_are_listed_with_lag_position_and_breaker(acme: Client) -> None:
+    answer = acme.ask("GET", "freshness/").json()
+    assert [entry["name"] for entry in answer["sources"]] == ["primary", "replica1", "replica2"]
+    assert all(entry["breaker"] == "closed" and entry["position"] for entry in answer["sources"])
+    assert len(answer["matrix"]) == 8
