@@ -159,6 +159,7 @@ class Cluster:
         """Stop what was started and remove the directory."""
         if self._plan is None:
             return
+        self._plan.ports.release_all()
         if self._supervisor is not None:
             try:
                 control_ask(self.run_dir, "stop")
