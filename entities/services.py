@@ -203,11 +203,20 @@ def attribute_changes_fold(*, tenant_id: int) -> int:
     Safe to run twice and beside itself: who comes second finds nothing, or waits for nothing and leaves.
     """
     with transaction.atomic(using="default"), connections["default"].cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_xact_lock(hashtext('attribute_changes_fold'), %s)", (tenant_id,))
-        if not cursor.fetchone()[0]:
+        if not registry_lock(tenant_id=tenant_id):
             return 0
         cursor.execute(QUERIES["attribute_changes_fold"], {"tenant_id": tenant_id})
         return int(cursor.rowcount)
+
+
+def registry_lock(*, tenant_id: int) -> bool:
+    """Keep everybody else from folding this tenant's changes until the transaction ends; False where somebody is at it.
+
+    Meanwhile `attribute_metadata.value_types` plus what is in `attribute_changes` is what the documents hold.
+    """
+    with connections["default"].cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_xact_lock(hashtext('attribute_changes_fold'), %s)", (tenant_id,))
+        return bool(cursor.fetchone()[0])
 
 
 def _line(entity: EntityInput, *, entity_id: int | None) -> Line:

@@ -229,7 +229,10 @@ SELECT %(tenant_id)s, attribute_name, value_type, sum(entity_delta), sum(value_c
 FROM (
     SELECT attribute_name, value_type, 1 AS entity_delta, 1 AS value_changes FROM observed WHERE changes
     UNION ALL
-    SELECT attribute_name, stored_type, -1, 0 FROM observed WHERE changes AND stored_type IS NOT NULL
+    -- A removal is a change, too; the change of a value was counted above.
+    SELECT attribute_name, stored_type, -1, (value_type = 'null')::integer
+    FROM observed
+    WHERE changes AND stored_type IS NOT NULL
 ) d
 WHERE value_type <> 'null'
 GROUP BY attribute_name, value_type;
