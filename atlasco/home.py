@@ -1,0 +1,110 @@
+"""Home, on the public host and on a tenant's, and the two parts of it that load by themselves: services and counts."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from django.conf import settings
+from django.db import DEFAULT_DB_ALIAS
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+
+from atlasco.lib import clock
+from atlasco.services_health import service_names, services_health
+from entities.search.query import Query
+from entities.search.run import EntityRow, search_run
+from entities.selectors import Usage, platform_usage, tenant_usage
+from freshness.reads import primary_source
+from tenants.admin.pages import Page, TenantScope, request_host_tenant, request_user
+from tenants.binding import tenant_bind
+from tenants.models import Tenant
+from tenants.selectors import (
+    members_count,
+    tenant_domain,
+    tenants_by_status,
+    tenants_named,
+    tenants_newest,
+    tokens_read,
+)
+
+NEWEST_TENANTS: Final = 8
+NEWEST_ENTITIES: Final = 8
+# As many as the longest list that asks for them; each costs one query.
+USAGE_TENANTS_MAX: Final = 50
+_TOKENS_LOOKED_AT: Final = 200
+
+
+class Home(Page):
+    """Where one lands: the state of things, and the way to each of them."""
+
+    nav = "home"
+    title = "Home"
+
+    def get(self, request: HttpRequest) -> HttpResponseBase:
+        tenant = request_host_tenant(request)
+        return self._platform() if tenant is None else self._tenant(tenant)
+
+    def _platform(self) -> HttpResponseBase:
+        return self.render(
+            "atlasco/home_platform.html",
+            by_status=tenants_by_status(),
+            usage=platform_usage(using=DEFAULT_DB_ALIAS),
+            newest=tenants_newest(limit=NEWEST_TENANTS),
+            services=service_names(),
+        )
+
+    def _tenant(self, tenant: Tenant) -> HttpResponseBase:
+        now = clock.now()
+        is_admin = request_user(self.request).is_superuser
+        tokens = tokens_read(tenant=tenant, limit=_TOKENS_LOOKED_AT) if is_admin else []
+        return self.render(
+            "atlasco/home_tenant.html",
+            title=tenant.name,
+            tenant=tenant,
+            scope=TenantScope(tenant, on_platform=False),
+            usage=_usage(tenant),
+            newest=_newest_entities(tenant),
+            members=members_count(tenant=tenant) if is_admin else None,
+            tokens_usable=sum(token.is_usable(now=now) for token in tokens),
+            host=tenant_domain(tenant=tenant),
+            is_admin=is_admin,
+        )
+
+
+def _newest_entities(tenant: Tenant) -> list[EntityRow]:
+    with tenant_bind(tenant):
+        source = primary_source(query_class="operational")
+        query = Query(limit=NEWEST_ENTITIES, fields=())
+        return search_run(tenant_id=tenant.pk, query=query, using=source.using, position=source.position).entities
+
+
+def _usage(tenant: Tenant) -> Usage:
+    with tenant_bind(tenant):
+        return tenant_usage(tenant_id=tenant.pk, using=DEFAULT_DB_ALIAS)
+
+
+class UsageFragment(Page):
+    """How much each of some tenants has, for the cells that ask for it after their page was painted."""
+
+    host = "platform"
+
+    def get(self, request: HttpRequest) -> HttpResponseBase:
+        tenants = tenants_named(slugs=request.GET.getlist("tenant")[:USAGE_TENANTS_MAX])
+        return self.fragment("atlasco/parts/usage.html", usages=[(tenant, _usage(tenant)) for tenant in tenants])
+
+
+class ServicesFragment(Page):
+    """Whether each service answers, now."""
+
+    host = "platform"
+
+    def get(self, request: HttpRequest) -> HttpResponseBase:
+        services = services_health()
+        down = [service for service in services if not service.ok]
+        return self.fragment(
+            "atlasco/parts/services.html",
+            services=services,
+            down=down,
+            checked_at=clock.now(),
+            is_embedded=(settings.RUN_DIR / "control.sock").exists(),
+        )

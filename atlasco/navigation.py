@@ -1,0 +1,89 @@
+"""The one place for navigation: what stands in the sidebar of which host, and whose name stands above it.
+
+`settings.UNFOLD` names these functions; unfold calls them for each page.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from django.http import HttpRequest
+from django.templatetags.static import static
+from django.urls import reverse
+
+from tenants.admin.pages import Host, request_host_tenant
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of the sidebar. key: what a Page names in `nav`; url: a URL name; icon: a Material Symbol."""
+
+    key: str
+    title: str
+    icon: str
+    url: str
+    host: Host = "both"
+    admins_only: bool = False
+
+
+# (title of the group, its entries). A group without a visible entry is left out.
+GROUPS: Final[tuple[tuple[str, tuple[Entry, ...]], ...]] = (
+    (
+        "",
+        (
+            Entry("home", "Home", "space_dashboard", "admin:index"),
+            Entry("tenants", "Tenants", "apartment", "admin:tenants", host="platform"),
+        ),
+    ),
+    (
+        "Data",
+        (
+            Entry("entities", "Entities", "category", "admin:entities"),
+            Entry("attributes", "Attributes", "sell", "admin:attributes"),
+        ),
+    ),
+    (
+        "Access",
+        (
+            Entry("members", "Members", "group", "admin:members", host="tenant", admins_only=True),
+            Entry("tokens", "Tokens", "key", "admin:tokens", host="tenant", admins_only=True),
+        ),
+    ),
+    ("Help", (Entry("docs", "API reference", "menu_book", "docs"),)),
+)
+
+
+def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
+    """The sidebar of this request, as unfold wants it."""
+    here: Host = "platform" if request_host_tenant(request) is None else "tenant"
+    is_admin = bool(getattr(request.user, "is_superuser", False))
+    current = getattr(request, "nav", "")
+    groups = []
+    for title, entries in GROUPS:
+        items = [
+            {"title": entry.title, "icon": entry.icon, "link": reverse(entry.url), "active": entry.key == current}
+            for entry in entries
+            if entry.host in {"both", here} and (is_admin or not entry.admins_only)
+        ]
+        if items:
+            groups.append({"title": title, "separator": False, "collapsible": False, "items": items})
+    return groups
+
+
+def site_subheader(request: HttpRequest) -> str:
+    """Whose pages these are."""
+    tenant = request_host_tenant(request)
+    return "Platform" if tenant is None else str(tenant.name)
+
+
+def site_icon(request: HttpRequest) -> str:
+    return static("atlasco/mark.svg")
+
+
+def login_image(request: HttpRequest) -> str:
+    return static("atlasco/contours.svg")
+
+
+def stylesheet(request: HttpRequest) -> str:
+    return static("atlasco/atlasco.css")

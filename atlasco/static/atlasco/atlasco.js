@@ -1,0 +1,118 @@
+// What the pages do beyond links and forms. No page needs it to be read; nothing here is inline, so a strict
+// content security policy can stand.
+(() => {
+  "use strict";
+
+  const day = { year: "numeric", month: "short", day: "numeric" };
+  const formats = {
+    day: new Intl.DateTimeFormat(undefined, day),
+    minute: new Intl.DateTimeFormat(undefined, { ...day, hour: "2-digit", minute: "2-digit" }),
+  };
+
+  // Instants come as UTC; people read their own zone, and find UTC in the tooltip.
+  function localiseTimes(root) {
+    for (const time of root.querySelectorAll("time[data-when]")) {
+      const instant = new Date(time.dateTime);
+      if (!Number.isNaN(instant.valueOf())) {
+        time.textContent = (formats[time.dataset.when] ?? formats.minute).format(instant);
+      }
+      delete time.dataset.when;
+    }
+  }
+
+  // A secret is in the answer to a POST. Reloading the page must neither send the form again nor show the secret.
+  function leaveHistory() {
+    const marker = document.querySelector("[data-history-url]");
+    if (marker) {
+      history.replaceState(null, "", marker.dataset.historyUrl);
+    }
+  }
+
+  async function copy(button) {
+    const source = document.getElementById(button.dataset.copy);
+    const text = source.value ?? source.textContent;
+    try {
+      await navigator.clipboard.writeText(text.trim());
+    } catch {
+      // Without TLS there is no clipboard: select it, and the reader's own shortcut copies it.
+      const range = document.createRange();
+      range.selectNodeContents(source);
+      getSelection().removeAllRanges();
+      getSelection().addRange(range);
+      announce(button, "Selected");
+      return;
+    }
+    announce(button, "Copied");
+  }
+
+  function announce(button, word) {
+    const label = button.querySelector("[data-label]");
+    label.dataset.before ??= label.textContent;
+    label.textContent = word;
+    clearTimeout(Number(button.dataset.timer));
+    button.dataset.timer = setTimeout(() => { label.textContent = label.dataset.before; }, 2000);
+  }
+
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("[data-copy]");
+    if (button) {
+      copy(button);
+    }
+    for (const menu of document.querySelectorAll("details[data-menu][open]")) {
+      if (!menu.contains(event.target)) {
+        menu.open = false;
+      }
+    }
+  });
+
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") {
+      for (const menu of document.querySelectorAll("details[data-menu][open]")) {
+        menu.open = false;
+        menu.querySelector("summary").focus();
+      }
+    }
+    // "/" goes to the page's search, as people know it from elsewhere.
+    if (event.key === "/" && !event.ctrlKey && !event.metaKey && !/^(INPUT|TEXTAREA|SELECT)$/.test(document.activeElement.tagName)) {
+      const search = document.querySelector("[data-search]");
+      if (search) {
+        event.preventDefault();
+        search.focus();
+        search.select();
+      }
+    }
+  });
+
+  document.addEventListener("change", (event) => {
+    if (event.target.matches("[data-submit]")) {
+      event.target.form.requestSubmit();
+    }
+  });
+
+  // A short name follows the name until somebody writes one.
+  document.addEventListener("input", (event) => {
+    const target = event.target;
+    if (target.id === "id_slug") {
+      target.dataset.touched = "yes";
+    }
+    const slug = target.id === "id_name" ? document.getElementById("id_slug") : null;
+    if (slug && !slug.dataset.touched && !slug.matches("[aria-invalid]")) {
+      slug.value = target.value.normalize("NFKD").replace(/[\u0300-\u036f]/g, "").toLowerCase()
+        .replace(/[^a-z0-9]+/g, "-").replace(/^-+|-+$/g, "").slice(0, 40).replace(/-+$/, "");
+    }
+  });
+
+  document.addEventListener("DOMContentLoaded", () => {
+    leaveHistory();
+    localiseTimes(document);
+    document.body.addEventListener("htmx:afterSettle", () => localiseTimes(document));
+    // A part that could not be loaded says so where it would have stood.
+    document.body.addEventListener("htmx:responseError", (event) => event.detail.elt.setAttribute("data-failed", ""));
+    document.body.addEventListener("htmx:sendError", (event) => event.detail.elt.setAttribute("data-failed", ""));
+    document.body.addEventListener("htmx:afterRequest", (event) => {
+      if (event.detail.successful) {
+        event.detail.elt.removeAttribute("data-failed");
+      }
+    });
+  });
+})();

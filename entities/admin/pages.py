@@ -1,0 +1,42 @@
+"""What the pages about data share: reading for the tenant they are about, and saying how fresh what they show is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import ClassVar
+
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.template.response import TemplateResponse
+
+from freshness.reads import ReadSource, primary_source
+from freshness.state import Answer, FreshnessState, freshness_scope, freshness_state
+from tenants.admin.pages import TenantPage
+from tenants.selectors import tenants_page
+
+CHOICES_MAX = 50
+
+
+class DataPage(TenantPage):
+    """A page that reads a tenant's data. On the public host one chooses the tenant first."""
+
+    chooser = True
+    # What the chooser leads to, by the name of its route; empty where a page has no chooser.
+    route: ClassVar[str] = ""
+    answer: Answer | None = None
+
+    @contextmanager
+    def reading(self) -> Iterator[ReadSource]:
+        """Read inside, from the store that was chosen for it; the page then says what that was."""
+        with self.scope.bind(), freshness_scope(FreshnessState()):
+            yield primary_source(query_class="operational")
+            self.answer = freshness_state().answer
+
+    def render(self, template_name: str = "", *, status: int = 200, **context: object) -> TemplateResponse:
+        return super().render(template_name, status=status, answer=self.answer, **context)
+
+    def choose(self, request: HttpRequest) -> HttpResponseBase:
+        search = request.GET.get("q", "").strip()[:200].replace("\x00", "")
+        page = tenants_page(search=search, number=1, size=CHOICES_MAX)
+        return self.render("atlasco/choose_tenant.html", route=f"admin:tenant_{self.route}", page=page, q=search)

@@ -1,0 +1,124 @@
+"""The forms about tenants. They check only what a form must; `tenants.services` has the last word."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from django import forms
+from django.conf import settings
+from django.contrib.auth.validators import UnicodeUsernameValidator
+
+from tenants.members.models import ApiToken, User
+from tenants.models import Tenant
+
+# Without 0 O 1 l I: it is read from a screen and typed by hand.
+_PASSWORD_ALPHABET: Final = "abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"
+_PASSWORD_GROUPS: Final = 4
+_PASSWORD_GROUP_CHARS: Final = 5
+
+
+def password_generate() -> str:
+    """A password of 20 random characters in groups: about 116 bits."""
+    groups = ("".join(secrets.choice(_PASSWORD_ALPHABET) for _ in range(_PASSWORD_GROUP_CHARS)) for _ in range(_PASSWORD_GROUPS))
+    return "-".join(groups)
+
+
+class TextInput(forms.TextInput):
+    """Names and ids: no browser shall mend their spelling."""
+
+    def __init__(self, **attrs: Any) -> None:
+        super().__init__({"autocomplete": "off", "autocapitalize": "none", "spellcheck": "false", **attrs})
+
+
+class UsernameField(forms.CharField):
+    """A user name, by the rules of the user model."""
+
+    def __init__(self, **options: Any) -> None:
+        length: int | None = User._meta.get_field("username").max_length
+        super().__init__(max_length=length, validators=[UnicodeUsernameValidator()], widget=TextInput(), **options)
+
+
+class TenantForm(forms.Form):
+    """A new tenant, and if wanted its first admin."""
+
+    name = forms.CharField(
+        max_length=200,
+        required=False,
+        widget=TextInput(autofocus=True, placeholder="Acme Corporation"),
+        help_text="What people read. Left empty, it is the short name.",
+    )
+    slug = forms.CharField(
+        label="Short name",
+        max_length=40,
+        widget=TextInput(placeholder="acme"),
+        help_text="Lower-case letters, digits and hyphens.",
+    )
+    dedicated = forms.BooleanField(
+        label="Partitions of its own",
+        required=False,
+        help_text="For a tenant that will grow to millions of entities. A small one is served faster from the shared ones.",
+    )
+    admin_username = UsernameField(
+        label="First admin's user name",
+        required=False,
+        help_text="This person can log in on the tenant's host and manage everything there. "
+        "A password is made up and shown to you once.",
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["slug"].help_text += f" The tenant's pages will be at SHORT-NAME.{settings.BASE_DOMAIN}."
+
+
+class TenantFilterForm(forms.Form):
+    """What the list of tenants can be narrowed by."""
+
+    q = forms.CharField(required=False, max_length=200)
+    status = forms.ChoiceField(required=False, choices=[("", "Any status"), *Tenant.Status.choices])
+    placement = forms.ChoiceField(required=False, choices=[("", "Any placement"), *Tenant.Placement.choices])
+
+
+class TokenForm(forms.Form):
+    """A new API token."""
+
+    name = forms.CharField(
+        max_length=100,
+        widget=TextInput(autofocus=True, placeholder="Nightly import"),
+        help_text="What it is for, so that you know later what breaks when you revoke it.",
+    )
+    scopes = forms.MultipleChoiceField(
+        label="May",
+        choices=[
+            (ApiToken.Scope.READ.value, "Read: search, look up, aggregate"),
+            (ApiToken.Scope.WRITE.value, "Write: create, change, delete, import"),
+        ],
+        initial=[ApiToken.Scope.READ.value],
+        widget=forms.CheckboxSelectMultiple(),
+        error_messages={"required": "Choose at least one: a token that may do nothing is of no use."},
+    )
+    expires = forms.ChoiceField(
+        label="Expires",
+        choices=[("30", "In 30 days"), ("90", "In 90 days"), ("365", "In a year"), ("", "Never")],
+        initial="90",
+        required=False,
+        help_text="An expired token stops working; you can see it in the list and make a new one.",
+    )
+
+    def expires_at(self, *, now: datetime) -> datetime | None:
+        """The instant that was chosen; None for never."""
+        days = self.cleaned_data["expires"]
+        return now + timedelta(days=int(days)) if days else None
+
+
+class MemberForm(forms.Form):
+    """A new member of a tenant."""
+
+    username = UsernameField(label="User name", help_text="What this person types to log in.")
+    email = forms.EmailField(label="E-mail", required=False, widget=forms.EmailInput({"autocomplete": "off"}))
+    admin = forms.BooleanField(
+        label="Admin",
+        required=False,
+        help_text="May also add members and make or revoke tokens. Others can look at the data.",
+    )

@@ -1,0 +1,25 @@
+"""The paths of the pages about tenants, below /admin/."""
+
+from __future__ import annotations
+
+from tenants.admin.members import MemberCreate, MemberList
+from tenants.admin.routes import Route
+from tenants.admin.tenants import TenantCreate, TenantDetail, TenantList, TenantResume, TenantSuspend
+from tenants.admin.tokens import TokenCreate, TokenList, TokenRevoke
+
+# `-` can't start a slug, so no tenant's path hides these.
+platform_routes = (
+    Route("tenants/", TenantList, "tenants"),
+    Route("tenants/-/new/", TenantCreate, "tenant_new"),
+)
+# Each is twice on paths: for the tenant's own host, and below tenants/SLUG/ for the public one.
+tenant_routes = (
+    Route("", TenantDetail, "detail", platform_only=True),
+    Route("suspend/", TenantSuspend, "suspend", platform_only=True),
+    Route("resume/", TenantResume, "resume", platform_only=True),
+    Route("tokens/", TokenList, "tokens"),
+    Route("tokens/new/", TokenCreate, "token_new"),
+    Route("tokens/<int:token_id>/revoke/", TokenRevoke, "token_revoke"),
+    Route("members/", MemberList, "members"),
+    Route("members/new/", MemberCreate, "member_new"),
+)

@@ -1,0 +1,100 @@
+"""How the pages write numbers, instants and links. `{% load atlasco %}`."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+from django import template
+from django.http import HttpRequest
+from django.utils.formats import number_format
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from tenants.admin.pages import TenantScope
+
+register = template.Library()
+
+_KINDS = {"about": "about ", "over": "over "}
+
+
+@register.filter
+def number(value: int | float | None) -> str:
+    """12345 as 12,345; nothing as a dash."""
+    return "–" if value is None else number_format(value, use_l10n=True, force_grouping=True)
+
+
+@register.filter
+def count(value: Any) -> str:
+    """A Count in words: `11,008`, `about 23,000`, `over 10,000`. An estimate keeps three digits: it knows no more."""
+    shown = value.number
+    if value.kind == "about" and shown >= 1000:
+        step = 10 ** (len(str(shown)) - 3)
+        shown = round(shown / step) * step
+    prefix = _KINDS.get(value.kind, "") if shown else ""
+    return f"{prefix}{number(shown)}"
+
+
+@register.filter
+def percent(share: float | None) -> str:
+    """0.1234 as 12.3 %; nothing as a dash. What is not quite nothing or all is never shown as such."""
+    if share is None:
+        return "–"
+    if 0 < share < 0.001:
+        return "< 0.1 %"
+    if 0.999 < share < 1:
+        return "> 99.9 %"
+    return f"{share * 100:.1f}".removesuffix(".0") + " %"
+
+
+@register.simple_tag
+def when(instant: datetime | None, empty: str = "never", style: str = "minute") -> str | SafeString:
+    """An instant: UTC in the page, which the script turns into the reader's zone and leaves UTC in the tooltip.
+
+    style: "minute", or "day" where a table has little room.
+    """
+    if instant is None:
+        return empty
+    utc = instant.astimezone(UTC)
+    return format_html(
+        '<time datetime="{}" title="{} UTC" data-when="{}">{}</time>',
+        utc.isoformat().replace("+00:00", "Z"),
+        utc.strftime("%Y-%m-%d %H:%M:%S"),
+        style,
+        utc.strftime("%Y-%m-%d" if style == "day" else "%Y-%m-%d %H:%M UTC"),
+    )
+
+
+@register.simple_tag(takes_context=True)
+def scope_url(context: template.Context, name: str, **kwargs: Any) -> str:
+    """The path of a page of the tenant this page is about, on the host where we are."""
+    scope: TenantScope = context["scope"]
+    return scope.url(name, **kwargs)
+
+
+@register.simple_tag(takes_context=True)
+def host_url(context: template.Context, host: str) -> str:
+    """The address of another host of this installation: scheme and port are those of the request."""
+    request: HttpRequest = context["request"]
+    port = urlsplit(f"//{request.get_host()}").port
+    return f"{request.scheme}://{host}{f':{port}' if port else ''}"
+
+
+@register.filter
+def type_segments(types: dict[str, int], whole: int) -> list[dict[str, Any]]:
+    """The parts of a bar that is 100 wide for `whole` entities, largest first: `{type, count, x, width}`."""
+    whole = max(whole, sum(types.values()), 1)
+    segments, x = [], 0.0
+    for kind, entities in sorted(types.items(), key=lambda item: (-item[1], item[0])):
+        # Never thinner than can be seen.
+        width = max(entities / whole * 100, 0.8)
+        segments.append({"type": kind, "count": entities, "x": f"{x:.2f}", "width": f"{width:.2f}"})
+        x += width
+    return segments
+
+
+@register.filter
+def total(types: dict[str, int]) -> int:
+    """The sum of a mapping's numbers."""
+    return sum(types.values())
