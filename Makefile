@@ -41,12 +41,12 @@ clean:
 # The stamp is newer than the lock as long as the lock has not changed.
 $(VENV)/.installed: requirements.lock | $(VENV)/bin/pip
 	@echo "Installing the locked packages (some 300 MB to fetch: a minute or more) …"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --use-pep517 --require-hashes -r requirements.lock
 	@touch $@
 
 $(VENV)/.installed-dev: requirements-dev.lock | $(VENV)/bin/pip
 	@echo "Installing the locked packages, those for tests included (some 400 MB to fetch: a minute or more) …"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --use-pep517 --require-hashes -r requirements-dev.lock
 	@touch $@ $(VENV)/.installed
 
 # pip is what `venv` makes last: an interrupted attempt is repeated.

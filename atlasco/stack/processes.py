@@ -30,27 +30,31 @@ class ServiceUser:
     gid: int
 
 
-def service_user() -> ServiceUser | None:
+def service_user(*, data: Path | None = None) -> ServiceUser | None:
     """The unprivileged user for the servers, or None where we are not root and they simply run as us.
 
-    Raises StackError where we are root and the system knows neither `postgres` nor `nobody`, or where we are an
-    unprivileged uid without a passwd entry, which initdb refuses.
+    data: where the servers keep theirs. Its owner stays who he is: root may carry on with the stack of a user.
+    Raises StackError where we are root and the system knows neither `postgres` nor `nobody`, or where we are a uid
+    without a passwd entry, which initdb refuses.
     """
     if os.geteuid() != 0:
-        try:
-            pwd.getpwuid(os.geteuid())
-        except KeyError:
+        if _passwd_entry(os.geteuid()) is None:
             raise StackError(
                 f"PostgreSQL refuses uid {os.geteuid()}: it has no entry in /etc/passwd; run as a user that has one."
-            ) from None
+            )
         return None
-    for name in ("postgres", "nobody"):
-        try:
-            entry = pwd.getpwnam(name)
-        except KeyError:
-            continue
-        return ServiceUser(name=name, uid=entry.pw_uid, gid=entry.pw_gid)
+    owner = data.stat().st_uid if data is not None and data.exists() else 0
+    for candidate in (owner or "postgres", "postgres", "nobody"):
+        if (entry := _passwd_entry(candidate)) is not None:
+            return ServiceUser(name=entry.pw_name, uid=entry.pw_uid, gid=entry.pw_gid)
     raise StackError("As root the servers need a user `postgres` or `nobody`; this system has neither.")
+
+
+def _passwd_entry(user: int | str) -> pwd.struct_passwd | None:
+    try:
+        return pwd.getpwuid(user) if isinstance(user, int) else pwd.getpwnam(user)
+    except KeyError:
+        return None
 
 
 def die_with_parent(death_signal: signal.Signals, *, parent_pid: int) -> None:

@@ -58,7 +58,7 @@ class Stack:
         Raises StackError where the directory is taken or can't be used, or where the web's port is taken.
         """
         options, run_dir = self.options, self.run_dir
-        user = service_user()
+        user = service_user(data=run_dir.data)
         run_dir.prepare(user=user)
         run_dir.lock()
         await self._leftovers_end()
