@@ -100,6 +100,18 @@ def test_a_second_supervisor_is_refused(own_stack: Make) -> None:
     assert first.service("valkey")["state"] == "running"
 
 
+def test_ctrl_c_ends_everything_once_however_often_it_is_typed(own_stack: Make) -> None:
+    stack = own_stack("primary,valkey").start()
+    running = stack.processes()
+    assert stack.process is not None
+    for _ in range(3):
+        stack.process.send_signal(signal.SIGINT)
+    code, out, errors = stack.finish()
+    assert (code, errors) == (0, "")
+    assert out.count("Stopping …") == out.count("Everything is stopped.") == 1
+    assert not living(running)
+
+
 def test_a_taken_port_is_said_at_once(own_stack: Make) -> None:
     first = own_stack("valkey").start()
     second = own_stack("valkey", run_dir=first.run_dir.with_name("other"))
