@@ -88,11 +88,13 @@ class Page(View):
         except NotFound as problem:
             raise Http404(problem.detail) from problem
         except Problem as problem:
-            return self.render("atlasco/problem.html", status=problem.status, problem=problem, title="That did not work")
+            return self.render(
+                "atlasco/problem.html", status=problem.status, problem=problem, title="That did not work"
+            )
 
     def render(self, template_name: str = "", *, status: int = 200, **context: Any) -> TemplateResponse:
         """The page, in the shell. `crumbs`: (title, path) of the pages above this one."""
-        self.request.current_app = self.site.name  # type: ignore[attr-defined]
+        self.request.current_app = self.site.name
         self.request.nav = self.nav  # type: ignore[attr-defined]
         shell = self.site.each_context(self.request)
         return TemplateResponse(
@@ -126,6 +128,7 @@ class TenantPage(Page):
 
     scope: TenantScope
     chooser: ClassVar[bool] = False
+    is_overview: ClassVar[bool] = False
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         own, slug = request_host_tenant(request), kwargs.pop("slug", None)
@@ -153,8 +156,8 @@ class TenantPage(Page):
             return super().render(template_name, status=status, **context)
         crumbs = tuple(context.pop("crumbs", ()))
         if self.scope.on_platform:
-            above = (("Tenants", reverse("admin:tenants")), (self.scope.tenant.slug, self.scope.url("detail")))
-            crumbs = (*above, *crumbs)
+            tenant_crumb = () if self.is_overview else ((self.scope.tenant.slug, self.scope.url("detail")),)
+            crumbs = (("Tenants", reverse("admin:tenants")), *tenant_crumb, *crumbs)
         return super().render(
             template_name, status=status, scope=self.scope, tenant=self.scope.tenant, crumbs=crumbs, **context
         )

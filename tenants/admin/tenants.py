@@ -102,13 +102,14 @@ class TenantDetail(TenantPage):
 
     host = "platform"
     nav = "tenants"
+    is_overview = True
     template_name = "atlasco/tenants/detail.html"
 
     def get(self, request: HttpRequest) -> HttpResponseBase:
         tenant = self.scope.tenant
         now = clock.now()
         return self.render(
-            title="Overview",
+            title=tenant.name,
             domain=tenant_domain(tenant=tenant),
             tokens=[token for token in tokens_read(tenant=tenant, limit=PAGE_SIZE) if token.is_usable(now=now)],
             members=members_count(tenant=tenant),

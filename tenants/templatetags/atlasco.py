@@ -20,7 +20,7 @@ _KINDS = {"about": "about ", "over": "over "}
 
 
 @register.filter
-def number(value: int | float | None) -> str:
+def number(value: float | None) -> str:
     """12345 as 12,345; nothing as a dash."""
     return "–" if value is None else number_format(value, use_l10n=True, force_grouping=True)
 
