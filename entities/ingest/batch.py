@@ -69,7 +69,8 @@ def batch_write(
 ) -> BatchResult:
     """Write one batch of lines for the bound tenant, all or nothing.
 
-    lines: in input order; an entity may stand in several lines with mode "merge", in one with "replace".
+    lines: in input order; an entity may stand in several lines with mode "merge", in one with "replace". Either all
+    of an entity's lines carry `at` or none does.
     now: the instant of lines without `at`.
     inspect: called under the locks, before anything is changed; what it raises undoes the batch.
     by_id: the one line names its entity by entity_id and never creates it; no such entity → inspect sees an empty list.

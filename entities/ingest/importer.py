@@ -65,7 +65,8 @@ def import_run(
     """
     summary = summary or ImportSummary()
     batch: list[Line] = []
-    keys: set[tuple[str, str]] = set()
+    # Of each entity in the batch, whether its lines carry `at`.
+    keys: dict[tuple[str, str], bool] = {}
     size = 0
 
     def batch_flush() -> None:
@@ -90,11 +91,13 @@ def import_run(
                 summary.rejected.append(line)
             continue
         key = (line.entity_type, line.external_id)
+        has_at = line.at is not None
         # What a replacing line removes depends on the line before it, so an entity stands once in such a batch.
-        if mode == "replace" and key in keys:
+        # Nor can a batch judge lines with `at` beside lines without: which one is newer depends on what changed.
+        if key in keys and (mode == "replace" or keys[key] != has_at):
             batch_flush()
         batch.append(line)
-        keys.add(key)
+        keys[key] = has_at
         size += len(line.attributes)
         if len(batch) >= BATCH_LINES or size >= BATCH_BYTES:
             batch_flush()

@@ -30,7 +30,6 @@ CREATE TEMP TABLE IF NOT EXISTS ingest_value (
     value jsonb NOT NULL,                -- 'null' removes.
     value_type text COLLATE "C" NOT NULL,
     at timestamptz NOT NULL,
-    at_is_given boolean NOT NULL,
     stored jsonb,                        -- The entity's value before this batch; NULL where it had none.
     changes boolean NOT NULL,            -- This line changed what the line before it had left.
     is_last boolean NOT NULL             -- What the batch leaves behind.
@@ -88,6 +87,8 @@ FROM (
 -- Each attribute of each line, in line order, judged: a given `at` that is older than what is stored, or than an earlier
 -- line of the batch, does not apply; what applies either changes the value or leaves it.
 -- With mode "replace", names that a line does not have count as null in it.
+-- Of one entity, either all lines of a batch have an `at` or none has: the caller sees to it. A line without `at` takes
+-- the present, or the entity's newest instant where that lies ahead; one that changes nothing leaves the value's alone.
 -- The stored `at` of a value is looked up only for entities that were updated after the line's `at`: no value of an
 -- entity is newer than the entity.
 WITH incoming AS (
@@ -121,20 +122,20 @@ WITH incoming AS (
     ) v ON true
 ), applied AS (
     SELECT j.line, j.entity_id, j.attribute_name, j.value, j.at, j.stored, j.entity_updated_at,
-           lag(j.value, 1, j.stored) OVER lines AS previous,
-           lead(j.line) OVER lines IS NULL AS is_last
+           nullif(j.value, 'null') IS DISTINCT FROM nullif(lag(j.value, 1, j.stored) OVER lines, 'null') AS changes
     FROM judged j
     WHERE j.applies
     WINDOW lines AS (PARTITION BY j.entity_id, j.attribute_name ORDER BY j.line)
 )
-INSERT INTO ingest_value (line, entity_id, attribute_name, value, value_type, at, at_is_given, stored, changes, is_last)
+INSERT INTO ingest_value (line, entity_id, attribute_name, value, value_type, at, stored, changes, is_last)
 SELECT line, entity_id, attribute_name, value, value_kind(value),
-       coalesce(at, greatest(%(now)s::timestamptz, entity_updated_at)), at IS NOT NULL, stored,
-       nullif(value, 'null') IS DISTINCT FROM nullif(previous, 'null'), is_last
-FROM applied;
+       coalesce(at, greatest(%(now)s::timestamptz, entity_updated_at)), stored, changes,
+       lead(line) OVER (PARTITION BY entity_id, attribute_name ORDER BY line) IS NULL
+FROM applied
+WHERE changes OR at IS NOT NULL;
 
 -- name: values_write
--- A value that did not change is written only to move its `at` forward.
+-- A value that did not change is written to move its `at` forward.
 INSERT INTO entity_attributes AS ea (tenant_id, entity_id, attribute_name, value_type, attribute_value,
                                      numeric_value, instant_value, indexed, created_at, updated_at)
 SELECT %(tenant_id)s, v.entity_id, v.attribute_name,
@@ -147,24 +148,24 @@ SELECT %(tenant_id)s, v.entity_id, v.attribute_name,
        )) AND v.value_type <> 'null' AND octet_length(v.value #>> '{}') <= 1000,
        v.at, v.at
 FROM ingest_value v
-WHERE v.is_last AND (v.at_is_given OR nullif(v.value, 'null') IS DISTINCT FROM v.stored)
+WHERE v.is_last
 ORDER BY v.entity_id, v.attribute_name
 ON CONFLICT (tenant_id, entity_id, attribute_name) DO UPDATE
 SET value_type = excluded.value_type, attribute_value = excluded.attribute_value, numeric_value = excluded.numeric_value,
     instant_value = excluded.instant_value, indexed = excluded.indexed, updated_at = excluded.updated_at;
 
 -- name: entities_insert
+-- The first line says when the entity came into being, unless one says so itself.
 INSERT INTO entities (tenant_id, entity_id, entity_type, external_id, created_at, updated_at, attributes)
 SELECT %(tenant_id)s, t.entity_id, t.entity_type, t.external_id,
        coalesce(s.created_at, s.first_at, %(now)s::timestamptz),
-       greatest(v.at, coalesce(s.last_at, %(now)s::timestamptz)),
+       greatest(v.at, coalesce(s.first_at, %(now)s::timestamptz)),
        coalesce(v.document, '{}')
 FROM ingest_entity t
 JOIN (
     SELECT external_id, entity_type,
            (array_agg(created_at ORDER BY line DESC) FILTER (WHERE created_at IS NOT NULL))[1] AS created_at,
-           min(at) AS first_at,
-           max(at) AS last_at
+           (array_agg(at ORDER BY line))[1] AS first_at
     FROM ingest_stage
     GROUP BY external_id, entity_type
 ) s ON s.external_id = t.external_id AND s.entity_type = t.entity_type
@@ -193,7 +194,7 @@ JOIN (
 ) s ON s.external_id = t.external_id AND s.entity_type = t.entity_type
 LEFT JOIN (
     SELECT entity_id,
-           max(at) FILTER (WHERE at_is_given OR nullif(value, 'null') IS DISTINCT FROM stored) AS at,
+           max(at) AS at,
            bool_or(nullif(value, 'null') IS DISTINCT FROM stored) AS changes,
            jsonb_object_agg(attribute_name, value) FILTER (WHERE value <> 'null') AS document,
            array_agg(attribute_name::text) FILTER (WHERE value = 'null') AS removed
@@ -241,11 +242,17 @@ GROUP BY attribute_name, value_type;
 -- What each line did, had they come one by one.
 SELECT count(*) FILTER (WHERE creates), count(*) FILTER (WHERE NOT creates AND changes), count(*) FILTER (WHERE NOT creates AND NOT changes)
 FROM (
-    SELECT t.is_new AND s.line = min(s.line) OVER (PARTITION BY t.entity_id) AS creates,
-           coalesce(v.changes, false) OR coalesce(s.created_at <> t.created_at, false) AS changes
+    SELECT t.is_new AND row_number() OVER lines = 1 AS creates,
+           coalesce(v.changes, false) OR coalesce(s.created_at <> coalesce(
+               -- What the lines before it had left: the last created_at that one of them gave, or what was there.
+               lag(s.created_at) OVER (PARTITION BY t.entity_id, s.created_at IS NULL ORDER BY s.line),
+               t.created_at,
+               first_value(coalesce(s.at, %(now)s::timestamptz)) OVER lines
+           ), false) AS changes
     FROM ingest_stage s
     JOIN ingest_entity t ON t.external_id = s.external_id AND t.entity_type = s.entity_type
     LEFT JOIN (SELECT line, bool_or(changes) AS changes FROM ingest_value GROUP BY line) v ON v.line = s.line
+    WINDOW lines AS (PARTITION BY t.entity_id ORDER BY s.line)
 ) l;
 
 -- name: entity_delete
