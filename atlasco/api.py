@@ -8,12 +8,13 @@ from typing import IO, Any
 import orjson
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.db import InterfaceError, OperationalError
-from django.http import Http404, HttpRequest
+from django.http import Http404, HttpRequest, HttpResponse
+from django.views import defaults
 from rest_framework import exceptions, parsers, renderers
 from rest_framework.response import Response
 
 from atlasco.lib.errors import Invalid, NotFound, Problem
-from atlasco.lib.problem import CONTENT_TYPE, problem_body, problem_headers
+from atlasco.lib.problem import CONTENT_TYPE, problem_body, problem_headers, problem_http_response
 from freshness.reads import PrimaryUnavailable, is_store_failure
 from tenants.errors import Forbidden
 
@@ -87,6 +88,20 @@ class PageNotFound(NotFound):
     """There is nothing at this path."""
 
     code = "no_such_path"
+
+
+class ServerError(Problem):
+    """Something went wrong on our side. It has been logged; name X-Request-Id when you ask about it."""
+
+    status = 500
+    code = "server_error"
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """Django's handler for the unexpected, which it has logged with its traceback by now."""
+    if request.path_info.startswith("/api/"):
+        return problem_http_response(ServerError())
+    return defaults.server_error(request)
 
 
 _KINDS: list[tuple[type[Exception], type[Problem]]] = [

@@ -22,6 +22,8 @@ class NoSuchPath(APIView):
     schema = None
 
     def get(self, request: Request, rest: str = "") -> Response:
+        if not rest.endswith("/"):
+            raise PageNotFound("There is nothing at this path; paths of the API end with a slash.")
         raise PageNotFound
 
     post = put = patch = delete = get
@@ -43,3 +45,5 @@ urlpatterns = [
     path("admin/", site.urls),
     path("", RedirectView.as_view(pattern_name="admin:index")),
 ]
+
+handler500 = "atlasco.api.server_error"
