@@ -111,7 +111,7 @@ def values_check(stored_entity: Stored) -> None:
         assert (number is not None, instant is not None) == (kind == "number", kind == "timestamp")
         match kind:
             case "number":
-                assert number == Decimal(text) and float(text) == value
+                assert number == Decimal(text) == Decimal(repr(value))
             case "boolean":
                 assert text == ("true" if value else "false")
             case "timestamp":

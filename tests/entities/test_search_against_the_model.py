@@ -1,0 +1,102 @@
+"""Any query over any entities finds what plain Python finds, in the same order, on pages of any size."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import event, given
+from hypothesis import strategies as st
+
+from entities.search.query import query_parse
+from entities.search.run import EntityRow, search_run
+from tenants.binding import tenant_bind
+from tenants.models import Tenant
+from tests.entities import plane, queries
+from tests.entities.effort import examples
+from tests.entities.kept import tenant_empty
+from tests.entities.model import Row, Update, found, same_document
+
+
+def paged(tenant: Tenant, body: dict[str, Any], limit: int) -> tuple[list[EntityRow], int | None]:
+    """All pages of a search, and the total that the first one told."""
+    rows: list[EntityRow] = []
+    cursor, total = None, None
+    with tenant_bind(tenant):
+        while True:
+            query = query_parse({**body, "limit": limit, "cursor": cursor})
+            page = search_run(tenant_id=tenant.pk, query=query, using="default", position="0/0")
+            assert len(page.entities) <= limit
+            assert page.count_kind == body["count"] and (page.total_count is None) == (body["count"] == "none")
+            total = page.total_count if cursor is None else total
+            rows += page.entities
+            cursor = page.next_cursor
+            if cursor is None:
+                return rows, total
+            assert len(page.entities) == limit
+
+
+def assert_found(tenant: Tenant, rows: list[Row], body: dict[str, Any], limit: int) -> int:
+    expected = found(rows, body)
+    got, total = paged(tenant, body, limit)
+    assert [row.entity_id for row in got] == [row.entity_id for row in expected]
+    for row, wanted in zip(got, expected, strict=True):
+        fields = body.get("fields")
+        document = {name: wanted.attributes[name] for name in wanted.attributes if fields is None or name in fields}
+        assert same_document(orjson.loads(row.attributes), document)
+        assert (row.entity_type, row.external_id) == (wanted.entity_type, wanted.external_id)
+        assert (row.created_at, row.updated_at) == (wanted.created_at, wanted.updated_at)
+    # An estimate over so few entities has seen them all.
+    assert total == (None if body["count"] == "none" else len(expected))
+    return len(expected)
+
+
+@given(
+    entities=queries.entities,
+    decoys=queries.entities,
+    searches=st.lists(st.tuples(queries.searches(), st.integers(1, 5)), min_size=4, max_size=8),
+)
+@examples(60)
+def test_a_search_finds_what_plain_python_finds(
+    entities: list[Update],
+    decoys: list[Update],
+    searches: list[tuple[dict[str, Any], int]],
+    acme: Tenant,
+    globex: Tenant,
+) -> None:
+    tenant_empty(acme)
+    tenant_empty(globex)
+    plane.write(acme, entities)
+    plane.write(globex, decoys)
+    rows = plane.rows(acme)
+    matched = [assert_found(acme, rows, body, limit) for body, limit in searches]
+    event("some query matched some but not all" if any(0 < n < len(rows) for n in matched) else "all or nothing")
+
+
+@pytest.mark.parametrize(
+    "operator", ["eq", "ne", "in", "gt", "ge", "lt", "le", "contains", "prefix", "is_type", "exists", "missing"]
+)
+def test_each_operator_on_every_pair_of_values(operator: str, acme: Tenant, globex: Tenant) -> None:
+    values = [True, False, *queries.NUMBERS, *queries.INSTANTS, *queries.TEXTS]
+    updates = [plane.entity(str(number), a=value) for number, value in enumerate(values)]
+    updates.append(plane.entity("none", b=1))
+    plane.write(acme, updates)
+    plane.write(globex, [plane.entity("theirs", a=value) for value in values])
+    rows = plane.rows(acme)
+    operands_of: dict[str, list[Any]] = {
+        "in": [[left, right] for left, right in pairwise(values)],
+        "gt": [*queries.NUMBERS, *queries.INSTANTS],
+        "contains": [value for value in values if isinstance(value, str)],
+        "is_type": ["string", "number", "boolean", "timestamp"],
+        "exists": [None],
+    }
+    like = {"ge": "gt", "lt": "gt", "le": "gt", "prefix": "contains", "missing": "exists"}.get(operator, operator)
+    operands = operands_of.get(like, values)
+    hits = 0
+    for operand in operands:
+        body = {"where": [["a", operator, operand], {"not": ["a", operator, operand]}], "match": "any", "count": "none"}
+        assert assert_found(acme, rows, body, 1000) == len(rows)
+        hits += assert_found(acme, rows, {**body, "where": body["where"][:1]}, 1000)
+    assert 0 < hits < len(operands) * len(rows)
