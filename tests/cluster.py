@@ -7,6 +7,9 @@ ATLASCO_TEST_STACK=testcontainers replaces all of them by the servers' official 
 
 from __future__ import annotations
 
+import atexit
+import contextlib
+import fcntl
 import os
 import shutil
 import signal
@@ -15,7 +18,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import psycopg
 import pytest
@@ -30,6 +33,8 @@ from atlasco.stack.services import LISTENING, STORES
 START_TIMEOUT_S = 120
 CATCH_UP_TIMEOUT_S = 30
 MEMORY_DIR_MIN_BYTES = 4 << 30
+PREFIX = "atlasco-test-"
+SESSION_LOCK = "session.lock"
 
 
 class Cluster:
@@ -39,6 +44,7 @@ class Cluster:
         self._plan: Plan | None = None
         self._supervisor: subprocess.Popen[bytes] | None = None
         self._containers: Any = None
+        self._session_lock: TextIO | None = None
         self._environ = dict(os.environ)
 
     # --- Addresses ----------------------------------------------------------------------------------------------------
@@ -46,8 +52,13 @@ class Cluster:
         """Reserve ports, make up passwords, and put the addresses into the environment. Starts nothing."""
         if self._plan is not None:
             return
-        run_dir = RunDir(Path(tempfile.mkdtemp(prefix="atlasco-test-", dir=throw_away_dir())))
+        parent = throw_away_dir()
+        _leftovers_remove(Path(parent or tempfile.gettempdir()))
+        run_dir = RunDir(Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent)))
         run_dir.prepare(user=service_user())
+        # Held as long as this process lives, see `_leftovers_remove`.
+        self._session_lock = (run_dir.path / SESSION_LOCK).open("w")
+        fcntl.flock(self._session_lock, fcntl.LOCK_EX)
         self._plan = Plan(
             run_dir=run_dir,
             secrets=run_dir.secrets(),
@@ -61,6 +72,10 @@ class Cluster:
         os.environ["ATLASCO_RUN_DIR"] = str(run_dir.path)
         os.environ.update(self._plan.stack_env())
         os.environ["DATABASE_OWNER_URL"] = self._plan.database_owner_url
+        # Commands that a test runs are the product's own, with its own settings over these addresses.
+        os.environ["DJANGO_SETTINGS_MODULE"] = "atlasco.settings"
+        # Whoever else reads these settings, such as a type checker, leaves nothing behind either.
+        atexit.register(self.stop)
 
     @property
     def plan(self) -> Plan:
@@ -171,6 +186,8 @@ class Cluster:
         data = self.plan.run_dir.data
         shutil.rmtree(self.run_dir, ignore_errors=True)
         shutil.rmtree(data, ignore_errors=True)
+        if self._session_lock is not None:
+            self._session_lock.close()
         self._plan = None
 
     # --- Use ----------------------------------------------------------------------------------------------------------
@@ -205,6 +222,16 @@ def throw_away_dir() -> str | None:
         return None
     space = os.statvfs(memory)
     return str(memory) if space.f_bavail * space.f_frsize >= MEMORY_DIR_MIN_BYTES else None
+
+
+def _leftovers_remove(parent: Path) -> None:
+    """Remove the directories of sessions that were killed: in memory they would stay until the next boot."""
+    for lock in parent.glob(f"{PREFIX}*/{SESSION_LOCK}"):
+        with contextlib.suppress(OSError), lock.open("w") as file:
+            # Whoever still lives holds it; so does nobody who has just made the folder and not the lock.
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree((lock.parent / "data").resolve(), ignore_errors=True)
+            shutil.rmtree(lock.parent, ignore_errors=True)
 
 
 def wait_for_lsn(replica_url: str, lsn: str, *, timeout_s: float = CATCH_UP_TIMEOUT_S) -> None:

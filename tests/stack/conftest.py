@@ -19,9 +19,9 @@ import pytest
 from atlasco.stack.control import control_ask
 from atlasco.stack.errors import StackError
 from atlasco.stack.plan import BASE_DIR
-from atlasco.stack.processes import descendants, process_start_time, service_user, tree_kill
+from atlasco.stack.processes import Command, descendants, process_start_time, service_user, tree_kill
 from atlasco.stack.rundir import RunDir, env_lines
-from tests.cluster import throw_away_dir
+from tests.cluster import CLUSTER
 
 TIMEOUT_S = 60
 
@@ -47,16 +47,16 @@ class OwnStack:
     def launch(self, *more: str) -> OwnStack:
         """Start the supervisor; does not wait."""
         inherited = {name: value for name, value in os.environ.items() if not name.endswith(("_URL", "_URLS"))}
-        self.process = subprocess.Popen(
-            [
+        command = Command(
+            argv=[
                 *(sys.executable, "-m", "atlasco.stack", "up", "--run-dir", str(self.run_dir), "--only", self.only),
                 *("--steps", "", "--not-durable", "--no-demo", *(more or ("--any-port",))),
             ],
-            cwd=BASE_DIR,
-            env=inherited | self.environ,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
+            env=inherited | self.environ | {"PYTHONPATH": str(BASE_DIR)},
+            death_signal=signal.SIGTERM,
+        )
+        self.process = subprocess.Popen(
+            command.argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **command.popen_options()
         )
         return self
 
@@ -106,7 +106,7 @@ def living(processes: dict[int, int | None]) -> list[int]:
 @pytest.fixture
 def own_dir() -> Iterator[Path]:
     """A folder that the servers' user can reach, unlike pytest's own when we are root."""
-    folder = Path(tempfile.mkdtemp(prefix="atlasco-test-own-", dir=throw_away_dir()))
+    folder = Path(tempfile.mkdtemp(prefix="own-", dir=CLUSTER.run_dir))
     folder.chmod(0o755)
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
