@@ -84,20 +84,37 @@ def _branches(nodes: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 
 
 trees = st.recursive(conditions, _branches, max_leaves=8)
+# What an index can look up: equalities and ranges, combined.
+look_ups = st.recursive(
+    st.one_of(
+        st.tuples(names, st.just("eq"), values),
+        st.tuples(names, st.just("in"), st.lists(values, min_size=1, max_size=3)),
+        st.tuples(names, st.sampled_from(["gt", "ge", "lt", "le"]), st.sampled_from([*NUMBERS, *INSTANTS])),
+        st.tuples(
+            st.just("@external_id"), st.just("in"), st.lists(st.sampled_from(EXTERNAL_IDS), min_size=1, max_size=3)
+        ),
+    ).map(list),
+    lambda nodes: st.one_of(
+        st.fixed_dictionaries({"all": st.lists(nodes, min_size=1, max_size=3)}),
+        st.fixed_dictionaries({"any": st.lists(nodes, min_size=1, max_size=3)}),
+        st.fixed_dictionaries({"at_least": st.just(2), "of": st.lists(nodes, min_size=2, max_size=4)}),
+    ),
+    max_leaves=6,
+)
 
 
 @st.composite
-def wheres(draw: st.DrawFn) -> dict[str, Any]:
+def wheres(draw: st.DrawFn, nodes: st.SearchStrategy[Any] = trees) -> dict[str, Any]:
     """The members of a body that say which entities."""
     body: dict[str, Any] = {}
     if draw(st.integers(0, 3)) == 0:
         body["entity_type"] = draw(st.sampled_from([*TYPES, "nothing"]))
     if draw(st.booleans()):
-        body["where"] = draw(trees)
+        body["where"] = draw(nodes)
         if isinstance(body["where"], list):
             body["where"] = [body["where"]]
     else:
-        body["where"] = draw(st.lists(trees, max_size=4))
+        body["where"] = draw(st.lists(nodes, max_size=4))
         how = [None, "all", "any", {"at_least": draw(st.integers(0, len(body["where"])))}]
         match = draw(st.sampled_from(how))
         if match is not None:
@@ -106,9 +123,9 @@ def wheres(draw: st.DrawFn) -> dict[str, Any]:
 
 
 @st.composite
-def searches(draw: st.DrawFn) -> dict[str, Any]:
+def searches(draw: st.DrawFn, nodes: st.SearchStrategy[Any] = trees) -> dict[str, Any]:
     """A search body without limit and cursor."""
-    body = draw(wheres())
+    body = draw(wheres(nodes))
     field = draw(st.sampled_from([None, "updated_at", "created_at", "entity_id", "external_id"]))
     if field is not None:
         body["order_by"] = draw(st.sampled_from(["", "-"])) + field

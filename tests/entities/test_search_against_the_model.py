@@ -7,11 +7,15 @@ from typing import Any
 
 import orjson
 import pytest
+from django.db import connection
 from hypothesis import event, given
 from hypothesis import strategies as st
 
+from entities.search import run
+from entities.search.plan import Plan, _driver, containments
 from entities.search.query import query_parse
 from entities.search.run import EntityRow, search_run
+from entities.search.statistics import AttributeStatistics, TenantStatistics
 from tenants.binding import tenant_bind
 from tenants.models import Tenant
 from tests.entities import plane, queries
@@ -20,14 +24,16 @@ from tests.entities.kept import tenant_empty
 from tests.entities.model import Row, Update, found, same_document
 
 
-def paged(tenant: Tenant, body: dict[str, Any], limit: int) -> tuple[list[EntityRow], int | None]:
+def paged(
+    tenant: Tenant, body: dict[str, Any], limit: int, plan: Plan | None = None
+) -> tuple[list[EntityRow], int | None]:
     """All pages of a search, and the total that the first one told."""
     rows: list[EntityRow] = []
     cursor, total = None, None
     with tenant_bind(tenant):
         while True:
             query = query_parse({**body, "limit": limit, "cursor": cursor})
-            page = search_run(tenant_id=tenant.pk, query=query, using="default", position="0/0")
+            page = search_run(tenant_id=tenant.pk, query=query, using="default", position="0/0", plan=plan)
             assert len(page.entities) <= limit
             assert page.count_kind == body["count"] and (page.total_count is None) == (body["count"] == "none")
             total = page.total_count if cursor is None else total
@@ -58,7 +64,7 @@ def assert_found(tenant: Tenant, rows: list[Row], body: dict[str, Any], limit: i
     decoys=queries.entities,
     searches=st.lists(st.tuples(queries.searches(), st.integers(1, 5)), min_size=4, max_size=8),
 )
-@examples(60)
+@examples(50)
 def test_a_search_finds_what_plain_python_finds(
     entities: list[Update],
     decoys: list[Update],
@@ -73,6 +79,51 @@ def test_a_search_finds_what_plain_python_finds(
     rows = plane.rows(acme)
     matched = [assert_found(acme, rows, body, limit) for body, limit in searches]
     event("some query matched some but not all" if any(0 < n < len(rows) for n in matched) else "all or nothing")
+
+
+def plans(body: dict[str, Any]) -> list[Plan]:
+    """Every plan that may answer the query, were the tenant large and every attribute indexed."""
+    query = query_parse(body)
+    known = dict.fromkeys(queries.NAMES, AttributeStatistics(present=0.5, cardinality=10, is_indexed=True))
+    found = [Plan("scan"), Plan("walk"), Plan("walk", rows_max=3, fallback=Plan("scan"))]
+    if documents := containments(query.where):
+        found.append(Plan("gin", documents=tuple(documents)))
+    if driver := _driver(query.where, TenantStatistics(10_000, known)):
+        found.append(Plan("drive", driver=driver))
+    return found
+
+
+@given(entities=queries.entities, searches=st.lists(queries.searches(queries.look_ups), min_size=3, max_size=6))
+@examples(40)
+def test_every_plan_gives_the_same_pages(
+    entities: list[Update],
+    searches: list[dict[str, Any]],
+    acme: Tenant,
+    globex: Tenant,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    names = {}
+    for tenant in (acme, globex):
+        tenant_empty(tenant)
+        with tenant_bind(tenant), connection.cursor() as cursor:
+            # Marked before anything is written, so that every value row is in the index.
+            cursor.execute(
+                "INSERT INTO attribute_metadata (tenant_id, attribute_name, value_type, is_indexed)"
+                " SELECT %s, unnest(%s::text[]), 'string', true",
+                [tenant.pk, queries.NAMES],
+            )
+        plane.write(tenant, entities)
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "_CHUNK_FIRST", 2)
+        for body in searches:
+            expected = [row.external_id for row in paged(acme, body, 1000, Plan("scan"))[0]]
+            for plan in plans(body):
+                names[plan.name] = True
+                for limit in (2, 1000):
+                    rows = paged(acme, body, limit, plan)[0]
+                    assert [row.external_id for row in rows] == expected, plan
+    for name in names:
+        event(name)
 
 
 @pytest.mark.parametrize(
