@@ -125,10 +125,29 @@ DATABASE_URL = env.text(
 DATABASE_OWNER_URL = env.text(
     "DATABASE_OWNER_URL", help="The same database as the tables' owner: migrations only; no serving process needs it."
 )
+DATABASE_REPLICATION_URL = env.text(
+    "DATABASE_REPLICATION_URL",
+    help="The primary as a role with REPLICATION: the change feed and its commands only; no serving process needs it.",
+)
 REPLICA_URLS = env.words("REPLICA_URLS", help="Streaming replicas, comma separated, same role as DATABASE_URL.")
 REDIS_URL = env.text("REDIS_URL", "redis://127.0.0.1:6379", help="Valkey or Redis: Celery's broker and the hot cache.")
 CLICKHOUSE_URL = env.text(
     "CLICKHOUSE_URL", "http://127.0.0.1:8123/atlasco", help="ClickHouse over HTTP, user and password in the URL."
+)
+CLICKHOUSE_CLUSTER = env.text(
+    "ATLASCO_CLICKHOUSE_CLUSTER", help="Make ClickHouse's tables ON this CLUSTER, with Replicated engines."
+)
+CACHE_TTL_S = env.integer(
+    "ATLASCO_CACHE_TTL_S",
+    3600,
+    help="An entity that nobody reads or writes leaves the hot cache after this.",
+    minimum=1,
+)
+CACHE_MAX_BYTES = env.integer(
+    "ATLASCO_CACHE_MAX_BYTES",
+    512 << 20,
+    help="Close to this much memory in use, Valkey gets no new cached entities.",
+    minimum=1 << 20,
 )
 CONNECTION_MAX_AGE_S = env.integer(
     "ATLASCO_CONNECTION_MAX_AGE_S", 60, help="How long a database connection is kept between requests.", minimum=0
@@ -136,6 +155,13 @@ CONNECTION_MAX_AGE_S = env.integer(
 STATEMENT_TIMEOUT_MS = env.integer(
     "ATLASCO_STATEMENT_TIMEOUT_MS", 30_000, help="A statement of a web request is cancelled after this.", minimum=0
 )
+
+ESCALATIONS_PER_S = env.number(
+    "ATLASCO_ESCALATIONS_PER_S",
+    200,
+    help="Reads a second that may move to the primary because replicas lag, in each web process.",
+)
+ESCALATIONS_PER_S_TENANT = env.number("ATLASCO_ESCALATIONS_PER_S_TENANT", 50, help="The same for one tenant.")
 
 
 def _database(url: str, **test: object) -> dict[str, object]:
@@ -171,6 +197,8 @@ DJANGO_REDIS_LOG_IGNORED_EXCEPTIONS = True
 
 # --- Celery -----------------------------------------------------------------------------------------------------------
 CELERY_BROKER_URL = f"{REDIS_URL.rstrip('/')}/0"
+# A broker that is away or hangs fails a request after seconds; without these it would wait for ever.
+CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_connect_timeout": 2, "socket_timeout": 5}
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True  # A killed worker's task runs again: every task is safe to run twice.
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
@@ -236,6 +264,11 @@ LOGIN_URL = "admin:login"
 DEMO_RATE = env.number(
     "ATLASCO_DEMO_RATE", 20, help="Flights per second that the demo replays, once it was loaded; 0 stops it."
 )
+
+# --- Uploaded files ---------------------------------------------------------------------------------------------------
+MEDIA_ROOT = RUN_DIR / "media"  # Imports that wait for a worker. Web and worker must see the same folder.
+FILE_UPLOAD_PERMISSIONS = 0o600  # They are a customer's data.
+FILE_UPLOAD_DIRECTORY_PERMISSIONS = 0o700
 
 # --- Static files -----------------------------------------------------------------------------------------------------
 STATIC_URL = "/static/"

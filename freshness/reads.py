@@ -19,8 +19,9 @@ from django.db import InterfaceError, OperationalError, connections
 
 from atlasco.lib.errors import Unavailable
 from freshness.choice import Candidate, Verdict, candidates_judge
+from freshness.escalation import escalation_take
 from freshness.monitor import PRIMARY, monitor
-from freshness.policy import budget_settle
+from freshness.policy import Budget, budget_settle
 from freshness.state import Answer, FreshnessState, freshness_state
 from freshness.tokens import ConsistencyToken, lsn_parse
 from tenants.binding import tenant_current
@@ -134,6 +135,7 @@ def read_through(reader: Callable[[ReadSource], T], *, query_class: str, at_leas
         if verdicts[0].qualifies or time.monotonic() >= deadline:
             break
         time.sleep(_POLL_S)
+    verdicts = state.verdicts = _protected(verdicts, state.budget, 0 if tenant is None else tenant.pk)
     if state.budget.on_stale == "fail" and not verdicts[0].qualifies:
         raise StaleBeyondBudget(sources={verdict.candidate.name: verdict.reason for verdict in verdicts})
     for verdict in verdicts:
@@ -152,6 +154,22 @@ def read_through(reader: Callable[[ReadSource], T], *, query_class: str, at_leas
             connections[alias].close()
             log.warning("A store failed a read; the next one answers.", extra={"store": verdict.candidate.name})
     raise NoStoreAnswers
+
+
+def _protected(verdicts: list[Verdict], budget: Budget, tenant_id: int) -> list[Verdict]:
+    """The same verdicts, with the primary put last where a read would only escalate to it and the budget is spent.
+
+    A read whose position no replica has reached goes to the primary all the same: it must not miss what it names.
+    """
+    first = verdicts[0]
+    others = [verdict for verdict in verdicts[1:] if verdict.candidate.up]
+    late = [verdict for verdict in others if verdict.reason.startswith("lag")]
+    if first.candidate.source != "primary" or not first.qualifies or budget.tier == "REALTIME":
+        return verdicts
+    if not late or len(late) < len(others) or escalation_take(tenant_id):
+        return verdicts
+    refused = Verdict(first.candidate, "the escalation budget is spent")
+    return [*verdicts[1:], refused]
 
 
 def primary_source(*, query_class: str) -> ReadSource:
