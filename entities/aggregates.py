@@ -179,12 +179,13 @@ def aggregate_sql(tenant_id: int, aggregate: Aggregate) -> tuple[str, list[Any]]
             f"SELECT min(key::text)::jsonb AS key, {_FOLD[aggregate.fn]} AS value, count(*) AS count,"
             f" {_FOLD[aggregate.fn]} AS size FROM ({taking}) t WHERE taken IS NOT NULL GROUP BY grouped"
         )
+    # `f.key`, the value: a bare `key` would be the text in the answer, by which 10 comes before 9.
     statement = f"SELECT key::text, value::text, count FROM ({folded}) f WHERE count >= %s ORDER BY"
     values.append(least)
     if aggregate.top is not None:
-        statement += " size DESC, key LIMIT %s"
+        statement += " size DESC, f.key LIMIT %s"
         values.append(aggregate.top)
     else:
-        statement += " key LIMIT %s"
+        statement += " f.key LIMIT %s"
         values.append(GROUPS_MAX + 1)
     return statement, values

@@ -23,6 +23,10 @@ NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LINE_MAX_BYTES = 8 << 20
 
 
+def instant(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
 def line_of(update: Update) -> bytes:
     line: dict[str, Any] = {
         "entity_type": update.key[0],

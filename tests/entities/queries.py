@@ -20,7 +20,7 @@ INSTANTS = [
     "2026-01-01T00:00:00Z", "2026-01-01T01:00:00+01:00", "2026-01-02T00:00:00-00:00", "2026-01-01T00:00:00.500000Z",
     "1999-12-31T23:59:59.999999+14:00",
 ]  # fmt: skip
-TEXTS = [
+TEXTS: list[str] = [
     "",
     "a",
     "A",
@@ -51,6 +51,7 @@ updates = st.builds(
     created_at=st.sampled_from([None, T0 - timedelta(days=1), T0 - timedelta(days=1, seconds=1)]),
 )
 entities = st.lists(updates, min_size=1, max_size=14, unique_by=lambda update: update.key)
+crowds = st.lists(updates, min_size=8, max_size=14, unique_by=lambda update: update.key)
 
 
 def _condition(field: st.SearchStrategy[str], operands: st.SearchStrategy[Any]) -> st.SearchStrategy[list[Any]]:
