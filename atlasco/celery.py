@@ -12,6 +12,8 @@ from celery import Celery
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "atlasco.settings")
 
 app = Celery("atlasco")
+# For every thread: web requests hand work to the worker, too.
+app.set_default()
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 

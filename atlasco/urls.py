@@ -9,6 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+import atlasco.celery  # noqa: F401  # Whoever serves requests hands work to the worker.
 from atlasco import health
 from atlasco.api import PageNotFound
 from atlasco.site import site

@@ -131,6 +131,7 @@ class ImportJob(models.Model):
     summary = models.JSONField(default=dict)
     detail = models.TextField(default="")
     created_by = models.TextField(default="")
+    attempts = models.SmallIntegerField(default=0)
 
     class Meta:
         managed = False

@@ -8,7 +8,8 @@ from typing import Any, Final
 import orjson
 from django.db import connections, transaction
 
-from atlasco.lib.clock import iso
+from atlasco.lib.clock import iso, now
+from entities import imports
 from tenants.models import Tenant
 from tenants.stores import TenantStore, store_register
 
@@ -37,6 +38,15 @@ def stores_register() -> None:
                 order=200 + order,
             )
         )
+    store_register(TenantStore(name="import_files", count=_import_files_count, erase=_import_files_erase, order=190))
+
+
+def _import_files_count(tenant: Tenant) -> int:
+    return imports.import_files_count(tenant_id=tenant.pk)
+
+
+def _import_files_erase(tenant: Tenant) -> int:
+    return imports.import_files_erase(tenant_id=tenant.pk, now=now())
 
 
 def _counter(table: str) -> Callable[[Tenant], int]:

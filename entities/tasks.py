@@ -2,20 +2,43 @@
 
 from __future__ import annotations
 
+import logging
+import uuid
 from typing import Any, Final
 
 from celery import shared_task
+from django.db import InterfaceError, OperationalError
+from kombu.exceptions import OperationalError as BrokerError
 
 from atlasco.lib.clock import now
-from entities import receipts, services
-from tenants.binding import tenant_bind
+from atlasco.lib.errors import Unavailable
+from entities import imports, receipts, services
+from entities.models import ImportJob
+from tenants.binding import public_bind, tenant_bind
+from tenants.models import Tenant
 from tenants.selectors import tenant_list
+
+log = logging.getLogger(__name__)
+
+# A file of 100 M lines takes its time; the limit of other tasks is for those that hang.
+IMPORT_TIME_LIMIT_S: Final = 24 * 3600
+RESUME_PERIOD_S: Final = 60
 
 SCHEDULE: Final[dict[str, dict[str, Any]]] = {
     "attribute-changes-fold": {
         "task": "entities.tasks.attribute_changes_fold",
         "schedule": 15.0,
         "options": {"expires": 15},
+    },
+    "import-jobs-resume": {
+        "task": "entities.tasks.import_jobs_resume",
+        "schedule": float(RESUME_PERIOD_S),
+        "options": {"expires": RESUME_PERIOD_S},
+    },
+    "import-jobs-expire": {
+        "task": "entities.tasks.import_jobs_expire",
+        "schedule": 3600.0,
+        "options": {"expires": 3600},
     },
     "import-receipts-expire": {
         "task": "entities.tasks.import_receipts_expire",
@@ -43,3 +66,52 @@ def import_receipts_expire() -> int:
         with tenant_bind(tenant):
             forgotten += receipts.receipts_expire(tenant_id=tenant.pk, now=now())
     return forgotten
+
+
+@shared_task(time_limit=IMPORT_TIME_LIMIT_S)
+def import_job_run(tenant_id: int, job_id: str) -> str:
+    """Do an import job, or what is left of it. Returns its status; "gone" where the job or its tenant is gone."""
+    with public_bind():
+        tenant = Tenant.objects.using("default").filter(pk=tenant_id).exclude(status=Tenant.Status.DELETING).first()
+    if tenant is None:
+        return "gone"
+    with tenant_bind(tenant):
+        try:
+            return imports.import_job_run(tenant_id=tenant_id, job_id=uuid.UUID(job_id), clock=now)
+        except (OperationalError, InterfaceError, Unavailable) as error:
+            log.warning("An import was interrupted and goes on later.", extra={"job": job_id, "reason": str(error)})
+            return "interrupted"
+
+
+@shared_task
+def import_jobs_resume() -> int:
+    """Tell the workers again of jobs whose message or worker was lost. Returns how many."""
+    resumed = 0
+    for tenant in tenant_list():
+        with tenant_bind(tenant):
+            for job in imports.import_jobs_abandoned(tenant_id=tenant.pk, now=now()):
+                # A busy queue is told again and again: what is still there after a period is superseded.
+                import_job_run.apply_async(args=(tenant.pk, str(job.job_id)), expires=RESUME_PERIOD_S)
+                resumed += 1
+    return resumed
+
+
+@shared_task
+def import_jobs_expire() -> int:
+    """Forget jobs that ended long ago, and files that no job needs. Returns how many jobs."""
+    forgotten = 0
+    for tenant in tenant_list():
+        with tenant_bind(tenant):
+            forgotten += imports.import_jobs_expire(tenant_id=tenant.pk, now=now())
+    return forgotten
+
+
+def import_job_enqueue(job: ImportJob) -> None:
+    """Tell a worker of a new job. Raises QueueUnavailable."""
+    try:
+        # Tried twice at once: the first may find a connection that the broker has closed since.
+        import_job_run.apply_async(
+            args=(job.tenant_id, str(job.job_id)), retry=True, retry_policy={"max_retries": 1, "interval_start": 0}
+        )
+    except BrokerError as error:
+        raise imports.QueueUnavailable from error

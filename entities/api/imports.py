@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from django.conf import settings
@@ -49,29 +49,13 @@ class EntityImport(APIView):
         mode = mode_parameter(values)
         dry_run = flag_parameter(values, "dry_run")
         tenant_id = tenant_required().pk
-        fingerprint = receipts.Fingerprint()
-        body = fingerprint.of(body_chunks(request._request))
-        key = request.headers.get("Idempotency-Key")
-        if key is None or dry_run:
-            answer, code = self._run(tenant_id, body, request, mode, dry_run)
-            return Response(answer, status=code)
-        earlier = receipts.receipt_open(tenant_id=tenant_id, key=receipts.key_check(key), now=now())
-        if earlier is not None:
-            for _ in body:
-                pass
-            if fingerprint.digest() != earlier.fingerprint:
-                raise receipts.KeyReused
-            write_finished(tenant_id=tenant_id)
-            return Response(earlier.answer, status=earlier.status, headers={"Idempotency-Replayed": "true"})
-        try:
-            answer, code = self._run(tenant_id, body, request, mode, dry_run)
-        except BaseException:
-            receipts.receipt_drop(tenant_id=tenant_id, key=key)
-            raise
-        receipts.receipt_close(
-            tenant_id=tenant_id, key=key, receipt=receipts.Receipt(fingerprint.digest(), code, answer)
+        return answer_once(
+            tenant_id=tenant_id,
+            key=None if dry_run else request.headers.get("Idempotency-Key"),
+            body=body_chunks(request._request),
+            run=lambda body: self._run(tenant_id, body, request, mode, dry_run),
+            operation="entities_import",
         )
-        return Response(answer, status=code)
 
     def _run(
         self, tenant_id: int, body: Iterator[bytes], request: Request, mode: Mode, dry_run: bool
@@ -94,6 +78,40 @@ class EntityImport(APIView):
         written = write_finished(tenant_id=tenant_id)
         answer = {**summary.as_dict(), "position": lsn_text(written.lsn)}
         return answer, status.HTTP_207_MULTI_STATUS if summary.rejected_count else status.HTTP_200_OK
+
+
+def answer_once(
+    *,
+    tenant_id: int,
+    key: str | None,
+    body: Iterator[bytes],
+    run: Callable[[Iterator[bytes]], tuple[dict[str, Any], int]],
+    operation: str,
+) -> Response:
+    """Run on the body and answer. With a key the answer is kept, and given again for the same key, body and operation.
+
+    run: returns the answer and its status. Raises InvalidIdempotencyKey, KeyInUse, KeyReused, and what `run` raises.
+    """
+    if key is None:
+        answer, code = run(body)
+        return Response(answer, status=code)
+    fingerprint = receipts.Fingerprint(operation)
+    body = fingerprint.of(body)
+    earlier = receipts.receipt_open(tenant_id=tenant_id, key=receipts.key_check(key), now=now())
+    if earlier is not None:
+        for _ in body:
+            pass
+        if fingerprint.digest() != earlier.fingerprint:
+            raise receipts.KeyReused
+        write_finished(tenant_id=tenant_id)
+        return Response(earlier.answer, status=earlier.status, headers={"Idempotency-Replayed": "true"})
+    try:
+        answer, code = run(body)
+    except BaseException:
+        receipts.receipt_drop(tenant_id=tenant_id, key=key)
+        raise
+    receipts.receipt_close(tenant_id=tenant_id, key=key, receipt=receipts.Receipt(fingerprint.digest(), code, answer))
+    return Response(answer, status=code)
 
 
 def mode_parameter(values: dict[str, str]) -> Mode:

@@ -6,6 +6,7 @@ from django.urls.converters import StringConverter
 from entities.api.attributes import AttributeDetail, AttributeList
 from entities.api.entities import EntityAttributeDetail, EntityDetail, EntityList
 from entities.api.imports import EntityImport
+from entities.api.jobs import ImportJobDetail, ImportJobList
 from entities.api.search import EntitySearch
 
 
@@ -32,6 +33,8 @@ urlpatterns = [
         EntityAttributeDetail.as_view(),
         name="entity-attribute",
     ),
+    path("imports/", ImportJobList.as_view(), name="import-list"),
+    path("imports/<uuid:job_id>/", ImportJobDetail.as_view(), name="import-detail"),
     path("attributes/", AttributeList.as_view(), name="attribute-list"),
     path("attributes/<attribute:name>/", AttributeDetail.as_view(), name="attribute-detail"),
 ]

@@ -27,6 +27,11 @@ class ImportSummary:
     rejected_count: int = 0
     rejected: list[Rejection] = field(default_factory=list)
 
+    @property
+    def lines_done(self) -> int:
+        """Lines that are settled: written or rejected. Right after a batch these are the first ones of the stream."""
+        return self.created + self.updated + self.unchanged + self.rejected_count
+
     def as_dict(self) -> dict[str, Any]:
         answer: dict[str, Any] = {
             "received": self.received,
@@ -60,10 +65,12 @@ def import_run(
     lines again changes nothing. A line is written whole or not at all.
     dry_run: all is done and undone, batch by batch.
     progress: called after each batch with the summary so far; what it raises ends the import.
-    summary: filled as the import goes, for a caller that wants to know how far it came when it raises.
+    summary: filled as the import goes, for a caller that wants to know how far it came when it raises. Lines that it
+    counts already are passed over: so an interrupted import goes on.
     Raises what the stream raises (`BrokenBody`, say) and WriteContention.
     """
     summary = summary or ImportSummary()
+    lines_left_out = summary.lines_done
     batch: list[Line] = []
     # Of each entity in the batch, whether its lines carry `at`.
     keys: dict[tuple[str, str], bool] = {}
@@ -83,6 +90,9 @@ def import_run(
             progress(summary)
 
     for number, raw in lines_split(chunks, line_max_bytes=line_max_bytes):
+        if lines_left_out:
+            lines_left_out -= 1
+            continue
         summary.received += 1
         line = raw if isinstance(raw, Rejection) else line_parse(number, raw)
         if isinstance(line, Rejection):
