@@ -1,0 +1,213 @@
+"""The feed's side of the hot cache. See Note [Why a hit is never stale] in `entities.cache`."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+from collections.abc import Iterator
+from typing import Any, Final
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from analytics.feed.events import UNCHANGED, Change, Event, Heartbeat, Position, TableTruncated, TenantErased
+from entities.cache import STATE_KEY, bucket_of, entity_key, hex_number, row_pack
+
+log = logging.getLogger(__name__)
+
+# A script call holds Valkey up for about a millisecond per hundred changes.
+_SLICE: Final = 500
+_TOMBSTONE_TTL_S: Final = 600
+_TIMEOUT_S: Final = 10
+_MEMORY_CHECK_S: Final = 1.0
+# Above this share of the limit, only what is in the cache already is kept up to date.
+_FULL_SHARE: Final = 0.9
+_SCAN_COUNT: Final = 1000
+
+# ARGV: epoch, expected lsn, ttl, tombstone ttl, full, then six for each key: bucket, kind, version, commit, m, a.
+# kind: u upsert, d delete, f forget (its document did not come with the change). The position is a call of its own.
+_APPLY: Final = """
+local state = redis.call('HMGET', KEYS[1], 'epoch', 'lsn')
+if state[1] ~= ARGV[1] or state[2] ~= ARGV[2] then return redis.error_reply('LOST position') end
+for i = 2, #KEYS do
+    local at = 6 + (i - 2) * 6
+    local bucket, kind, version, commit = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
+    local clock = redis.call('HGET', KEYS[1], bucket)
+    if not clock or clock < commit then redis.call('HSET', KEYS[1], bucket, commit) end
+    local entry = redis.call('HMGET', KEYS[i], 'e', 'v', 'c')
+    local known = entry[1] == ARGV[1]
+    if kind == 'u' then
+        local newer = not known or (entry[2] and entry[2] <= version) or (not entry[2] and entry[3] <= commit)
+        if newer and (known or ARGV[5] ~= '1') then
+            redis.call('DEL', KEYS[i])
+            redis.call('HSET', KEYS[i], 'e', ARGV[1], 'v', version, 'c', commit, 'm', ARGV[at + 4], 'a', ARGV[at + 5])
+            redis.call('EXPIRE', KEYS[i], ARGV[3])
+        end
+    elseif not known or entry[3] <= commit then
+        redis.call('DEL', KEYS[i])
+        if kind == 'd' then
+            redis.call('HSET', KEYS[i], 'e', ARGV[1], 'c', commit)
+            redis.call('EXPIRE', KEYS[i], ARGV[4])
+        end
+    end
+end
+if ARGV[#ARGV] ~= '' then redis.call('HSET', KEYS[1], unpack(cjson.decode(ARGV[#ARGV]))) end
+return 1
+"""
+
+
+class CacheApplier:
+    """Writes entities into Valkey. url: with the database's number; max_bytes: what Valkey may use in all."""
+
+    name = "redis-cache"
+    linger_s = 0.0
+
+    def __init__(self, url: str, *, ttl_s: int, max_bytes: int) -> None:
+        self._url, self._ttl_s, self._max_bytes = url, ttl_s, max_bytes
+        # Any: redis' stubs say str or bytes where the client's options decide which.
+        self._client: Any = None
+        self._apply: Any = None
+        self._epoch = ""
+        self._lsn = ""
+        self._is_full = False
+        self._memory_checked_at = 0.0
+
+    def recover(self) -> Position | None:
+        self.close()
+        # A silent reconnect would hide that Valkey was restarted.
+        self._client = redis.Redis.from_url(
+            self._url, socket_connect_timeout=2, socket_timeout=_TIMEOUT_S, retry=Retry(NoBackoff(), 0)
+        )
+        self._apply = self._client.register_script(_APPLY)
+        epoch, cluster, lsn, seq, ts_us, heartbeat_lsn = self._client.hmget(
+            STATE_KEY, ["epoch", "cluster", "lsn", "seq", "ts", "hb"]
+        )
+        if epoch is None or lsn is None or cluster is None:
+            return None
+        self._epoch, self._lsn = epoch.decode(), lsn.decode()
+        heartbeat = None if seq is None else Heartbeat(int(seq), int(ts_us), int(heartbeat_lsn, 16))
+        return Position(cluster.decode(), int(lsn, 16), heartbeat)
+
+    def load(self, *, start: Position) -> Position:
+        """Begin a new epoch: all that is in the cache is a miss from now on. Nothing has to be read."""
+        self._epoch, self._lsn = secrets.token_hex(8), hex_number(start.lsn)
+        state = {"epoch": self._epoch, "cluster": start.cluster, "lsn": self._lsn, "base": self._lsn, "full": "0"}
+        with self._connected().pipeline(transaction=True) as pipeline:
+            # Tenants that are gone stay gone, whatever the epoch.
+            kept = {
+                name: value
+                for name, value in self._connected().hgetall(STATE_KEY).items()
+                if name.startswith(b"erased:")
+            }
+            pipeline.delete(STATE_KEY)
+            pipeline.hset(STATE_KEY, mapping={**{name.encode(): value for name, value in state.items()}, **kept})
+            pipeline.execute()
+        return start
+
+    def apply(self, events: list[Event], position: Position) -> None:
+        self._memory_check()
+        pending: list[Change] = []
+        for event in events:
+            match event:
+                case Change(table="entities"):
+                    pending.append(event)
+                    if len(pending) >= _SLICE:
+                        self._send(pending, None)
+                        pending = []
+                case TenantErased(tenant_id=tenant_id):
+                    self._send(pending, None)
+                    pending = []
+                    tenant_erase(self._connected(), tenant_id=tenant_id)
+                case TableTruncated(table="entities"):
+                    self._send(pending, None)
+                    pending = []
+                    # The deleted rows' keys are not known: everything becomes a miss.
+                    self.load(start=Position(position.cluster, int(self._lsn, 16)))
+                case _:
+                    pass
+        self._send(pending, position)
+
+    def _send(self, changes: list[Change], position: Position | None) -> None:
+        """One atomic step: changes, and with the last ones the position."""
+        if not changes and position is None:
+            return
+        keys = [STATE_KEY]
+        arguments: list[Any] = [self._epoch, self._lsn, self._ttl_s, _TOMBSTONE_TTL_S, "1" if self._is_full else "0"]
+        for change in changes:
+            tenant_id, entity_id = change.key
+            keys.append(entity_key(tenant_id, entity_id))
+            arguments += [bucket_of(tenant_id, entity_id), *_entry(change)]
+        lsn = self._lsn
+        if position is None:
+            arguments.append("")
+        else:
+            lsn = hex_number(position.lsn)
+            fields = ["lsn", lsn, "full", "1" if self._is_full else "0"]
+            if (beat := position.heartbeat) is not None:
+                fields += ["seq", str(beat.seq), "ts", str(beat.ts_us), "hb", hex_number(beat.lsn)]
+            arguments.append('["' + '","'.join(fields) + '"]')
+        self._apply(keys=keys, args=arguments)
+        self._lsn = lsn
+
+    def _memory_check(self) -> None:
+        now = time.monotonic()
+        if now - self._memory_checked_at < _MEMORY_CHECK_S:
+            return
+        self._memory_checked_at = now
+        used = int(self._connected().info("memory")["used_memory"])
+        is_full = used > self._max_bytes * _FULL_SHARE
+        if is_full != self._is_full:
+            log.warning("The cache takes new entities." if self._is_full else "The cache is full.")
+        self._is_full = is_full
+
+    def _connected(self) -> Any:
+        if self._client is None:
+            raise redis.ConnectionError("not connected yet")
+        return self._client
+
+    def close(self) -> None:
+        if self._client is not None:
+            self._client.close()
+
+
+def _entry(change: Change) -> list[Any]:
+    """kind, version, commit, own fields, attributes."""
+    commit = hex_number(change.commit_lsn)
+    row = change.row
+    if row is None:
+        return ["d", "", commit, "", ""]
+    if row["attributes"] is UNCHANGED:
+        return ["f", "", commit, "", ""]
+    own = row_pack(
+        entity_type=row["entity_type"],
+        external_id=row["external_id"],
+        created_us=row["created_at"],
+        updated_us=row["updated_at"],
+    )
+    return ["u", hex_number(row["version"]), commit, own, row["attributes"]]
+
+
+def tenant_erase(client: Any, *, tenant_id: int) -> int:
+    """Remove a tenant's entries and never take any again. Return how many there were."""
+    client.hset(STATE_KEY, f"erased:{tenant_id}", "1")
+    removed = 0
+    for keys in _key_slices(client, tenant_id):
+        removed += int(client.unlink(*keys))
+    return removed
+
+
+def tenant_count(client: Any, *, tenant_id: int) -> int:
+    """How many entries of the tenant there are. Looks at every key of the database."""
+    return sum(len(keys) for keys in _key_slices(client, tenant_id))
+
+
+def _key_slices(client: Any, tenant_id: int) -> Iterator[list[bytes]]:
+    cursor = 0
+    while True:
+        cursor, keys = client.scan(cursor, match=f"atlasco:entity:{tenant_id}:*", count=_SCAN_COUNT)
+        if keys:
+            yield keys
+        if cursor == 0:
+            return

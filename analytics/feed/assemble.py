@@ -1,0 +1,81 @@
+"""From decoded messages to batches of events. Pure."""
+
+from __future__ import annotations
+
+from typing import Any, Final, cast
+
+import orjson
+
+from analytics.feed import events
+from analytics.feed.events import Batch, Change, Event, Heartbeat, ReloadRequested, Table, TableTruncated, TenantErased
+from analytics.feed.pgoutput import Begin, Commit, Decoder, LogicalMessage, RowChange, Truncate
+
+# Keys in this order, whatever the order of the table's columns.
+_TABLES: Final[dict[str, tuple[str, ...]]] = {
+    "entities": ("tenant_id", "entity_id"),
+    "entity_attributes": ("tenant_id", "entity_id", "attribute_name"),
+    "attribute_metadata": ("tenant_id", "attribute_name"),
+}
+
+
+class Assembler:
+    """One connection's transactions, in commit order. A new connection starts with a new one."""
+
+    def __init__(self) -> None:
+        self._decoder = Decoder()
+        self._commit_lsn = 0
+        self._committed_us = 0
+        self._is_move = False
+
+    def batch(self, messages: list[tuple[int, bytes]]) -> Batch:
+        """The events of some messages, as (LSN, payload). A batch without events or end says nothing new."""
+        found: list[Event] = []
+        end_lsn, heartbeat, size = 0, None, 0
+        for lsn, payload in messages:
+            size += len(payload)
+            match self._decoder.decode(payload):
+                case RowChange() as change:
+                    if change.relation.name == events.HEARTBEAT_TABLE:
+                        if change.row is not None:
+                            heartbeat = Heartbeat(change.row["seq"], change.row["ts"], change.row["lsn"])
+                    elif not self._is_move and change.relation.name in _TABLES:
+                        self._add(found, change, lsn)
+                case Begin(commit_lsn=commit_lsn, committed_us=committed_us):
+                    self._commit_lsn, self._committed_us, self._is_move = commit_lsn, committed_us, False
+                case Commit(end_lsn=end):
+                    end_lsn = end
+                case Truncate(relations=relations):
+                    found.extend(
+                        TableTruncated(cast(Table, relation.name), lsn, self._commit_lsn)
+                        for relation in relations
+                        if relation.name in _TABLES
+                    )
+                case LogicalMessage(is_transactional=True) as message:
+                    self._hear(found, message)
+        return Batch(found, end_lsn, heartbeat, size)
+
+    def _add(self, found: list[Event], change: RowChange, lsn: int) -> None:
+        relation, row, old_key = change.relation, change.row, change.old_key
+        table = cast(Table, relation.name)
+        columns = _TABLES[relation.name]
+        key = None if row is None else tuple(row[column] for column in columns)
+        if old_key is not None:
+            gone = tuple(old_key[column] for column in columns)
+            if gone != key:
+                found.append(self._change(table, old_key, gone, None, lsn))
+        if row is not None and key is not None:
+            found.append(self._change(table, row, key, row, lsn))
+
+    def _change(
+        self, table: Table, known: dict[str, Any], key: tuple[Any, ...], row: dict[str, Any] | None, lsn: int
+    ) -> Change:
+        return Change(table, known["tenant_id"], key, row, lsn, self._commit_lsn, self._committed_us)
+
+    def _hear(self, found: list[Event], message: LogicalMessage) -> None:
+        match message.prefix:
+            case events.PREFIX_ROWS_MOVED:
+                self._is_move = True
+            case events.PREFIX_TENANT_ERASED:
+                found.append(TenantErased(int(orjson.loads(message.content)["tenant_id"]), self._commit_lsn))
+            case events.PREFIX_RELOAD:
+                found.append(ReloadRequested(str(orjson.loads(message.content)["store"]), self._commit_lsn))

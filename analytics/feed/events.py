@@ -1,0 +1,118 @@
+"""What the change feed hands to its appliers. Pure data, without any word of the source that it came from.
+
+Debezium's unwrapped records carry the same facts (`source.lsn`, `source.ts_us`, `op`, key, after), so that a Kafka
+consumer can fill these classes too and feed the same appliers.
+
+# Note [Order by LSN]
+A change is known by the LSN of its own log record. Two changes of one row never overlap: the second waits for the lock
+of the first, so its record lies behind the commit of the first. Hence, of two changes of one key, the one with the
+greater LSN is the newer, however often and in whatever order they arrive: stores keep the greatest, and replay is a
+no-op.
+A position is the end of a commit record: everything committed before it is contained.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal, TypeAlias
+
+Table: TypeAlias = Literal["entities", "entity_attributes", "attribute_metadata"]
+HEARTBEAT_TABLE: Final = "heartbeat"
+
+# Sent in the log itself (pg_logical_emit_message), so that they take effect at their place among the changes.
+PREFIX_TENANT_ERASED: Final = "atlasco.tenant_erased"
+PREFIX_RELOAD: Final = "atlasco.feed_reload"
+# First statement of a transaction that only moves rows between partitions: none of its changes means anything.
+PREFIX_ROWS_MOVED: Final = "atlasco.rows_moved"
+
+
+class Unchanged(enum.Enum):
+    """A large value that the update left alone: PostgreSQL does not send it again."""
+
+    UNCHANGED = "unchanged"
+
+
+UNCHANGED: Final = Unchanged.UNCHANGED
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One committed change of one row.
+
+    row: after the change; None where it was deleted. jsonb, numeric and text are text, instants are microseconds since
+    1970, integers and booleans are themselves. key: the primary key; an update that changes it comes as two changes.
+    lsn: of the change's record; commit_lsn: where the commit record begins; committed_us: microseconds since 1970.
+    """
+
+    table: Table
+    tenant_id: int
+    key: tuple[Any, ...]
+    row: Mapping[str, Any] | None
+    lsn: int
+    commit_lsn: int
+    committed_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class TenantErased:
+    """The tenant is gone. Its changes before this one may still be on their way to a store; after it there are none."""
+
+    tenant_id: int
+    commit_lsn: int
+
+
+@dataclass(frozen=True, slots=True)
+class TableTruncated:
+    """All rows of a table are gone at once."""
+
+    table: Table
+    lsn: int
+    commit_lsn: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReloadRequested:
+    """Somebody asks for a new snapshot. store: the applier's name, or empty for every one."""
+
+    store: str
+    commit_lsn: int
+
+
+Event: TypeAlias = Change | TenantErased | TableTruncated | ReloadRequested
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """The row of `freshness`: whoever has applied it has everything up to lsn, and that was so at ts_us."""
+
+    seq: int
+    ts_us: int
+    lsn: int
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """How far a store is. lsn: everything committed before it is contained; heartbeat: the newest applied, if any.
+
+    cluster: the primary's system identifier; positions of two clusters can't be compared.
+    """
+
+    cluster: str
+    lsn: int
+    heartbeat: Heartbeat | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Events in commit order. A transaction that is too large for one batch goes on in the next.
+
+    end_lsn: the end of the last whole transaction in it, 0 where it ends none; heartbeat: the newest in it.
+    size_bytes: about what it takes in memory.
+    """
+
+    events: list[Event]
+    end_lsn: int
+    heartbeat: Heartbeat | None
+    size_bytes: int

@@ -1,0 +1,64 @@
+"""`manage.py feed`: run the change feed, look at it, or have stores loaded anew."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from analytics.feed.metrics import metrics_read
+from analytics.feed.repair import feed_resnapshot
+from analytics.feed.run import Feed
+from analytics.feed.settings import appliers_configured, cache_client, replication_dsn
+from analytics.feed.slots import slot_read
+from atlasco.lib.errors import Problem
+from freshness.heartbeat import HeartbeatWriter
+
+
+class Command(BaseCommand):
+    help = "Bring every committed change into the hot cache and ClickHouse, until stopped."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--status", action="store_true", help="print slot and figures, and end")
+        parser.add_argument(
+            "--resnapshot",
+            nargs="?",
+            const="",
+            metavar="STORE",
+            help="have every store, or one of redis-cache and clickhouse, loaded anew; makes a lost slot anew; ends",
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            dsn = replication_dsn()
+            if options["status"]:
+                self._status(dsn)
+            elif options["resnapshot"] is not None:
+                self.stdout.write(feed_resnapshot(dsn=dsn, store=options["resnapshot"]))
+            else:
+                self._run(dsn)
+        except Problem as problem:
+            raise CommandError(problem.detail) from None
+
+    def _run(self, dsn: str) -> None:
+        feed = Feed(dsn=dsn, appliers=appliers_configured(), metrics_client=cache_client())
+        heartbeat = HeartbeatWriter()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: feed.stop())
+        heartbeat.start()
+        # Signals are handled between two bytecodes of the main thread, which must therefore not wait inside libpq.
+        reading = threading.Thread(target=feed.run, name="feed")
+        reading.start()
+        self.stdout.write("feed: started")
+        while reading.is_alive():
+            reading.join(0.5)
+        heartbeat.stop()
+
+    def _status(self, dsn: str) -> None:
+        slot = slot_read(dsn)
+        self.stdout.write(f"slot {slot.state}, {slot.retained_bytes:,} bytes of log retained {slot.detail}".rstrip())
+        for name, value in sorted(metrics_read(cache_client()).items()):
+            self.stdout.write(f"{name} {value:g}")
