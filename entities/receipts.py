@@ -91,6 +91,16 @@ def receipt_close(*, tenant_id: int, key: str, receipt: Receipt) -> None:
         )
 
 
+def receipt_reopen(*, tenant_id: int, key: str, now: datetime) -> None:
+    """Claim a key again whose answer turned out to be about a part of the body."""
+    with connections["default"].cursor() as cursor:
+        cursor.execute(
+            "UPDATE import_receipts SET created_at = %s, fingerprint = NULL, status = NULL, answer = NULL"
+            " WHERE tenant_id = %s AND idempotency_key = %s",
+            (now, tenant_id, key),
+        )
+
+
 def receipt_drop(*, tenant_id: int, key: str) -> None:
     """Free the key of an import that gave no answer worth repeating."""
     with connections["default"].cursor() as cursor:

@@ -76,7 +76,7 @@ class AttributeDetail(APIView):
     def patch(self, request: Request, name: str) -> Response:
         """Change its description, unit or status."""
         parameters(request, ())
-        changes = description_parse(request.data)
+        changes = description_parse(json_body(request))
         tenant_id = tenant_required().pk
         row = services.attribute_describe(tenant_id=tenant_id, name=name, changes=changes)
         write_finished(tenant_id=tenant_id)

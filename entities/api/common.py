@@ -13,14 +13,23 @@ from atlasco.lib.errors import FieldError, Invalid
 from entities.search.query import LIMIT_DEFAULT, LIMIT_MAX
 from entities.search.run import EntityRow
 from entities.selectors import EntityNotFound
+from entities.values import name_error
 
 _ID_MAX: Final = 2**63 - 1
+# Python refuses to read thousands of digits with an error of its own.
+_DIGITS_MAX: Final = 19
 
 
 class InvalidParameter(Invalid):
     """A query parameter is unknown or can't be understood."""
 
     code = "invalid_parameter"
+
+
+class InvalidName(Invalid):
+    """No attribute can have this name."""
+
+    code = "invalid_name"
 
 
 def parameters(request: Request, known: Iterable[str]) -> dict[str, str]:
@@ -58,17 +67,24 @@ def flag_parameter(values: dict[str, str], name: str) -> bool:
 
 def limit_parameter(values: dict[str, str]) -> int:
     text = values.get("limit", str(LIMIT_DEFAULT))
-    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= LIMIT_MAX):
+    if not (text.isascii() and text.isdigit() and len(text) <= _DIGITS_MAX and 1 <= int(text) <= LIMIT_MAX):
         raise parameter_error("limit", f"`limit` is a whole number from 1 to {LIMIT_MAX}.")
     return int(text)
 
 
 def entity_id_parse(text: str) -> int:
     """The id of a path. Raises EntityNotFound for digits that no entity could have."""
-    entity_id = int(text)
-    if entity_id > _ID_MAX:
+    digits = text.lstrip("0") or "0"
+    if len(digits) > _DIGITS_MAX or int(digits) > _ID_MAX:
         raise EntityNotFound
-    return entity_id
+    return int(digits)
+
+
+def attribute_name_parse(text: str) -> str:
+    """The attribute name of a path. Raises InvalidName for one that no attribute could have."""
+    if (error := name_error(text, "name")) is not None:
+        raise InvalidName(error.detail, errors=[error])
+    return text
 
 
 def entity_json(row: EntityRow) -> dict[str, Any]:
@@ -95,12 +111,12 @@ def version_expected(request: Request, entity_id: int) -> int | None:
     prefix = f'"{entity_id}-'
     for tag in (part.strip() for part in header.split(",")):
         number = tag.removeprefix(prefix).removesuffix('"')
-        if tag.startswith(prefix) and number.isascii() and number.isdigit():
+        if tag.startswith(prefix) and number.isascii() and number.isdigit() and len(number) <= _DIGITS_MAX:
             return int(number)
     return -1
 
 
 def none_match(request: Request, tag: str) -> bool:
-    """Whether If-None-Match names this version, so that the answer is 304."""
+    """Whether If-None-Match names this version, or any with `*`, so that the answer is 304."""
     header = request.headers.get("If-None-Match", "")
-    return tag in (part.strip().removeprefix("W/") for part in header.split(","))
+    return header.strip() == "*" or tag in (part.strip().removeprefix("W/") for part in header.split(","))

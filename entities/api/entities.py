@@ -65,7 +65,7 @@ class EntityList(APIView):
     def post(self, request: Request) -> Response:
         """Create an entity: 201. One that exists is 409 `entity_exists`, or with ?upsert=true merged into: 200."""
         upsert = flag_parameter(parameters(request, ("upsert",)), "upsert")
-        entity = services.entity_input_parse(request.data, is_new=True)
+        entity = services.entity_input_parse(json_body(request), is_new=True)
         tenant_id = tenant_required().pk
         row, created = services.entity_create(tenant_id=tenant_id, entity=entity, upsert=upsert, now=now())
         write_finished(tenant_id=tenant_id)
@@ -110,7 +110,7 @@ class EntityDetail(APIView):
     def patch(self, request: Request, entity_id: str) -> Response:
         """Merge attributes: a value sets, null removes, what is not named stays."""
         parameters(request, ())
-        entity = services.entity_input_parse(request.data, is_new=False)
+        entity = services.entity_input_parse(json_body(request), is_new=False)
         tenant_id, number = tenant_required().pk, entity_id_parse(entity_id)
         row = services.entity_patch(
             tenant_id=tenant_id,
@@ -148,8 +148,9 @@ class EntityAttributeDetail(APIView):
         """The value, its type, and the instant at which it was set."""
         parameters(request, ())
         tenant_id, number = tenant_required().pk, entity_id_parse(entity_id)
+        attribute = attribute_name_parse(name)
         row = read_through(
-            lambda source: selectors.value_get(tenant_id=tenant_id, entity_id=number, name=name, using=source.using),
+            lambda source: selectors.value_get(tenant_id=tenant_id, entity_id=number, name=attribute, using=source.using),
             query_class="critical",
         )
         return _value_response(entity_id, row)
@@ -167,8 +168,8 @@ class EntityAttributeDetail(APIView):
         row = services.attribute_put(
             tenant_id=tenant_id,
             entity_id=number,
-            name=name,
-            value=services.value_input_parse(request.data),
+            name=attribute_name_parse(name),
+            value=services.value_input_parse(json_body(request)),
             expected_version=version_expected(request, number),
             now=now(),
         )
@@ -187,7 +188,7 @@ class EntityAttributeDetail(APIView):
         services.attribute_delete(
             tenant_id=tenant_id,
             entity_id=number,
-            name=name,
+            name=attribute_name_parse(name),
             expected_version=version_expected(request, number),
             now=now(),
         )

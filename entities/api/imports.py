@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
@@ -25,6 +26,7 @@ from freshness.tokens import lsn_text
 from tenants.binding import tenant_required
 
 _CHUNK: Final = 1 << 18
+_SPOOL_MEMORY_BYTES: Final = 8 << 20
 
 
 class EntityImport(APIView):
@@ -53,6 +55,7 @@ class EntityImport(APIView):
             tenant_id=tenant_id,
             key=None if dry_run else request.headers.get("Idempotency-Key"),
             body=body_chunks(request._request),
+            may_be_cut=is_chunked(request._request),
             run=lambda body: self._run(tenant_id, body, request, mode, dry_run),
             operation="entities_import",
         )
@@ -85,11 +88,14 @@ def answer_once(
     tenant_id: int,
     key: str | None,
     body: Iterator[bytes],
+    may_be_cut: bool,
     run: Callable[[Iterator[bytes]], tuple[dict[str, Any], int]],
     operation: str,
 ) -> Response:
     """Run on the body and answer. With a key the answer is kept, and given again for the same key, body and operation.
 
+    may_be_cut: the body has no announced length, so its early end could not be told from its end. Another body under
+    the same key then is the rest of the story, and runs, where it would else be KeyReused.
     run: returns the answer and its status. Raises InvalidIdempotencyKey, KeyInUse, KeyReused, and what `run` raises.
     """
     if key is None:
@@ -98,20 +104,31 @@ def answer_once(
     fingerprint = receipts.Fingerprint(operation)
     body = fingerprint.of(body)
     earlier = receipts.receipt_open(tenant_id=tenant_id, key=receipts.key_check(key), now=now())
-    if earlier is not None:
-        for _ in body:
-            pass
-        if fingerprint.digest() != earlier.fingerprint:
-            raise receipts.KeyReused
-        write_finished(tenant_id=tenant_id)
-        return Response(earlier.answer, status=earlier.status, headers={"Idempotency-Replayed": "true"})
-    try:
-        answer, code = run(body)
-    except BaseException:
-        receipts.receipt_drop(tenant_id=tenant_id, key=key)
-        raise
+    with tempfile.SpooledTemporaryFile(max_size=_SPOOL_MEMORY_BYTES) as spool:
+        if earlier is not None:
+            for chunk in body:
+                if may_be_cut:
+                    spool.write(chunk)
+            if fingerprint.digest() == earlier.fingerprint:
+                write_finished(tenant_id=tenant_id)
+                return Response(earlier.answer, status=earlier.status, headers={"Idempotency-Replayed": "true"})
+            if not may_be_cut:
+                raise receipts.KeyReused
+            receipts.receipt_reopen(tenant_id=tenant_id, key=key, now=now())
+            spool.seek(0)
+            body = iter(lambda: spool.read(_CHUNK), b"")
+        try:
+            answer, code = run(body)
+        except BaseException:
+            receipts.receipt_drop(tenant_id=tenant_id, key=key)
+            raise
     receipts.receipt_close(tenant_id=tenant_id, key=key, receipt=receipts.Receipt(fingerprint.digest(), code, answer))
     return Response(answer, status=code)
+
+
+def is_chunked(request: HttpRequest) -> bool:
+    """Whether the body comes without an announced length."""
+    return "chunked" in request.headers.get("Transfer-Encoding", "").lower()
 
 
 def mode_parameter(values: dict[str, str]) -> Mode:
@@ -125,7 +142,7 @@ def mode_parameter(values: dict[str, str]) -> Mode:
 
 def body_chunks(request: HttpRequest) -> Iterator[bytes]:
     """The body as it comes, never whole in memory. Raises BrokenBody where it ends before its announced length."""
-    chunked = "chunked" in request.headers.get("Transfer-Encoding", "").lower()
+    chunked = is_chunked(request)
     # Django reads Content-Length bytes and knows no chunked bodies; the server below does.
     stream = request.META["wsgi.input"] if chunked else request
     expected = None if chunked else int(request.META.get("CONTENT_LENGTH") or 0)

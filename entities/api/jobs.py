@@ -16,7 +16,7 @@ from atlasco.lib.clock import iso, now
 from entities import imports, tasks
 from entities.api import openapi
 from entities.api.common import limit_parameter, parameter_error, parameters
-from entities.api.imports import answer_once, body_chunks, decoded, mode_parameter
+from entities.api.imports import answer_once, body_chunks, decoded, is_chunked, mode_parameter
 from entities.models import ImportJob
 from freshness.reads import read_through, write_finished
 from freshness.state import freshness_state
@@ -113,6 +113,7 @@ class ImportJobList(APIView):
             tenant_id=tenant_id,
             key=request.headers.get("Idempotency-Key"),
             body=body_chunks(request._request),
+            may_be_cut=is_chunked(request._request),
             run=create,
             operation="imports_create",
         )

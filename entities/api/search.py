@@ -33,7 +33,7 @@ class EntitySearch(APIView):
     def post(self, request: Request) -> Response:
         """A page of the entities that satisfy the query, with a cursor for the next one."""
         parameters(request, ())
-        return Response(page_json(search_through(query_parse(request.data))))
+        return Response(page_json(search_through(query_parse(json_body(request)))))
 
 
 def search_through(query: Query) -> Page:
