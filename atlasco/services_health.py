@@ -16,6 +16,7 @@ from django.db import connections
 
 from atlasco.celery import app
 from atlasco.health import check_run, checks_known
+from freshness.reads import candidates_now
 
 DEADLINE_S: Final = 2.5
 WORKER_TIMEOUT_S: Final = 1.5
@@ -37,12 +38,20 @@ class ServiceName:
 
 @dataclass(frozen=True, slots=True)
 class ServiceHealth:
-    """What a check found. ms: how long the answer took; detail: what is known of a failure, in few words."""
+    """What a check found. ms: how long the answer took; detail: what is known of a failure, in few words.
+
+    lag_s: how far a replica is behind at the most; None where that is not known, and for what is no replica.
+    """
 
     name: ServiceName
     ok: bool
     ms: float | None
     detail: str = ""
+    lag_s: float | None = None
+
+    @property
+    def is_replica(self) -> bool:
+        return self.name.key.startswith("replica")
 
 
 _KNOWN: Final = {
@@ -64,7 +73,8 @@ def services_health() -> list[ServiceHealth]:
     """Ask every service; return within about DEADLINE_S, whatever hangs."""
     running = {key: _probes.start(key, check) for key, check in _checks().items()}
     wait(running.values(), timeout=DEADLINE_S)
-    return [_health(key, future) for key, future in running.items()]
+    lags = {candidate.name: candidate.lag_s for candidate in candidates_now() if candidate.source != "primary"}
+    return [_health(key, future, lags.get(key)) for key, future in running.items()]
 
 
 def _checks() -> dict[str, Callable[[], None]]:
@@ -77,14 +87,13 @@ def _service_name(key: str) -> ServiceName:
     return _KNOWN.get(key) or ServiceName(key, key.capitalize(), "", "")
 
 
-def _health(key: str, future: Future[dict[str, Any]]) -> ServiceHealth:
+def _health(key: str, future: Future[dict[str, Any]], lag_s: float | None) -> ServiceHealth:
     name = _service_name(key)
     if not future.done():
         return ServiceHealth(name, ok=False, ms=None, detail=f"No answer within {DEADLINE_S:g} seconds")
     result = future.result()
-    return ServiceHealth(
-        name, ok=result["ok"], ms=result["ms"], detail=_WORDS.get(result.get("error", ""), "Does not answer")
-    )
+    detail = _WORDS.get(result.get("error", ""), "Does not answer")
+    return ServiceHealth(name, ok=result["ok"], ms=result["ms"], detail=detail, lag_s=lag_s)
 
 
 _WORDS: Final = {"NoWorker": "No worker took the call", "TimeoutError": "Answers too slowly"}

@@ -48,7 +48,7 @@ class MemberCreate(TenantPage):
         except Problem as problem:
             problem_show(form, problem, {MemberExists: "username"})
             return self._form(form)
-        return self.secret(
+        return self.render(
             "atlasco/members/password.html",
             title=f"{user.username} is a member now",
             crumbs=(("Members", self.scope.url("members")),),

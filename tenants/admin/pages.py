@@ -78,7 +78,7 @@ class Page(View):
     @classmethod
     def exists_on(cls, tenant: Tenant | None) -> bool:
         """Whether the host of this tenant (None: the public host) has this page."""
-        return cls.host == "both" or cls.host == ("platform" if tenant is None else "tenant")
+        return cls.host in {"both", "platform" if tenant is None else "tenant"}
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if self.admins_only and not request_user(request).is_superuser:
@@ -107,12 +107,6 @@ class Page(View):
     def fragment(self, template_name: str, **context: Any) -> TemplateResponse:
         """A part of a page, without the shell: what htmx asks for."""
         return TemplateResponse(self.request, template_name, context)
-
-    def secret(self, template_name: str, **context: Any) -> TemplateResponse:
-        """A page that shows something once. No cache keeps it, and its script takes the POST out of the history."""
-        response = self.render(template_name, **context)
-        response.headers["Cache-Control"] = "no-store"
-        return response
 
     def leave(self, url: str, message: str) -> HttpResponseRedirect:
         """Go on to another page, and say there what was done."""

@@ -83,7 +83,7 @@ class TenantCreate(Page):
         detail = reverse("admin:tenant_detail", kwargs={"slug": tenant.slug})
         if not data["admin_username"]:
             return self.leave(detail, f"Tenant {tenant.slug} is ready.")
-        return self.secret(
+        return self.render(
             "atlasco/members/password.html",
             title=f"Tenant {tenant.slug} is ready",
             crumbs=(("Tenants", reverse("admin:tenants")), (tenant.slug, detail)),

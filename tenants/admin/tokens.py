@@ -54,7 +54,7 @@ class TokenCreate(TenantPage):
         except Problem as problem:
             problem_show(form, problem)
             return self._form(form)
-        return self.secret(
+        return self.render(
             "atlasco/tokens/secret.html",
             title="Copy your token now",
             crumbs=(("Tokens", self.scope.url("tokens")),),
