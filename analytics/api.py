@@ -10,6 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from atlasco.api import json_body
 from entities.aggregates import FUNCTIONS, TOP_MAX, Group, aggregate_parse, aggregate_run
 from entities.api import openapi
 from entities.api.common import parameters
@@ -57,7 +58,7 @@ class AnalyticsAggregate(APIView):
     def post(self, request: Request) -> Response:
         """Groups with their values; without `group_by`, one group whose key is null."""
         parameters(request, ())
-        aggregate = aggregate_parse(request.data)
+        aggregate = aggregate_parse(json_body(request))
         tenant_id = tenant_required().pk
         groups = read_through(
             lambda source: aggregate_run(tenant_id=tenant_id, aggregate=aggregate, using=source.using),

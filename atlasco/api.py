@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
-from typing import IO, Any
+from typing import IO, Any, Final
 
 import orjson
-from django.core.exceptions import PermissionDenied, RequestDataTooBig
+from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
 from django.db import InterfaceError, OperationalError
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
 from django.views import defaults
 from rest_framework import exceptions, parsers, renderers
+from rest_framework.request import Request
 from rest_framework.response import Response
 
 from atlasco.lib.errors import Invalid, NotFound, Problem
@@ -19,6 +20,10 @@ from freshness.reads import PrimaryUnavailable, is_store_failure
 from tenants.errors import Forbidden
 
 log = logging.getLogger(__name__)
+
+# Of a body that is too large, so much is read and dropped: who is still sending would see a broken connection instead
+# of the answer.
+_DRAINED_MAX_BYTES: Final = 64 << 20
 
 
 class JSONRenderer(renderers.BaseRenderer):
@@ -46,6 +51,25 @@ class BodyTooLarge(Invalid):
     code = "body_too_large"
 
 
+class BodyCut(Invalid):
+    """The body ended before its announced length: the connection was cut. Nothing was done."""
+
+    code = "broken_body"
+
+
+class LengthRequired(Problem):
+    """A JSON body needs a Content-Length; only imports may come in chunks."""
+
+    status = 411
+    code = "length_required"
+
+
+class MalformedRequest(Invalid):
+    """The request can't be understood."""
+
+    code = "malformed_request"
+
+
 class JSONParser(parsers.BaseParser):
     """JSON by orjson, which refuses NaN, infinite numbers and broken UTF-8."""
 
@@ -56,11 +80,37 @@ class JSONParser(parsers.BaseParser):
         try:
             body = request.body
         except RequestDataTooBig:
+            _drain(request)
             raise BodyTooLarge from None
+        except UnreadablePostError:
+            raise BodyCut from None
+        # What is left of a cut body may be JSON, too: `12` of `1234`.
+        if len(body) < int(request.META.get("CONTENT_LENGTH") or 0):
+            raise BodyCut
         try:
             return orjson.loads(body)
         except orjson.JSONDecodeError as error:
             raise InvalidJSON(f"The body is not JSON: {error}.") from None
+
+
+def _drain(request: HttpRequest) -> None:
+    try:
+        for _ in range(_DRAINED_MAX_BYTES >> 18):
+            if not request.read(1 << 18):
+                return
+    except OSError:
+        log.info("A client left while it was told that its body is too large.")
+
+
+def json_body(request: Request) -> Any:
+    """The parsed JSON body; an empty object where there is none.
+
+    Raises InvalidJSON, BodyCut, BodyTooLarge, LengthRequired, and what the framework raises for other media types.
+    """
+    # The framework takes a body without a length for none: a search would find everything, whatever it asked for.
+    if "Transfer-Encoding" in request.headers and not request.META.get("CONTENT_LENGTH"):
+        raise LengthRequired
+    return request.data
 
 
 class MethodNotAllowed(Problem):
@@ -112,6 +162,7 @@ _KINDS: list[tuple[type[Exception], type[Problem]]] = [
     (PermissionDenied, Forbidden),
     (Http404, PageNotFound),
     (RequestDataTooBig, BodyTooLarge),
+    (SuspiciousOperation, MalformedRequest),  # Too many parameters, say.
 ]
 
 

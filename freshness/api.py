@@ -10,6 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from atlasco.api import json_body
 from atlasco.lib.errors import FieldError, Invalid
 from freshness.choice import LIMIT_S, Verdict, candidates_judge
 from freshness.middleware import wish_of
@@ -58,6 +59,7 @@ class FreshnessSources(APIView):
     )
     def get(self, request: Request) -> Response:
         """Lag, position, breaker and since when, for each store; then the budget matrix."""
+        _parameters_refuse(request)
         watch, now = monitor(), time.monotonic()
         sources = []
         for verdict in _judged({}, "operational")[1]:
@@ -109,8 +111,10 @@ class FreshnessExplain(APIView):
     )
     def post(self, request: Request) -> Response:
         """The candidates in the order in which they would be tried, each with the reason it is taken or rejected."""
-        body = request.data
-        if not isinstance(body, dict) or body.get("operation") not in OPERATION_CLASS:
+        _parameters_refuse(request)
+        body = json_body(request)
+        operation = body.get("operation") if isinstance(body, dict) else None
+        if not isinstance(operation, str) or operation not in OPERATION_CLASS:
             raise _invalid("operation", f"`operation` is one of {', '.join(OPERATION_CLASS)}.")
         headers = {}
         for name, value in body.items():
@@ -168,5 +172,10 @@ def _candidate_json(verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def _invalid(path: str, detail: str) -> InvalidExplain:
-    return InvalidExplain(detail, errors=[FieldError(path, "invalid_explain", detail)])
+def _parameters_refuse(request: Request) -> None:
+    for name in request.query_params:
+        raise _invalid(name[:100], f"There is no parameter {name[:100]!r} here.", code="unknown_parameter")
+
+
+def _invalid(path: str, detail: str, *, code: str = "invalid_explain") -> InvalidExplain:
+    return InvalidExplain(detail, errors=[FieldError(path, code, detail)])

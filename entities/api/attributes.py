@@ -9,11 +9,12 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from atlasco.api import json_body
 from atlasco.lib.clock import iso
 from atlasco.lib.errors import FieldError
 from entities import selectors, services
 from entities.api import openapi
-from entities.api.common import limit_parameter, parameters
+from entities.api.common import attribute_name_parse, limit_parameter, parameters
 from entities.models import AttributeMetadata
 from freshness.reads import read_through, write_finished
 from freshness.state import freshness_state
@@ -60,9 +61,9 @@ class AttributeDetail(APIView):
     def get(self, request: Request, name: str) -> Response:
         """What is known of the attribute."""
         parameters(request, ())
-        tenant_id = tenant_required().pk
+        tenant_id, known = tenant_required().pk, attribute_name_parse(name)
         row = read_through(
-            lambda source: selectors.attribute_get(tenant_id=tenant_id, name=name, using=source.using),
+            lambda source: selectors.attribute_get(tenant_id=tenant_id, name=known, using=source.using),
             query_class="operational",
         )
         return Response(attribute_json(row))
@@ -78,7 +79,7 @@ class AttributeDetail(APIView):
         parameters(request, ())
         changes = description_parse(json_body(request))
         tenant_id = tenant_required().pk
-        row = services.attribute_describe(tenant_id=tenant_id, name=name, changes=changes)
+        row = services.attribute_describe(tenant_id=tenant_id, name=attribute_name_parse(name), changes=changes)
         write_finished(tenant_id=tenant_id)
         return Response(attribute_json(row))
 

@@ -10,10 +10,12 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from atlasco.api import json_body
 from atlasco.lib.clock import iso, now
 from entities import selectors, services
 from entities.api import openapi
 from entities.api.common import (
+    attribute_name_parse,
     entity_id_parse,
     entity_json,
     etag,
@@ -150,7 +152,9 @@ class EntityAttributeDetail(APIView):
         tenant_id, number = tenant_required().pk, entity_id_parse(entity_id)
         attribute = attribute_name_parse(name)
         row = read_through(
-            lambda source: selectors.value_get(tenant_id=tenant_id, entity_id=number, name=attribute, using=source.using),
+            lambda source: selectors.value_get(
+                tenant_id=tenant_id, entity_id=number, name=attribute, using=source.using
+            ),
             query_class="critical",
         )
         return _value_response(entity_id, row)
