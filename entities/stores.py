@@ -9,7 +9,7 @@ import orjson
 from django.db import connections, transaction
 
 from atlasco.lib.clock import iso, now
-from entities import imports
+from entities.imports import jobs
 from tenants.models import Tenant
 from tenants.stores import TenantStore, store_register
 
@@ -42,11 +42,11 @@ def stores_register() -> None:
 
 
 def _import_files_count(tenant: Tenant) -> int:
-    return imports.import_files_count(tenant_id=tenant.pk)
+    return jobs.import_files_count(tenant_id=tenant.pk)
 
 
 def _import_files_erase(tenant: Tenant) -> int:
-    return imports.import_files_erase(tenant_id=tenant.pk, now=now())
+    return jobs.import_files_erase(tenant_id=tenant.pk, now=now())
 
 
 def _counter(table: str) -> Callable[[Tenant], int]:

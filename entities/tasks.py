@@ -12,7 +12,8 @@ from kombu.exceptions import OperationalError as BrokerError
 
 from atlasco.lib.clock import now
 from atlasco.lib.errors import Unavailable
-from entities import imports, receipts, services
+from entities import receipts, services
+from entities.imports import jobs, run
 from entities.models import ImportJob
 from tenants.binding import public_bind, tenant_bind
 from tenants.models import Tenant
@@ -77,7 +78,7 @@ def import_job_run(tenant_id: int, job_id: str) -> str:
         return "gone"
     with tenant_bind(tenant):
         try:
-            return imports.import_job_run(tenant_id=tenant_id, job_id=uuid.UUID(job_id), clock=now)
+            return run.import_job_run(tenant_id=tenant_id, job_id=uuid.UUID(job_id), clock=now)
         except (OperationalError, InterfaceError, Unavailable) as error:
             log.warning("An import was interrupted and goes on later.", extra={"job": job_id, "reason": str(error)})
             return "interrupted"
@@ -89,7 +90,7 @@ def import_jobs_resume() -> int:
     resumed = 0
     for tenant in tenant_list():
         with tenant_bind(tenant):
-            for job in imports.import_jobs_abandoned(tenant_id=tenant.pk, now=now()):
+            for job in jobs.import_jobs_abandoned(tenant_id=tenant.pk, now=now()):
                 # A busy queue is told again and again: what is still there after a period is superseded.
                 import_job_run.apply_async(args=(tenant.pk, str(job.job_id)), expires=RESUME_PERIOD_S)
                 resumed += 1
@@ -102,7 +103,7 @@ def import_jobs_expire() -> int:
     forgotten = 0
     for tenant in tenant_list():
         with tenant_bind(tenant):
-            forgotten += imports.import_jobs_expire(tenant_id=tenant.pk, now=now())
+            forgotten += jobs.import_jobs_expire(tenant_id=tenant.pk, now=now())
     return forgotten
 
 
@@ -114,4 +115,4 @@ def import_job_enqueue(job: ImportJob) -> None:
             args=(job.tenant_id, str(job.job_id)), retry=True, retry_policy={"max_retries": 1, "interval_start": 0}
         )
     except BrokerError as error:
-        raise imports.QueueUnavailable from error
+        raise jobs.QueueUnavailable from error

@@ -13,10 +13,11 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from atlasco.lib.clock import iso, now
-from entities import imports, tasks
+from entities import tasks
 from entities.api import openapi
 from entities.api.common import limit_parameter, parameter_error, parameters
 from entities.api.imports import answer_once, body_chunks, decoded, is_chunked, mode_parameter
+from entities.imports import jobs
 from entities.models import ImportJob
 from freshness.reads import read_through, write_finished
 from freshness.state import freshness_state
@@ -62,7 +63,7 @@ class ImportJobList(APIView):
         values = parameters(request, ("limit", "cursor"))
         tenant_id, limit = tenant_required().pk, limit_parameter(values)
         page = read_through(
-            lambda source: imports.import_jobs_page(
+            lambda source: jobs.import_jobs_page(
                 tenant_id=tenant_id, limit=limit, cursor=values.get("cursor") or None, using=source.using
             ),
             query_class="critical",
@@ -97,7 +98,7 @@ class ImportJobList(APIView):
         tenant_id = tenant_required().pk
 
         def create(body: Iterator[bytes]) -> tuple[dict[str, Any], int]:
-            job = imports.import_job_create(
+            job = jobs.import_job_create(
                 tenant_id=tenant_id,
                 chunks=body,
                 file_name=file_name,
@@ -130,7 +131,7 @@ class ImportJobDetail(APIView):
         parameters(request, ())
         tenant_id = tenant_required().pk
         job = read_through(
-            lambda source: imports.import_job_get(tenant_id=tenant_id, job_id=job_id, using=source.using),
+            lambda source: jobs.import_job_get(tenant_id=tenant_id, job_id=job_id, using=source.using),
             query_class="critical",
         )
         return Response(job_json(job))
@@ -140,15 +141,15 @@ class ImportJobDetail(APIView):
         """Cancel it; 409 where it has ended. What was written stands, the batch that is just being written too."""
         parameters(request, ())
         tenant_id = tenant_required().pk
-        job = imports.import_job_cancel(tenant_id=tenant_id, job_id=job_id, now=now())
+        job = jobs.import_job_cancel(tenant_id=tenant_id, job_id=job_id, now=now())
         write_finished(tenant_id=tenant_id)
         return Response(job_json(job))
 
 
 def file_name_parameter(values: dict[str, str]) -> str:
     name = values.get("file_name", "")
-    if len(name) > imports.FILE_NAME_MAX_CHARS:
-        raise parameter_error("file_name", f"`file_name` has at most {imports.FILE_NAME_MAX_CHARS} characters.")
+    if len(name) > jobs.FILE_NAME_MAX_CHARS:
+        raise parameter_error("file_name", f"`file_name` has at most {jobs.FILE_NAME_MAX_CHARS} characters.")
     return name
 
 

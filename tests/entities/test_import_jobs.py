@@ -19,7 +19,8 @@ from django.db import OperationalError
 from pytest_django import Settings
 
 from atlasco.lib import clock
-from entities import imports, tasks
+from entities import tasks
+from entities.imports import jobs, run
 from entities.ingest import importer
 from entities.ingest.batch import BatchResult, Mode, batch_write
 from entities.ingest.importer import ImportSummary, import_run
@@ -59,7 +60,7 @@ def job_make(
     tenant: Tenant, body: bytes | Iterable[bytes] = SIX_LINES, *, mode: Mode = "merge", now: datetime = NOW
 ) -> ImportJob:
     with tenant_bind(tenant):
-        return imports.import_job_create(
+        return jobs.import_job_create(
             tenant_id=tenant.pk,
             chunks=[body] if isinstance(body, bytes) else body,
             file_name="things.ndjson",
@@ -70,19 +71,19 @@ def job_make(
         )
 
 
-def run(tenant: Tenant, job: ImportJob) -> str:
+def work(tenant: Tenant, job: ImportJob) -> str:
     with tenant_bind(tenant):
-        return imports.import_job_run(tenant_id=tenant.pk, job_id=job.job_id, clock=StepClock())
+        return run.import_job_run(tenant_id=tenant.pk, job_id=job.job_id, clock=StepClock())
 
 
 def cancel(tenant: Tenant, job: ImportJob) -> ImportJob:
     with tenant_bind(tenant):
-        return imports.import_job_cancel(tenant_id=tenant.pk, job_id=job.job_id, now=NOW)
+        return jobs.import_job_cancel(tenant_id=tenant.pk, job_id=job.job_id, now=NOW)
 
 
 def fresh(tenant: Tenant, job: ImportJob) -> ImportJob:
     with tenant_bind(tenant):
-        return imports.import_job_get(tenant_id=tenant.pk, job_id=job.job_id, using="default")
+        return jobs.import_job_get(tenant_id=tenant.pk, job_id=job.job_id, using="default")
 
 
 def stored(tenant: Tenant) -> dict[str, dict[str, Any]]:
@@ -91,7 +92,7 @@ def stored(tenant: Tenant) -> dict[str, dict[str, Any]]:
 
 
 def files(tenant: Tenant) -> int:
-    return imports.import_files_count(tenant_id=tenant.pk)
+    return jobs.import_files_count(tenant_id=tenant.pk)
 
 
 @pytest.fixture(autouse=True)
@@ -136,7 +137,7 @@ def killed() -> None:
 def test_a_job_imports_its_file(acme: Tenant, globex: Tenant, body: bytes) -> None:
     job = job_make(acme, body)
     assert (job.status, job.bytes_total, files(acme)) == ("queued", len(body), 1)
-    assert run(acme, job) == "done"
+    assert work(acme, job) == "done"
     job = fresh(acme, job)
     assert (job.bytes_done, job.lines_done, job.detail) == (len(body), 6, "")
     assert job.started_at is not None and job.finished_at is not None and NOW < job.started_at < job.finished_at
@@ -147,15 +148,15 @@ def test_a_job_imports_its_file(acme: Tenant, globex: Tenant, body: bytes) -> No
 
 
 def test_a_job_of_mode_replace_removes(acme: Tenant) -> None:
-    run(acme, job_make(acme, line(1, a=1, b=2)))
-    run(acme, job_make(acme, line(1, a=3), mode="replace"))
+    work(acme, job_make(acme, line(1, a=1, b=2)))
+    work(acme, job_make(acme, line(1, a=3), mode="replace"))
     assert stored(acme) == {"t-1": {"a": 3}}
 
 
 def test_bad_lines_are_counted_and_the_first_are_listed(acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(imports, "REJECTIONS_LISTED", 2)
+    monkeypatch.setattr(run, "REJECTIONS_LISTED", 2)
     job = job_make(acme, b"a\nb\nc\n" + SIX_LINES)
-    assert run(acme, job) == "done"
+    assert work(acme, job) == "done"
     summary = fresh(acme, job).summary
     assert [rejection["line"] for rejection in summary["rejected"]] == [1, 2]
     assert (summary["rejected_not_listed"], summary["created"], summary["received"]) == (1, 6, 9)
@@ -164,12 +165,12 @@ def test_bad_lines_are_counted_and_the_first_are_listed(acme: Tenant, monkeypatc
 def test_a_file_comes_in_pieces_of_any_size(acme: Tenant) -> None:
     job = job_make(acme, (SIX_LINES[at : at + 7] for at in range(0, len(SIX_LINES), 7)))
     assert job.bytes_total == len(SIX_LINES)
-    assert run(acme, job) == "done" and len(stored(acme)) == 6
+    assert work(acme, job) == "done" and len(stored(acme)) == 6
 
 
 def test_an_empty_file_is_an_import_of_nothing(acme: Tenant) -> None:
     job = job_make(acme, b"")
-    assert run(acme, job) == "done"
+    assert work(acme, job) == "done"
     assert fresh(acme, job).summary["received"] == 0
 
 
@@ -184,9 +185,9 @@ def test_files_are_closed_to_others(acme: Tenant) -> None:
 
 def test_a_second_delivery_of_a_finished_job_does_nothing(acme: Tenant) -> None:
     job = job_make(acme)
-    run(acme, job)
+    work(acme, job)
     before = fresh(acme, job).finished_at
-    assert run(acme, job) == "done"
+    assert work(acme, job) == "done"
     assert fresh(acme, job).finished_at == before
 
 
@@ -194,9 +195,9 @@ def test_a_second_delivery_of_a_running_job_does_nothing(acme: Tenant, stack: Cl
     job = job_make(acme)
     with psycopg.connect(stack.database_url) as other:
         other.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", [f"atlasco.import_job.{job.job_id}"])
-        assert run(acme, job) == "queued"
+        assert work(acme, job) == "queued"
         assert stored(acme) == {}
-    assert run(acme, job) == "done"
+    assert work(acme, job) == "done"
 
 
 def test_a_job_whose_worker_was_killed_goes_on_after_its_last_batch(
@@ -205,13 +206,13 @@ def test_a_job_whose_worker_was_killed_goes_on_after_its_last_batch(
     job = job_make(acme, b"no json\n" + SIX_LINES)
     after_batch(3, killed)
     with pytest.raises(SystemExit):
-        run(acme, job)
+        work(acme, job)
     interrupted = fresh(acme, job)
     # The third batch was committed and not noted.
     assert (interrupted.status, interrupted.lines_done, interrupted.attempts) == ("running", 5, 0)
     assert (len(stored(acme)), files(acme)) == (6, 1)
     after_batch(0, killed)
-    assert run(acme, job) == "done"
+    assert work(acme, job) == "done"
     summary = fresh(acme, job).summary
     assert (summary["received"], summary["created"], summary["unchanged"], len(summary["rejected"])) == (7, 4, 2, 1)
     assert len(stored(acme)) == 6
@@ -229,12 +230,12 @@ def test_lines_that_a_summary_counts_already_are_passed_over(acme: Tenant) -> No
 
 def test_a_job_that_never_makes_progress_is_given_up(acme: Tenant, after_batch: Arrange) -> None:
     job = job_make(acme)
-    for _ in range(imports.ATTEMPTS_MAX):
+    for _ in range(run.ATTEMPTS_MAX):
         after_batch(1, killed)
         with pytest.raises(SystemExit):
-            run(acme, job)
+            work(acme, job)
     after_batch(0, killed)
-    assert run(acme, job) == "failed"
+    assert work(acme, job) == "failed"
     assert "without progress" in fresh(acme, job).detail
     assert files(acme) == 0
 
@@ -257,11 +258,11 @@ def test_jobs_that_nobody_works_on_are_found(acme: Tenant, globex: Tenant, stack
     with psycopg.connect(stack.database_url) as other:
         other.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", [f"atlasco.import_job.{taken.job_id}"])
         with tenant_bind(acme):
-            assert imports.import_jobs_abandoned(tenant_id=acme.pk, now=NOW) == []
-            assert imports.import_jobs_abandoned(tenant_id=acme.pk, now=LATER) == [lost]
-    run(acme, lost)
+            assert jobs.import_jobs_abandoned(tenant_id=acme.pk, now=NOW) == []
+            assert jobs.import_jobs_abandoned(tenant_id=acme.pk, now=LATER) == [lost]
+    work(acme, lost)
     with tenant_bind(acme):
-        assert imports.import_jobs_abandoned(tenant_id=acme.pk, now=LATER) == [taken]
+        assert jobs.import_jobs_abandoned(tenant_id=acme.pk, now=LATER) == [taken]
 
 
 # --- Cancelled, and broken --------------------------------------------------------------------------------------------
@@ -271,7 +272,7 @@ def test_a_job_that_was_cancelled_in_the_queue_is_never_begun(acme: Tenant) -> N
     job = job_make(acme)
     assert cancel(acme, job).status == "cancelled"
     assert files(acme) == 0
-    assert run(acme, job) == "cancelled"
+    assert work(acme, job) == "cancelled"
     assert stored(acme) == {}
 
 
@@ -280,15 +281,15 @@ def test_a_running_job_stops_after_the_batch_in_which_it_is_cancelled(
 ) -> None:
     job = job_make(acme)
     after_batch(2, lambda: cancel(acme, job))
-    assert run(acme, job) == "cancelled"
+    assert work(acme, job) == "cancelled"
     assert len(stored(acme)) == 4
     assert fresh(acme, job).lines_done == 2
     assert files(acme) == 0
 
 
 def test_a_long_file_without_any_good_line_can_be_cancelled(acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(imports, "_CHUNK", 10)
-    monkeypatch.setattr(imports, "_REPORT_BYTES", 20)
+    monkeypatch.setattr(run, "CHUNK", 10)
+    monkeypatch.setattr(run, "_REPORT_BYTES", 20)
     job = job_make(acme, b"no json\n" * 20)
 
     def cancelled_meanwhile(number: int, raw: bytes) -> Line | Rejection:
@@ -297,7 +298,7 @@ def test_a_long_file_without_any_good_line_can_be_cancelled(acme: Tenant, monkey
         return line_parse(number, raw)
 
     monkeypatch.setattr(importer, "line_parse", cancelled_meanwhile)
-    assert run(acme, job) == "cancelled"
+    assert work(acme, job) == "cancelled"
     assert 0 < fresh(acme, job).bytes_done < job.bytes_total
 
 
@@ -305,17 +306,17 @@ def test_cancelling_twice_is_once_and_what_has_ended_stays(acme: Tenant, globex:
     job, done = job_make(acme), job_make(acme)
     cancel(acme, job)
     assert cancel(acme, job).status == "cancelled"
-    run(acme, done)
-    with pytest.raises(imports.ImportFinished):
+    work(acme, done)
+    with pytest.raises(jobs.ImportFinished):
         cancel(acme, done)
-    with pytest.raises(imports.ImportUnknown):
+    with pytest.raises(jobs.ImportUnknown):
         cancel(globex, job)
 
 
 def test_a_broken_file_fails_the_job_and_keeps_what_came_before(acme: Tenant, two_lines_a_batch: None) -> None:
     body = gzip.compress(SIX_LINES * 5, compresslevel=0)
     job = job_make(acme, body[:-5])
-    assert run(acme, job) == "failed"
+    assert work(acme, job) == "failed"
     failed = fresh(acme, job)
     assert failed.detail == "The gzip body ends too early." and failed.finished_at is not None
     assert failed.summary["created"] == 6 and len(stored(acme)) == 6
@@ -325,7 +326,7 @@ def test_a_broken_file_fails_the_job_and_keeps_what_came_before(acme: Tenant, tw
 def test_a_file_that_is_gone_fails_the_job(acme: Tenant) -> None:
     job = job_make(acme)
     default_storage.delete(job.file_path)
-    assert run(acme, job) == "failed"
+    assert work(acme, job) == "failed"
     assert fresh(acme, job).detail == "Its file is gone."
 
 
@@ -336,7 +337,7 @@ def test_the_unexpected_fails_the_job_and_is_raised(acme: Tenant, after_batch: A
     job = job_make(acme)
     after_batch(1, broken)
     with pytest.raises(ZeroDivisionError):
-        run(acme, job)
+        work(acme, job)
     assert (fresh(acme, job).status, files(acme)) == ("failed", 0)
 
 
@@ -354,10 +355,10 @@ def test_an_upload_that_breaks_leaves_nothing(acme: Tenant) -> None:
 
 def test_a_queue_that_is_away_leaves_nothing(acme: Tenant) -> None:
     def away(job: ImportJob) -> None:
-        raise imports.QueueUnavailable
+        raise jobs.QueueUnavailable
 
-    with tenant_bind(acme), pytest.raises(imports.QueueUnavailable):
-        imports.import_job_create(
+    with tenant_bind(acme), pytest.raises(jobs.QueueUnavailable):
+        jobs.import_job_create(
             tenant_id=acme.pk, chunks=[SIX_LINES], file_name="", mode="merge", created_by="", now=NOW, enqueue=away
         )
     with tenant_bind(acme):
@@ -370,7 +371,7 @@ def test_a_storage_that_is_full_is_told(acme: Tenant, monkeypatch: pytest.Monkey
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(default_storage._wrapped, "_save", full)  # type: ignore[attr-defined]
-    with pytest.raises(imports.StorageUnavailable):
+    with pytest.raises(jobs.StorageUnavailable):
         job_make(acme)
 
 
@@ -385,7 +386,7 @@ def test_jobs_are_listed_newest_first_page_by_page(acme: Tenant, globex: Tenant)
     cursor: str | None = None
     with tenant_bind(acme):
         while True:
-            page = imports.import_jobs_page(tenant_id=acme.pk, limit=1, cursor=cursor, using="default")
+            page = jobs.import_jobs_page(tenant_id=acme.pk, limit=1, cursor=cursor, using="default")
             found += [job.job_id for job in page.jobs]
             cursor = page.next_cursor
             if cursor is None:
@@ -394,13 +395,13 @@ def test_jobs_are_listed_newest_first_page_by_page(acme: Tenant, globex: Tenant)
     expected = sorted(made, key=lambda job: (job.created_at, job.job_id), reverse=True)
     assert found == [job.job_id for job in expected]
     with tenant_bind(globex), pytest.raises(InvalidCursor):
-        imports.import_jobs_page(tenant_id=globex.pk, limit=1, cursor=first, using="default")
+        jobs.import_jobs_page(tenant_id=globex.pk, limit=1, cursor=first, using="default")
 
 
 def test_old_jobs_and_files_that_nobody_needs_go_away(acme: Tenant) -> None:
     old, recent, waiting = job_make(acme), job_make(acme), job_make(acme)
     for job in (old, recent):
-        run(acme, job)
+        work(acme, job)
     # A job that ended as its worker was killed, and an upload whose process was.
     with tenant_bind(acme):
         left = default_storage.save(f"imports/{acme.pk}/{recent.job_id}", ContentFile(SIX_LINES))
@@ -409,9 +410,9 @@ def test_old_jobs_and_files_that_nobody_needs_go_away(acme: Tenant) -> None:
     default_storage.save(f"imports/{acme.pk}/{uuid.uuid4()}", ContentFile(SIX_LINES))
     assert files(acme) == 3
     with tenant_bind(acme):
-        assert imports.import_jobs_expire(tenant_id=acme.pk, now=clock.now()) == 1
+        assert jobs.import_jobs_expire(tenant_id=acme.pk, now=clock.now()) == 1
         assert files(acme) == 2
-        assert imports.import_jobs_expire(tenant_id=acme.pk, now=clock.now() + timedelta(days=2)) == 0
+        assert jobs.import_jobs_expire(tenant_id=acme.pk, now=clock.now() + timedelta(days=2)) == 0
         assert set(ImportJob.objects.values_list("job_id", flat=True)) == {recent.job_id, waiting.job_id}
     assert files(acme) == 1
 

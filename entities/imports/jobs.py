@@ -1,0 +1,219 @@
+"""Jobs as those see them who want something imported, and those who look after what is left."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from django.core import signing
+from django.core.files.storage import default_storage
+from django.db import InterfaceError, OperationalError, connections
+from django.db.models import Q
+
+from atlasco.lib.errors import Conflict, NotFound, Unavailable
+from entities.imports.files import file_path, file_remove, file_save, files_list
+from entities.ingest.batch import Mode
+from entities.models import ImportJob
+from entities.search.cursors import InvalidCursor
+
+log = logging.getLogger(__name__)
+
+Status = ImportJob.Status
+UNFINISHED: Final = (Status.QUEUED, Status.RUNNING)
+KEPT_FOR: Final = timedelta(days=30)
+# A job that nobody has taken for so long may have lost its message.
+ABANDONED_AFTER: Final = timedelta(minutes=2)
+# A file without a job is an upload that is under way, or one whose process was killed.
+UPLOAD_LASTS_AT_MOST: Final = timedelta(days=1)
+FILE_NAME_MAX_CHARS: Final = 255
+_CURSOR_SALT: Final = "entities.imports.cursor"
+
+
+class ImportUnknown(NotFound):
+    """There is no import of this id."""
+
+    code = "import_unknown"
+
+
+class ImportFinished(Conflict):
+    """This import has ended; what it wrote stands."""
+
+    code = "import_finished"
+
+
+class QueueUnavailable(Unavailable):
+    """No worker can be told of an import now. Nothing was kept; send it again, or use POST /api/v1/entities/import/."""
+
+    code = "queue_unavailable"
+
+
+class StorageUnavailable(Unavailable):
+    """The file can't be kept for a worker now. Send it again, or use POST /api/v1/entities/import/."""
+
+    code = "storage_unavailable"
+
+
+@dataclass(frozen=True, slots=True)
+class ImportPage:
+    jobs: list[ImportJob]
+    next_cursor: str | None
+
+
+def import_job_create(
+    *,
+    tenant_id: int,
+    chunks: Iterable[bytes],
+    file_name: str,
+    mode: Mode,
+    created_by: str,
+    now: datetime,
+    enqueue: Callable[[ImportJob], None],
+) -> ImportJob:
+    """Keep the file and hand it to a worker.
+
+    chunks: NDJSON, plain or gzip. enqueue: tells a worker; where it raises, nothing is left of the job.
+    Raises what the chunks raise, StorageUnavailable, QueueUnavailable.
+    """
+    job_id = uuid.uuid4()
+    path = file_path(tenant_id=tenant_id, job_id=job_id)
+    try:
+        size = file_save(path=path, chunks=chunks)
+        job = ImportJob(
+            job_id=job_id,
+            tenant_id=tenant_id,
+            created_at=now,
+            mode=mode,
+            file_name=file_name,
+            file_path=path,
+            bytes_total=size,
+            created_by=created_by,
+        )
+        ImportJob.objects.using("default").bulk_create([job])
+        enqueue(job)
+    except OSError as error:
+        _forget(tenant_id, job_id, path)
+        log.exception("The file of an import could not be kept.")
+        raise StorageUnavailable from error
+    except BaseException:
+        _forget(tenant_id, job_id, path)
+        raise
+    return job
+
+
+def import_job_get(*, tenant_id: int, job_id: uuid.UUID, using: str) -> ImportJob:
+    """Return one job. Raises ImportUnknown, for another tenant's too."""
+    job = ImportJob.objects.using(using).filter(tenant_id=tenant_id, job_id=job_id).first()
+    if job is None:
+        raise ImportUnknown
+    return job
+
+
+def import_jobs_page(*, tenant_id: int, limit: int, cursor: str | None, using: str) -> ImportPage:
+    """Return one page of the tenant's jobs, newest first. Raises InvalidCursor."""
+    jobs = ImportJob.objects.using(using).filter(tenant_id=tenant_id).order_by("-created_at", "-job_id")
+    signer = signing.Signer(salt=f"{_CURSOR_SALT}.{tenant_id}")
+    if cursor is not None:
+        try:
+            created_at, job_id = signing.b64_decode(signer.unsign(cursor).encode()).decode().split()
+            after = datetime.fromisoformat(created_at), uuid.UUID(job_id)
+        except (signing.BadSignature, ValueError):
+            raise InvalidCursor from None
+        jobs = jobs.filter(Q(created_at__lt=after[0]) | Q(created_at=after[0], job_id__lt=after[1]))
+    found = list(jobs[: limit + 1])
+    next_cursor = None
+    if len(found) > limit:
+        found.pop()
+        last = f"{found[-1].created_at.isoformat()} {found[-1].job_id}"
+        next_cursor = signer.sign(signing.b64_encode(last.encode()).decode())
+    return ImportPage(found, next_cursor)
+
+
+def import_job_cancel(*, tenant_id: int, job_id: uuid.UUID, now: datetime) -> ImportJob:
+    """Stop a job that has not ended: at once, or after the batch that its worker is writing. What was written stands.
+
+    Cancelling twice is once. Raises ImportUnknown, ImportFinished.
+    """
+    jobs = ImportJob.objects.using("default").filter(tenant_id=tenant_id, job_id=job_id)
+    was_queued = jobs.filter(status=Status.QUEUED).update(status=Status.CANCELLED, finished_at=now)
+    if not was_queued:
+        jobs.filter(status=Status.RUNNING).update(status=Status.CANCELLED, finished_at=now)
+    job = import_job_get(tenant_id=tenant_id, job_id=job_id, using="default")
+    if job.status != Status.CANCELLED:
+        raise ImportFinished
+    if was_queued:
+        file_remove(job)
+    return job
+
+
+def import_jobs_abandoned(*, tenant_id: int, now: datetime) -> list[ImportJob]:
+    """The bound tenant's unfinished jobs that nobody works on and that have waited for a while."""
+    waiting = ImportJob.objects.using("default").filter(
+        tenant_id=tenant_id, status__in=UNFINISHED, created_at__lt=now - ABANDONED_AFTER
+    )
+    abandoned = []
+    for job in waiting.order_by("created_at"):
+        with job_lock(job.job_id) as is_free:
+            if is_free:
+                abandoned.append(job)
+    return abandoned
+
+
+def import_jobs_expire(*, tenant_id: int, now: datetime) -> int:
+    """Forget the bound tenant's old jobs, and remove files that no job needs any more. Returns how many jobs."""
+    jobs = ImportJob.objects.using("default").filter(tenant_id=tenant_id)
+    for job in jobs.exclude(status__in=UNFINISHED).exclude(file_path=""):
+        file_remove(job)
+    known = set(jobs.values_list("job_id", flat=True))
+    for path in files_list(tenant_id=tenant_id):
+        with suppress(FileNotFoundError):  # Removed by whoever has just finished with it.
+            is_old = now - default_storage.get_modified_time(path) > UPLOAD_LASTS_AT_MOST
+            if is_old and uuid.UUID(path.rpartition("/")[2]) not in known:
+                default_storage.delete(path)
+    forgotten, _ = jobs.exclude(status__in=UNFINISHED).filter(finished_at__lt=now - KEPT_FOR).delete()
+    return forgotten
+
+
+def import_files_count(*, tenant_id: int) -> int:
+    return len(files_list(tenant_id=tenant_id))
+
+
+def import_files_erase(*, tenant_id: int, now: datetime) -> int:
+    """Stop every job of the bound tenant, wait until no worker is at one, and remove the files. Returns how many."""
+    jobs = ImportJob.objects.using("default").filter(tenant_id=tenant_id, status__in=UNFINISHED)
+    stopped = list(jobs.values_list("job_id", flat=True))
+    jobs.update(status=Status.CANCELLED, finished_at=now)
+    for job_id in stopped:
+        with job_lock(job_id, wait=True):
+            pass
+    files = files_list(tenant_id=tenant_id)
+    for path in files:
+        default_storage.delete(path)
+    return len(files)
+
+
+@contextmanager
+def job_lock(job_id: uuid.UUID, *, wait: bool = False) -> Iterator[bool]:
+    """Hold the job's lock, in the session, since the job's transactions are many; False where another worker has it."""
+    function = "pg_advisory_lock" if wait else "pg_try_advisory_lock"
+    key = f"atlasco.import_job.{job_id}"
+    with connections["default"].cursor() as cursor:
+        cursor.execute(f"SELECT {function}(hashtextextended(%s, 0))", (key,))
+        is_ours = wait or bool(cursor.fetchone()[0])
+        try:
+            yield is_ours
+        finally:
+            if is_ours:
+                with suppress(OperationalError, InterfaceError):  # With the connection the lock has gone, too.
+                    cursor.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", (key,))
+
+
+def _forget(tenant_id: int, job_id: uuid.UUID, path: str) -> None:
+    """Leave nothing of a job that could not be created."""
+    default_storage.delete(path)
+    with suppress(OperationalError, InterfaceError):
+        ImportJob.objects.using("default").filter(tenant_id=tenant_id, job_id=job_id).delete()

@@ -1,0 +1,164 @@
+"""What a worker does with a job."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import Any, Final, TypeAlias, cast
+
+from django.conf import settings
+from django.core.files.base import File
+from django.core.files.storage import default_storage
+from django.db import InterfaceError, OperationalError
+from django.db.models import F
+from django.db.models.functions import Coalesce
+
+from atlasco.lib.errors import Unavailable
+from entities.imports.files import CHUNK, file_remove
+from entities.imports.jobs import UNFINISHED, Status, job_lock
+from entities.ingest.batch import Mode
+from entities.ingest.importer import ImportSummary, import_run
+from entities.ingest.lines import BrokenBody, Rejection, plain
+from entities.models import ImportJob
+from freshness.reads import write_finished
+from freshness.tokens import lsn_text
+
+Clock: TypeAlias = Callable[[], datetime]
+# Starts of a job that never gets through a batch, before it is given up.
+ATTEMPTS_MAX: Final = 5
+# Rejections that a job lists: its row is written anew after every batch.
+REJECTIONS_LISTED: Final = 1_000
+# How much is read between two looks at whether the job was cancelled, where no batch is written.
+_REPORT_BYTES: Final = 16 << 20
+
+
+class _Stopped(Exception):
+    """The job was cancelled, or is gone with its tenant."""
+
+
+def import_job_run(*, tenant_id: int, job_id: uuid.UUID, clock: Clock) -> str:
+    """Do a job of the bound tenant, or what is left of it. Returns the status that it has then.
+
+    "gone" where there is no such job, "running" where another worker is at it. See Note [Import twice].
+    clock: read at the beginning and at the end.
+    Raises OperationalError, InterfaceError and Unavailable; the job then waits to be taken up again.
+    """
+    with job_lock(job_id) as is_ours:
+        job = ImportJob.objects.using("default").filter(tenant_id=tenant_id, job_id=job_id).first()
+        if job is None:
+            return "gone"
+        if is_ours and job.status in UNFINISHED:
+            _job_do(job, clock=clock)
+            job.refresh_from_db(using="default")
+        return str(job.status)
+
+
+def _job_do(job: ImportJob, *, clock: Clock) -> None:
+    jobs = ImportJob.objects.using("default").filter(tenant_id=job.tenant_id, job_id=job.job_id, status__in=UNFINISHED)
+    if job.attempts >= ATTEMPTS_MAX:
+        _job_end(job, Status.FAILED, now=clock(), detail=f"Given up after {job.attempts} starts without progress.")
+        return
+    started_at = Coalesce(F("started_at"), clock())
+    if not jobs.update(status=Status.RUNNING, started_at=started_at, attempts=F("attempts") + 1):
+        return  # Cancelled a moment ago.
+    summary = _summary_read(job.summary)
+    try:
+        _job_import(job, summary, now=clock())
+    except _Stopped:
+        file_remove(job)
+    except (BrokenBody, FileNotFoundError) as error:
+        detail = error.detail if isinstance(error, BrokenBody) else "Its file is gone."
+        _job_end(job, Status.FAILED, now=clock(), summary=summary, detail=detail)
+    except (OperationalError, InterfaceError, Unavailable):
+        raise
+    except Exception:
+        detail = "An unexpected error, which the log explains."
+        _job_end(job, Status.FAILED, now=clock(), summary=summary, detail=detail)
+        raise
+    else:
+        position = lsn_text(write_finished(tenant_id=job.tenant_id).lsn)
+        _job_end(job, Status.DONE, now=clock(), summary=summary, position=position)
+
+
+def _job_import(job: ImportJob, summary: ImportSummary, *, now: datetime) -> None:
+    """Import what is left of the file. Raises _Stopped where the job is no longer to be done."""
+    running = ImportJob.objects.using("default").filter(
+        tenant_id=job.tenant_id, job_id=job.job_id, status=Status.RUNNING
+    )
+    bytes_done = bytes_reported = 0
+
+    def note(**changes: Any) -> None:
+        nonlocal bytes_reported
+        bytes_reported = bytes_done
+        if not running.update(bytes_done=bytes_done, **changes):
+            raise _Stopped
+
+    def batch_note(so_far: ImportSummary) -> None:
+        if so_far.lines_done > job.lines_done:
+            job.lines_done = so_far.lines_done
+            note(lines_done=so_far.lines_done, summary=_summary_write(so_far), attempts=0)
+        else:
+            note()
+
+    def chunks(file: File[bytes]) -> Iterator[bytes]:
+        nonlocal bytes_done
+        while chunk := file.read(CHUNK):
+            bytes_done += len(chunk)
+            yield chunk
+            if bytes_done - bytes_reported >= _REPORT_BYTES:
+                note()  # Bytes only: within a batch, lines that are settled need not be the first ones.
+
+    with default_storage.open(job.file_path, "rb") as file:
+        import_run(
+            tenant_id=job.tenant_id,
+            chunks=plain(chunks(cast("File[bytes]", file))),
+            mode=cast(Mode, job.mode),
+            now=now,
+            line_max_bytes=settings.IMPORT_LINE_MAX_BYTES,
+            progress=batch_note,
+            summary=summary,
+        )
+
+
+def _job_end(
+    job: ImportJob,
+    status: Status,
+    *,
+    now: datetime,
+    summary: ImportSummary | None = None,
+    position: str = "",
+    detail: str = "",
+) -> None:
+    """Note the end of a job, unless it was cancelled meanwhile, and remove its file."""
+    changes: dict[str, Any] = {"status": status, "finished_at": now, "detail": detail}
+    if summary is not None:
+        changes |= {"lines_done": summary.lines_done, "summary": _summary_write(summary)}
+    if status == Status.DONE:
+        changes["bytes_done"] = F("bytes_total")
+        changes["summary"]["position"] = position
+    jobs = ImportJob.objects.using("default").filter(tenant_id=job.tenant_id, job_id=job.job_id, status__in=UNFINISHED)
+    jobs.update(**changes)
+    file_remove(job)
+
+
+def _summary_write(summary: ImportSummary) -> dict[str, Any]:
+    """The summary as the job's row and the API have it: the members of the import's answer."""
+    listed = [rejection.as_dict() for rejection in summary.rejected[:REJECTIONS_LISTED]]
+    answer = {**summary.as_dict(), "received": summary.lines_done, "rejected": listed}
+    if summary.rejected_count > len(listed):
+        answer["rejected_not_listed"] = summary.rejected_count - len(listed)
+    return answer
+
+
+def _summary_read(stored: dict[str, Any]) -> ImportSummary:
+    """The summary to go on with; an empty one where the job begins."""
+    rejected = [Rejection(**rejection) for rejection in stored.get("rejected", ())]
+    return ImportSummary(
+        received=stored.get("received", 0),
+        created=stored.get("created", 0),
+        updated=stored.get("updated", 0),
+        unchanged=stored.get("unchanged", 0),
+        rejected_count=len(rejected) + stored.get("rejected_not_listed", 0),
+        rejected=rejected,
+    )
