@@ -43,6 +43,17 @@ class DjangoProcess(Service):
             return self.ready_text in file.read()
 
 
+class Feed(DjangoProcess):
+    """The change feed, the only one of our processes that may replicate."""
+
+    def __init__(self, plan: Plan, name: str = "feed", *, after: tuple[str, ...]) -> None:
+        argv = (str(BASE_DIR / "manage.py"), "feed")
+        super().__init__(plan, name, argv=argv, ready_text="feed: started", after=after)
+
+    def command(self) -> Command:
+        return python_command(self.plan, *self.argv, env=self.plan.feed_env())
+
+
 class Web(DjangoProcess):
     """The only one with a port: it is ready as soon as it answers anything but a server's error."""
 

@@ -97,6 +97,13 @@ class Plan:
         return self.postgres_url("primary", role=OWNER_ROLE, password=self.secrets.owner_password)
 
     @property
+    def database_replication_url(self) -> str:
+        """The change feed's role; empty where somebody else's primary has not been given one."""
+        if self.external.database_url:
+            return self.environ.get("DATABASE_REPLICATION_URL", "")
+        return self.postgres_url("primary", role=REPLICATION_ROLE, password=self.secrets.replication_password)
+
+    @property
     def replica_urls(self) -> tuple[str, ...]:
         if self.external.replica_urls or self.external.database_url:
             return self.external.replica_urls
@@ -130,7 +137,11 @@ class Plan:
 
     def serving_env(self) -> dict[str, str]:
         """The environment of web, worker and beat: never the owner's address."""
-        inherited = {name: value for name, value in self.environ.items() if name != "DATABASE_OWNER_URL"}
+        inherited = {
+            name: value
+            for name, value in self.environ.items()
+            if name not in {"DATABASE_OWNER_URL", "DATABASE_REPLICATION_URL"}
+        }
         return {
             **inherited,
             **self.stack_env(),
@@ -146,6 +157,10 @@ class Plan:
         """The environment of commands that change the schema: they are the owner on every connection to the primary."""
         url = self.database_owner_url
         return {**self.serving_env(), "DATABASE_URL": url, "DATABASE_OWNER_URL": url}
+
+    def feed_env(self) -> dict[str, str]:
+        """The environment of the change feed: the only one of our processes that is the replication role."""
+        return {**self.serving_env(), "DATABASE_REPLICATION_URL": self.database_replication_url}
 
     @cached_property
     def python_user(self) -> ServiceUser | None:

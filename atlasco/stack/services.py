@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from atlasco.stack.clickhouse.service import ClickHouse
-from atlasco.stack.django import DjangoProcess, Web, management_command
+from atlasco.stack.django import DjangoProcess, Feed, Web, management_command
 from atlasco.stack.plan import Plan
 from atlasco.stack.postgres import Primary, Replica
 from atlasco.stack.service import Service
@@ -51,6 +51,7 @@ def services(plan: Plan) -> list[Service]:
             ready_text="beat: Starting",
             after=READY_FOR_CODE,
         ),
+        Feed(plan, after=READY_FOR_CODE),
     ]
 
 

@@ -74,7 +74,13 @@ class Stack:
             durable=options.durable,
         )
         run_dir.write_env(STACK_ENV, plan.stack_env())
-        run_dir.write_env(OWNER_ENV, {"DATABASE_OWNER_URL": plan.database_owner_url})
+        run_dir.write_env(
+            OWNER_ENV,
+            {
+                "DATABASE_OWNER_URL": plan.database_owner_url,
+                "DATABASE_REPLICATION_URL": plan.database_replication_url,
+            },
+        )
         self.supervisor = Supervisor(
             plan,
             services(plan),

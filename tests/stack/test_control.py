@@ -16,7 +16,7 @@ from atlasco.stack.errors import StackError
 from atlasco.stack.plan import BASE_DIR
 from tests.cluster import Cluster, wait_for_lsn
 
-NAMES = ["primary", "replica1", "replica2", "valkey", "clickhouse", "web", "worker", "beat"]
+NAMES = ["primary", "replica1", "replica2", "valkey", "clickhouse", "web", "worker", "beat", "feed"]
 
 
 def command(*arguments: str) -> subprocess.CompletedProcess[str]:
