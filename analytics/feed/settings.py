@@ -6,6 +6,7 @@ import redis
 from django.conf import settings
 
 from analytics.cache.applier import CacheApplier
+from analytics.clickhouse.applier import ClickHouseApplier
 from analytics.feed.applying import Applier
 from atlasco.lib.errors import Unavailable
 
@@ -47,4 +48,7 @@ def cache_client() -> redis.Redis:
 
 def appliers_configured() -> list[Applier]:
     """Every store that the feed fills."""
-    return [CacheApplier(cache_url(), ttl_s=settings.CACHE_TTL_S, max_bytes=settings.CACHE_MAX_BYTES)]
+    return [
+        CacheApplier(cache_url(), ttl_s=settings.CACHE_TTL_S, max_bytes=settings.CACHE_MAX_BYTES),
+        ClickHouseApplier(settings.CLICKHOUSE_URL, dsn=replication_dsn()),
+    ]

@@ -1,0 +1,88 @@
+"""What the change feed's stores hold of a tenant, for `tenants` to count and erase. They repeat PostgreSQL's rows.
+
+# Note [Erasing what is on its way]
+When a tenant is erased, changes of it may still be in the log or in a batch. So besides erasing what is there now, a
+note is put into the log behind the tenant's last row: when a store gets to the note, nothing of the tenant can follow,
+and it erases again. PostgreSQL's tables come first (their order is lower), and a round is repeated where they got more.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import orjson
+import redis
+from clickhouse_connect.driver.exceptions import ClickHouseError
+from django.conf import settings
+from django.db import connections, transaction
+
+from analytics.cache import applier as hot_cache
+from analytics.clickhouse import applier as clickhouse
+from analytics.clickhouse.client import clickhouse_client, is_unknown_table
+from analytics.feed.events import PREFIX_TENANT_ERASED
+from analytics.feed.settings import cache_client
+from atlasco.lib.errors import Unavailable
+from tenants.models import Tenant
+from tenants.stores import TenantStore, store_register
+
+
+class StoreUnavailable(Unavailable):
+    """A store that holds the tenant's data does not answer; what it holds can't be erased now."""
+
+    code = "store_unavailable"
+
+
+def stores_register() -> None:
+    """Make the stores known. After PostgreSQL's tables, which fill them."""
+    store_register(TenantStore(name="cached_entities", count=_cache_count, erase=_cache_erase, order=300))
+    store_register(TenantStore(name="clickhouse_rows", count=_clickhouse_count, erase=_clickhouse_erase, order=310))
+
+
+def tenant_erased_note(*, tenant_id: int) -> None:
+    """Tell every store, at this place of the log, that the tenant is gone."""
+    note = orjson.dumps({"tenant_id": tenant_id}).decode()
+    with transaction.atomic(using="default"), connections["default"].cursor() as cursor:
+        cursor.execute("SELECT pg_logical_emit_message(true, %s, %s)", (PREFIX_TENANT_ERASED, note))
+
+
+def _cache_count(tenant: Tenant) -> int:
+    try:
+        with cache_client() as client:
+            return hot_cache.tenant_count(client, tenant_id=tenant.pk)
+    except redis.RedisError as error:
+        raise StoreUnavailable from error
+
+
+def _cache_erase(tenant: Tenant) -> int:
+    tenant_erased_note(tenant_id=tenant.pk)
+    try:
+        with cache_client() as client:
+            return hot_cache.tenant_erase(client, tenant_id=tenant.pk)
+    except redis.RedisError as error:
+        raise StoreUnavailable from error
+
+
+def _clickhouse_count(tenant: Tenant) -> int:
+    return _clickhouse(lambda client: clickhouse.tenant_count(client, tenant_id=tenant.pk))
+
+
+def _clickhouse_erase(tenant: Tenant) -> int:
+    tenant_erased_note(tenant_id=tenant.pk)
+    return _clickhouse(lambda client: clickhouse.tenant_erase(client, tenant_id=tenant.pk))
+
+
+@cache
+def _client(url: str) -> Any:
+    # Making one costs several requests; one client serves all threads.
+    return clickhouse_client(url, timeout_s=600)
+
+
+def _clickhouse(work: Any) -> int:
+    """The number that some work returns; 0 where the feed never made its tables."""
+    try:
+        return int(work(_client(settings.CLICKHOUSE_URL)))
+    except ClickHouseError as error:
+        if is_unknown_table(error):
+            return 0
+        raise StoreUnavailable from error
