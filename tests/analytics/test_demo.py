@@ -186,7 +186,7 @@ def test_an_airline_that_was_deleted_comes_back(loaded: DemoReport, source: Demo
 
 def test_two_loads_at_once_are_one_too_many(source: DemoSource, stack: Cluster) -> None:
     with psycopg.connect(stack.database_url) as other:
-        other.execute("SELECT pg_advisory_lock(hashtext('atlasco.demo_load'))")
+        other.execute("SELECT pg_advisory_xact_lock(hashtext('atlasco.demo_load'))")
         with pytest.raises(DemoBusy):
             load(source)
 
@@ -255,7 +255,7 @@ def test_a_tick_that_was_lost_half_way_is_done_again_without_harm(loaded: DemoRe
 
 def test_of_two_workers_one_replays(loaded: DemoReport, stack: Cluster) -> None:
     with psycopg.connect(stack.database_url) as other:
-        other.execute("SELECT pg_advisory_lock(hashtext('atlasco.demo_replay'))")
+        other.execute("SELECT pg_advisory_xact_lock(hashtext('atlasco.demo_replay'))")
         assert replay(seconds=5) == 0
     assert entity("za", "aircraft", "N1AC")["status"] == "parked"
     assert replay(seconds=5, start=NOW + timedelta(seconds=5)) == 5

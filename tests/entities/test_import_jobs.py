@@ -194,7 +194,7 @@ def test_a_second_delivery_of_a_finished_job_does_nothing(acme: Tenant) -> None:
 def test_a_second_delivery_of_a_running_job_does_nothing(acme: Tenant, stack: Cluster) -> None:
     job = job_make(acme)
     with psycopg.connect(stack.database_url) as other:
-        other.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", [f"atlasco.import_job.{job.job_id}"])
+        other.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"atlasco.import_job.{job.job_id}"])
         assert work(acme, job) == "queued"
         assert stored(acme) == {}
     assert work(acme, job) == "done"
@@ -256,7 +256,7 @@ def test_jobs_that_nobody_works_on_are_found(acme: Tenant, globex: Tenant, stack
     lost, taken = job_make(acme), job_make(acme)
     job_make(globex)
     with psycopg.connect(stack.database_url) as other:
-        other.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", [f"atlasco.import_job.{taken.job_id}"])
+        other.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"atlasco.import_job.{taken.job_id}"])
         with tenant_bind(acme):
             assert jobs.import_jobs_abandoned(tenant_id=acme.pk, now=NOW) == []
             assert jobs.import_jobs_abandoned(tenant_id=acme.pk, now=LATER) == [lost]
