@@ -77,7 +77,7 @@ def test_counts_follow_every_kind_of_write(acme: Client) -> None:
 
 def test_names_come_in_order_in_pages_and_by_prefix(acme: Client) -> None:
     wanted = ["A", "a", "a b", "a%", "a/b", "a_", "b", "é", "日本"]
-    acme.import_lines(line("1", **dict.fromkeys(wanted, 1)))
+    acme.import_lines({**line("1"), "attributes": dict.fromkeys(wanted, 1)})
     assert names(acme) == wanted
     assert names(acme, prefix="a") == ["a", "a b", "a%", "a/b", "a_"]
     assert names(acme, prefix="a%") == ["a%"]
