@@ -34,6 +34,8 @@ ACKNOWLEDGE_DELAY_S: Final = 3.0
 # A store whose queue stays full for so long is left behind; it comes back when it has done what it has.
 STALL_S: Final = 30.0
 _REPORT_S: Final = 1.0
+# How often the slot's retained log is looked at.
+_SLOT_READ_S: Final = 10.0
 _LOST_RETRY_S: Final = 5.0
 
 
@@ -64,6 +66,7 @@ class Feed:
         self._cluster = ""
         self._trail: deque[tuple[float, int]] = deque()
         self._reported_at = 0.0
+        self._slot_read_at = 0.0
         self.workers = [Worker(applier, start_read=self._start_read, metrics=self.metrics) for applier in appliers]
 
     def stop(self) -> None:
@@ -103,6 +106,7 @@ class Feed:
     def _stream_once(self) -> None:
         """Stream until a store has to be sent from an earlier position, or until `stop`."""
         self._start_read()
+        self._slot_read_at = time.monotonic()
         ready = self._wait_for_workers()
         if not ready:
             return
@@ -125,6 +129,9 @@ class Feed:
                             self._hand_over(worker, batch, stream)
                 self._acknowledge(stream)
                 self._report()
+                if time.monotonic() - self._slot_read_at > _SLOT_READ_S:
+                    self._slot_read_at = time.monotonic()
+                    self._start_read()
         finally:
             stream.close()
 

@@ -1,0 +1,225 @@
+"""Whether the stores that the feed fills hold what the primary holds, tenant by tenant; and making it so.
+
+The primary is read in one snapshot, whose exact position every store must have passed. What has changed in a store since
+is left out: a store's row that is newer than the snapshot can't be judged by it. So it runs beside writers.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from analytics.clickhouse.applier import tenant_erase
+from analytics.clickhouse.load import snapshot_load
+from analytics.clickhouse.position import position_read
+from analytics.feed.slots import Snapshot
+from atlasco.lib.errors import Unavailable
+from atlasco.lib.sql import sql_blocks
+from entities.cache import STATE_KEY, entity_key
+
+log = logging.getLogger(__name__)
+
+_SQL: Final = sql_blocks(Path(__file__).parent.parent / "sql" / "verify.sql")
+_POLL_S: Final = 0.1
+_SLICE: Final = 1000
+_EXAMPLES: Final = 5
+_ENTITY_TEXT: Final = "concat_ws('|', entity_id, entity_type, external_id, created_us, updated_us, version)"
+_VALUE_TEXT: Final = "concat_ws('|', entity_id, attribute_name, toString(value_type), value, updated_us)"
+# Table in ClickHouse, the row's text, its key as text.
+_TABLES: Final = {
+    "entities": ("entities", _ENTITY_TEXT, "toString(entity_id)"),
+    "values": ("attribute_values", _VALUE_TEXT, "concat(toString(entity_id), ' ', attribute_name)"),
+}
+
+
+class StoreBehind(Unavailable):
+    """A store has not reached the snapshot's position in time. Is the feed running?"""
+
+    code = "store_behind"
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A store's part of a tenant that is not what the primary has. examples: some keys."""
+
+    store: str
+    tenant: str
+    kind: str
+    count: int
+    examples: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What was compared: rows of the primary, cached entries; what differed; how many had moved on and were left out."""
+
+    tenants: int
+    rows: int
+    cached: int
+    moved: int
+    differences: tuple[Difference, ...]
+
+
+def stores_verify(
+    *, snapshot: Snapshot, clickhouse: Any, cache: Any, tenant: str | None, repair: bool, wait_s: float
+) -> Verified:
+    """Compare every tenant, or one, with ClickHouse and the hot cache.
+
+    repair: load a tenant that differs anew from the snapshot, erase tenants that the primary does not know, and drop
+    cached entries that differ. The differences are those that were found before.
+    Raises StoreBehind after wait_s.
+    """
+    _wait_for_positions(snapshot, clickhouse, cache, wait_s)
+    run = _Run(snapshot, clickhouse, cache, repair)
+    tenants = dict(snapshot.connection.execute(_SQL["tenants"]).fetchall())
+    for tenant_id, slug in tenants.items():
+        if tenant in {None, slug}:
+            run.tenant(tenant_id, slug)
+    if tenant is None:
+        run.strangers(set(tenants))
+    return Verified(len(tenants) if tenant is None else 1, run.rows, run.cached, run.moved, tuple(run.differences))
+
+
+def _wait_for_positions(snapshot: Snapshot, clickhouse: Any, cache: Any, wait_s: float) -> None:
+    deadline = time.monotonic() + wait_s
+    while True:
+        position = position_read(clickhouse)
+        cached = cache.hget(STATE_KEY, "lsn")
+        behind = [
+            name
+            for name, lsn in (
+                ("clickhouse", position.lsn if position is not None and position.cluster == snapshot.cluster else 0),
+                ("redis-cache", int(cached or b"0", 16)),
+            )
+            if lsn < snapshot.lsn
+        ]
+        if not behind:
+            return
+        if time.monotonic() > deadline:
+            raise StoreBehind(stores=behind)
+        time.sleep(_POLL_S)
+
+
+class _Run:
+    def __init__(self, snapshot: Snapshot, clickhouse: Any, cache: Any, repair: bool) -> None:
+        self.snapshot, self.clickhouse, self.cache, self.repair = snapshot, clickhouse, cache, repair
+        self.rows = self.cached = self.moved = 0
+        self.differences: list[Difference] = []
+
+    def tenant(self, tenant_id: int, slug: str) -> None:
+        found = [self._clickhouse_table(tenant_id, slug, name) for name in _TABLES]
+        if any(found) and self.repair:
+            snapshot_load(self.clickhouse, self.snapshot, tenant_id=tenant_id)
+        self._cached(tenant_id, slug)
+
+    def strangers(self, known: set[int]) -> None:
+        """Tenants that ClickHouse has and the primary does not."""
+        rows = self.clickhouse.query(
+            "SELECT DISTINCT tenant_id FROM entities WHERE lsn < {floor:UInt64}"
+            " UNION DISTINCT SELECT DISTINCT tenant_id FROM attribute_history WHERE lsn < {floor:UInt64}",
+            parameters={"floor": self.snapshot.floor_lsn},
+        ).result_rows
+        for (tenant_id,) in rows:
+            if tenant_id not in known:
+                self.differences.append(Difference("clickhouse", str(tenant_id), "unknown tenant", 1, ()))
+                if self.repair:
+                    tenant_erase(self.clickhouse, tenant_id=tenant_id)
+
+    # --- ClickHouse ---------------------------------------------------------------------------------------------------
+    def _clickhouse_table(self, tenant_id: int, slug: str, name: str) -> bool:
+        """Whether there is a difference."""
+        table, text, key = _TABLES[name]
+        parameters = {"tenant": tenant_id}
+        ours = self.clickhouse.query(
+            # A UInt32 in the order of MD5's hexadecimal text.
+            f"SELECT count(), sum(toUInt64(reinterpretAsUInt32(reverse(substring(MD5({text}), 1, 4)))))"
+            f" FROM {table} FINAL WHERE tenant_id = {{tenant:UInt32}}",
+            parameters=parameters,
+        ).result_rows[0]
+        theirs = self.snapshot.connection.execute(_SQL[f"{name}_digest"], {"tenant_id": tenant_id}).fetchone()
+        self.rows += theirs[0] if theirs else 0
+        if theirs == tuple(ours):
+            return False
+        return self._clickhouse_rows(tenant_id, slug, name, table, text, key)
+
+    def _clickhouse_rows(self, tenant_id: int, slug: str, name: str, table: str, text: str, key: str) -> bool:
+        # The newest row of each key, deletions too: a key that moved on must not look like one that is missing.
+        ours = {
+            row[0]: (row[1], bool(row[2]), row[3])
+            for row in self.clickhouse.query(
+                f"SELECT {key} AS key, argMax(lower(hex(MD5({text}))), lsn), argMax(is_deleted, lsn), max(lsn)"
+                f" FROM {table} WHERE tenant_id = {{tenant:UInt32}} GROUP BY key",
+                parameters={"tenant": tenant_id},
+            ).result_rows
+        }
+        missing, different = [], []
+        floor = self.snapshot.floor_lsn
+        with self.snapshot.connection.cursor(name=f"verify_{name}") as cursor:
+            cursor.execute(_SQL[f"{name}_rows"], {"tenant_id": tenant_id})
+            for row_key, digest in cursor:
+                found = ours.pop(row_key, None)
+                if found is None:
+                    missing.append(row_key)
+                elif found[0] != digest or found[1]:
+                    if found[2] >= floor:
+                        self.moved += 1
+                    else:
+                        different.append(row_key)
+        extra = [row_key for row_key, (_, is_deleted, lsn) in ours.items() if not is_deleted and lsn < floor]
+        for kind, keys in (("missing", missing), ("different", different), ("extra", extra)):
+            if keys:
+                self.differences.append(
+                    Difference("clickhouse", slug, f"{name} {kind}", len(keys), tuple(keys[:_EXAMPLES]))
+                )
+        return bool(missing or different or extra)
+
+    # --- Cache --------------------------------------------------------------------------------------------------------
+    def _cached(self, tenant_id: int, slug: str) -> None:
+        epoch = self.cache.hget(STATE_KEY, "epoch")
+        wrong: list[int] = []
+        for entity_ids in _slices(self.cache, tenant_id):
+            wrong += self._cached_slice(tenant_id, entity_ids, epoch)
+        if wrong:
+            examples = tuple(str(entity_id) for entity_id in wrong[:_EXAMPLES])
+            self.differences.append(Difference("redis-cache", slug, "entries different", len(wrong), examples))
+            if self.repair:
+                self.cache.delete(*(entity_key(tenant_id, entity_id) for entity_id in wrong))
+
+    def _cached_slice(self, tenant_id: int, entity_ids: list[int], epoch: bytes | None) -> list[int]:
+        rows = self.snapshot.connection.execute(
+            _SQL["cached_rows"], {"tenant_id": tenant_id, "entity_ids": entity_ids}
+        ).fetchall()
+        theirs = {entity_id: (version, attributes) for entity_id, version, attributes in rows}
+        with self.cache.pipeline(transaction=False) as pipeline:
+            for entity_id in entity_ids:
+                pipeline.hmget(entity_key(tenant_id, entity_id), ["e", "v", "c", "a"])
+            entries = pipeline.execute()
+        wrong = []
+        for entity_id, (of_epoch, version, commit, attributes) in zip(entity_ids, entries, strict=True):
+            if of_epoch != epoch:
+                continue  # Nobody reads it.
+            self.cached += 1
+            there = theirs.get(entity_id)
+            here = None if version is None else (int(version, 16), attributes.decode())
+            if here == there:
+                continue
+            if int(commit, 16) >= self.snapshot.lsn or (here and there and here[0] > there[0]):
+                self.moved += 1
+            else:
+                wrong.append(entity_id)
+        return wrong
+
+
+def _slices(cache: Any, tenant_id: int) -> Iterator[list[int]]:
+    entity_ids: list[int] = []
+    for key in cache.scan_iter(match=f"atlasco:entity:{tenant_id}:*", count=_SLICE):
+        entity_ids.append(int(key.rsplit(b":", 1)[1]))
+        if len(entity_ids) >= _SLICE:
+            yield entity_ids
+            entity_ids = []
+    if entity_ids:
+        yield entity_ids
