@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import timedelta
 from typing import Any, Final
 
 from drf_spectacular.utils import OpenApiExample, extend_schema
@@ -11,11 +12,13 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from atlasco.api import json_body
+from atlasco.lib import clock
+from atlasco.lib.clock import iso
 from atlasco.lib.errors import FieldError, Invalid
-from freshness.choice import LIMIT_S, Verdict, candidates_judge
+from freshness.choice import TREE, Verdict, candidates_judge
 from freshness.middleware import wish_of
 from freshness.monitor import monitor
-from freshness.policy import QUERY_CLASSES, TIER_SLA_S, budget_settle
+from freshness.policy import QUERY_CLASSES, TIER_SLA_S, budget_settle, lag_shown
 from freshness.reads import alias_of, candidates_now
 from freshness.state import freshness_state
 from freshness.tokens import lsn_text, token_decode
@@ -60,16 +63,25 @@ class FreshnessSources(APIView):
     def get(self, request: Request) -> Response:
         """Lag, position, breaker and since when, for each store; then the budget matrix."""
         _parameters_refuse(request)
-        watch, now = monitor(), time.monotonic()
+        watch, now = monitor(), clock.now()
         sources = []
         for verdict in _judged({}, "operational")[1]:
             reading = watch.reading(alias_of(verdict.candidate))
-            # How long it has been so, in seconds: this process's clock says no more.
-            for_s = None if reading is None else round(now - reading.since, 1)
-            sources.append({**_candidate_json(verdict), "since_seconds": for_s})
+            since = None if reading is None else iso(now - timedelta(seconds=time.monotonic() - reading.since))
+            sources.append({**_candidate_json(verdict), "since": since})
         sources.sort(key=lambda source: source["name"])
-        matrix = [{"class": row.name, "tier": row.tier, "sla_seconds": row.sla_s} for row in QUERY_CLASSES.values()]
-        return Response({"sources": sources, "matrix": matrix, "limits_seconds": LIMIT_S, "tiers_seconds": TIER_SLA_S})
+        matrix = [
+            {
+                "class": row.name,
+                "tier": row.tier,
+                "sla_seconds": row.sla_s,
+                "source": row.source,
+                "max_lag_seconds": row.max_lag_s,
+                "fallback": row.fallback,
+            }
+            for row in QUERY_CLASSES.values()
+        ]
+        return Response({"sources": sources, "matrix": matrix, "tree": TREE, "tiers_seconds": TIER_SLA_S})
 
 
 class FreshnessExplain(APIView):
@@ -166,7 +178,7 @@ def _candidate_json(verdict: Verdict) -> dict[str, Any]:
     return {
         "name": candidate.name,
         "source": candidate.source,
-        "lag_seconds": None if candidate.lag_s is None else round(candidate.lag_s, 3),
+        "lag_seconds": lag_shown(candidate.lag_s),
         "position": None if candidate.position is None else lsn_text(candidate.position),
         "breaker": "closed" if candidate.up else "open",
     }

@@ -11,24 +11,18 @@ the smallest lag is taken.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from freshness.policy import Budget, Source, Tier
 
-# How far behind a store may be for the tree to take it, in seconds.
-LIMIT_S: Final[dict[Source, float]] = {
-    "primary": 0.5,
-    "read-replica": 5.0,
-    "redis-cache": 5.0,
-    "stream": 15.0,
-    "clickhouse": 60.0,
-    "data-lake": 86_400.0,
-}
-ORDER: Final[dict[Tier, tuple[Source, ...]]] = {
-    "REALTIME": ("primary",),
-    "NEAR_REALTIME": ("read-replica", "redis-cache", "primary"),
-    "EVENTUAL": ("clickhouse", "read-replica", "primary"),
+# The tree: which sources, in which order, and how far behind each may be to be taken, in seconds. A replica more than
+# 10 s behind counts as failed whatever the tier. The primary is never behind.
+TREE: Final[dict[Tier, dict[Source, float]]] = {
+    "REALTIME": {"primary": 0.5},
+    "NEAR_REALTIME": {"read-replica": 5.0, "redis-cache": 5.0, "primary": 0.5},
+    "EVENTUAL": {"clickhouse": 60.0, "read-replica": 10.0, "primary": 0.5},
 }
 
 
@@ -48,23 +42,32 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What was decided of a candidate. reason: empty for one that qualifies."""
+    """What was decided of a candidate. reason: empty for one that qualifies.
+
+    reached: it has applied what the answer must show. One that has not is not asked, whatever else is down.
+    """
 
     candidate: Candidate
     reason: str
+    reached: bool = True
 
     @property
     def qualifies(self) -> bool:
         return not self.reason
 
 
-def candidates_judge(*, budget: Budget, needed_lsn: int, candidates: list[Candidate]) -> list[Verdict]:
+def candidates_judge(
+    *, budget: Budget, needed_lsn: int, candidates: list[Candidate], wished_lsn: int = 0
+) -> list[Verdict]:
     """Return every candidate in the order in which they are to be tried, with the verdict on each.
+
+    needed_lsn: what the answer must show, its consistency token and its cursor; wished_lsn: what it should show.
 
     Those that qualify come first, in the order of the tree. Then, for when none of them answers after all, the others
     that are up, freshest first: an honest late answer beats none. Last those that are down, with the reason.
     """
-    order = ORDER[budget.tier]
+    limits = TREE[budget.tier]
+    order = tuple(limits)
 
     def step(verdict: Verdict) -> tuple[int, int, float]:
         candidate = verdict.candidate
@@ -74,24 +77,32 @@ def candidates_judge(*, budget: Budget, needed_lsn: int, candidates: list[Candid
             return (0, place, lag)
         return (1 if candidate.up else 2, 0, lag)
 
-    return sorted(
-        (Verdict(candidate, _reason(budget, needed_lsn, candidate, order)) for candidate in candidates), key=step
-    )
+    def verdict_on(candidate: Candidate) -> Verdict:
+        reached = _has_reached(candidate, needed_lsn)
+        reason = _reason(budget, max(needed_lsn, wished_lsn), candidate, limits)
+        return Verdict(candidate, reason, reached)
+
+    return sorted(map(verdict_on, candidates), key=step)
 
 
-def _reason(budget: Budget, needed_lsn: int, candidate: Candidate, order: tuple[Source, ...]) -> str:
+def _has_reached(candidate: Candidate, lsn: int) -> bool:
+    # The primary has by definition; what is needed was read from its log.
+    return candidate.source == "primary" or not lsn or (candidate.position is not None and candidate.position >= lsn)
+
+
+def _reason(budget: Budget, lsn: int, candidate: Candidate, limits: Mapping[Source, float]) -> str:
     if not candidate.up:
         return "down"
-    if candidate.source not in order:
+    if candidate.source not in limits:
         return f"not a source of {budget.tier}"
+    if not _has_reached(candidate, lsn):
+        return "has not reached the position that the request needs"
     if candidate.source != "primary":
         if candidate.lag_s is None:
             return "lag unknown"
-        limit_s = LIMIT_S[candidate.source]
+        limit_s = limits[candidate.source]
         if candidate.lag_s >= limit_s:
             return f"lag {candidate.lag_s:.3f} s is not below {limit_s:g} s"
         if budget.sla_s is not None and candidate.lag_s >= budget.sla_s:
             return f"lag {candidate.lag_s:.3f} s is not below the budget of {budget.sla_s:g} s"
-        if needed_lsn and (candidate.position is None or candidate.position < needed_lsn):
-            return "has not reached the position that the request needs"
     return ""

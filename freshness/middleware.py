@@ -13,7 +13,7 @@ from django.http.response import HttpResponseBase
 from atlasco.lib import clock
 from atlasco.lib.errors import FieldError, Invalid, Problem
 from atlasco.lib.problem import problem_http_response
-from freshness.policy import ON_STALE, TIERS, Wish, budget_settle, freshness_word
+from freshness.policy import ON_STALE, TIERS, Wish, budget_settle, freshness_word, lag_shown
 from freshness.state import FreshnessState, freshness_scope, freshness_state
 from freshness.tokens import InvalidConsistencyToken, lsn_text, token_decode, token_encode
 from tenants.binding import tenant_current
@@ -94,7 +94,7 @@ def _max_lag_parse(text: str | None) -> float | None:
 
 
 def headers_write(response: HttpResponseBase, state: FreshnessState, asked_at: str) -> None:
-    """Say in the headers what is known. A refusal read no data, so nothing is missing from it."""
+    """Say in the headers what is known. A refusal read no data: nothing is missing from it, and no budget was kept."""
     budget = state.budget or budget_settle(wish=state.wish, query_class="critical")
     answer = state.answer
     lag_s = answer.lag_s if answer is not None else 0.0
@@ -118,8 +118,8 @@ def headers_write(response: HttpResponseBase, state: FreshnessState, asked_at: s
 
 
 def _seconds(lag_s: float | None) -> str:
-    # Rounded up: the header is an upper bound.
-    return "unknown" if lag_s is None else f"{math.ceil(lag_s * 1000) / 1000:.3f}"
+    shown = lag_shown(lag_s)
+    return "unknown" if shown is None else f"{shown:.3f}"
 
 
 def _invalid(header: str, wanted: str, got: str) -> InvalidFreshness:

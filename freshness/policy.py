@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
@@ -17,24 +18,27 @@ TIER_SLA_S: Final[dict[Tier, float]] = {"REALTIME": 1.0, "NEAR_REALTIME": 10.0, 
 
 @dataclass(frozen=True, slots=True)
 class QueryClass:
-    """A row of the budget matrix. sla_s: seconds; None is best effort."""
+    """A row of the budget matrix. sla_s: None is best effort; max_lag_s: what its source is expected to keep."""
 
     name: str
     tier: Tier
     sla_s: float | None
+    source: Source
+    max_lag_s: float
+    fallback: str
 
 
 QUERY_CLASSES: Final[dict[str, QueryClass]] = {
     row.name: row
     for row in (
-        QueryClass("critical", "REALTIME", 1.0),
-        QueryClass("dashboard", "NEAR_REALTIME", 5.0),
-        QueryClass("operational", "NEAR_REALTIME", 10.0),
-        QueryClass("alert", "EVENTUAL", 30.0),
-        QueryClass("reporting", "EVENTUAL", 300.0),
-        QueryClass("analytics", "EVENTUAL", 1_800.0),
-        QueryClass("historical", "EVENTUAL", 7_200.0),
-        QueryClass("compliance", "EVENTUAL", None),
+        QueryClass("critical", "REALTIME", 1.0, "primary", 0.5, "synchronous write and cache"),
+        QueryClass("dashboard", "NEAR_REALTIME", 5.0, "redis-cache", 3.0, "replica on a miss"),
+        QueryClass("operational", "NEAR_REALTIME", 10.0, "read-replica", 5.0, "primary if the replica lags over 5 s"),
+        QueryClass("alert", "EVENTUAL", 30.0, "stream", 15.0, "cached aggregates"),
+        QueryClass("reporting", "EVENTUAL", 300.0, "clickhouse", 300.0, "pre-computed materialised views"),
+        QueryClass("analytics", "EVENTUAL", 1_800.0, "clickhouse", 1_800.0, "batch-computed aggregates"),
+        QueryClass("historical", "EVENTUAL", 7_200.0, "clickhouse", 7_200.0, "data lake"),
+        QueryClass("compliance", "EVENTUAL", None, "data-lake", 86_400.0, "archive"),
     )
 }
 
@@ -83,6 +87,11 @@ def freshness_word(lag_s: float | None) -> str:
     if lag_s is not None and lag_s < TIER_SLA_S["NEAR_REALTIME"]:
         return "near-realtime"
     return "eventual"
+
+
+def lag_shown(lag_s: float | None) -> float | None:
+    """A lag as answers state it: milliseconds, rounded up, since it is an upper bound."""
+    return None if lag_s is None else math.ceil(lag_s * 1000) / 1000
 
 
 def sla_met(budget: Budget, lag_s: float | None) -> bool | None:

@@ -60,6 +60,12 @@ class NoStoreAnswers(Unavailable):
     code = "no_store_answers"
 
 
+class PositionNotReached(Unavailable):
+    """No store that answers now has reached what the consistency token or the cursor names. Try again."""
+
+    code = "position_not_reached"
+
+
 class PrimaryUnavailable(Unavailable):
     """The primary does not answer. What was acknowledged is not lost; this request may or may not have been written."""
 
@@ -120,17 +126,17 @@ def read_through(reader: Callable[[ReadSource], T], *, query_class: str, at_leas
 
     reader: called inside one snapshot of the store; it may be called again on another store where the first fails.
     at_least: a log position that the store must have reached, besides the request's consistency token.
-    Raises StaleBeyondBudget with X-On-Stale: fail; QueryTimeout; NoStoreAnswers.
+    Raises StaleBeyondBudget with X-On-Stale: fail; PositionNotReached; QueryTimeout; NoStoreAnswers.
     """
     state = freshness_state()
     state.budget = budget_settle(wish=state.wish, query_class=query_class)
     tenant = tenant_current()
     own = 0 if tenant is None else _own_writes.lsn((tenant.pk, state.asker))
-    needed = max(at_least, own, state.token.lsn if state.token is not None else 0)
+    needed = max(at_least, state.token.lsn if state.token is not None else 0)
     deadline = time.monotonic() + (state.budget.wait_ms / 1000 if state.budget.on_stale == "wait" else 0.0)
     while True:
         state.verdicts = verdicts = candidates_judge(
-            budget=state.budget, needed_lsn=needed, candidates=candidates_now()
+            budget=state.budget, needed_lsn=needed, wished_lsn=own, candidates=candidates_now()
         )
         if verdicts[0].qualifies or time.monotonic() >= deadline:
             break
@@ -138,12 +144,19 @@ def read_through(reader: Callable[[ReadSource], T], *, query_class: str, at_leas
     verdicts = state.verdicts = _protected(verdicts, state.budget, 0 if tenant is None else tenant.pk)
     if state.budget.on_stale == "fail" and not verdicts[0].qualifies:
         raise StaleBeyondBudget(sources={verdict.candidate.name: verdict.reason for verdict in verdicts})
+    unreached = False
     for verdict in verdicts:
         if verdict.reason == "down":
             continue
+        if not verdict.reached:
+            unreached = True
+            continue
+        if state.budget.on_stale == "fail" and not verdict.qualifies:
+            raise StaleBeyondBudget(sources={known.candidate.name: known.reason for known in verdicts})
         try:
             return _read(reader, verdict, state)
         except _CONNECTION_ERRORS as error:
+            state.answer = None
             if _sqlstate(error) == _QUERY_CANCELED:
                 raise QueryTimeout from error
             if not is_store_failure(error):
@@ -153,7 +166,7 @@ def read_through(reader: Callable[[ReadSource], T], *, query_class: str, at_leas
             # A broken connection must not be the first thing that the next request meets.
             connections[alias].close()
             log.warning("A store failed a read; the next one answers.", extra={"store": verdict.candidate.name})
-    raise NoStoreAnswers
+    raise PositionNotReached if unreached else NoStoreAnswers
 
 
 def _protected(verdicts: list[Verdict], budget: Budget, tenant_id: int) -> list[Verdict]:
@@ -162,14 +175,13 @@ def _protected(verdicts: list[Verdict], budget: Budget, tenant_id: int) -> list[
     A read whose position no replica has reached goes to the primary all the same: it must not miss what it names.
     """
     first = verdicts[0]
-    others = [verdict for verdict in verdicts[1:] if verdict.candidate.up]
-    late = [verdict for verdict in others if verdict.reason.startswith("lag")]
+    late = [verdict for verdict in verdicts[1:] if verdict.candidate.up and verdict.reached]
     if first.candidate.source != "primary" or not first.qualifies or budget.tier == "REALTIME":
         return verdicts
-    if not late or len(late) < len(others) or escalation_take(tenant_id):
+    if not late or escalation_take(tenant_id):
         return verdicts
     refused = Verdict(first.candidate, "the escalation budget is spent")
-    return [*verdicts[1:], refused]
+    return [*late, refused, *(verdict for verdict in verdicts[1:] if verdict not in late)]
 
 
 def primary_source(*, query_class: str) -> ReadSource:
@@ -227,16 +239,18 @@ def _read(reader: Callable[[ReadSource], T], verdict: Verdict, state: FreshnessS
                 cursor.execute("SELECT lsn::text, extract(epoch FROM ts)::float8 FROM heartbeat")
             text, beat_at = cursor.fetchone()
         lag_s = 0.0 if alias == PRIMARY else watch.lag_s(beat_at, at=began)
-        answer = reader(ReadSource(using=alias, position=text))
-    state.answer = Answer(
-        source=verdict.candidate.source,
-        lag_s=lag_s,
-        # Both are lower bounds: what the monitor had seen applied before, and the heartbeat of this snapshot.
-        position=max(lsn_parse(text), verdict.candidate.position or 0),
-        replication_lag_s=lag_s,
-        store=verdict.candidate.name,
-    )
-    return answer
+        # Noted before the reader runs: that there is no such entity is an answer too, of this store and this age.
+        state.answer = Answer(
+            source=verdict.candidate.source,
+            lag_s=lag_s,
+            # Both are lower bounds: what the monitor had seen applied before, and the heartbeat of this snapshot.
+            position=max(lsn_parse(text), verdict.candidate.position or 0),
+            replication_lag_s=lag_s,
+            store=verdict.candidate.name,
+        )
+        if state.budget is not None and state.budget.on_stale == "fail" and state.sla_met() is not True:
+            raise StaleBeyondBudget(sources={verdict.candidate.name: f"lag {lag_s} s when it was read"})
+        return reader(ReadSource(using=alias, position=text))
 
 
 def _sqlstate(error: Exception) -> str | None:

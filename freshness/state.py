@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from freshness.choice import Verdict
-from freshness.policy import Budget, Source, Wish, sla_met
+from freshness.policy import Budget, Source, Wish, lag_shown, sla_met
 from freshness.tokens import ConsistencyToken, lsn_text
 
 
@@ -51,7 +51,7 @@ class FreshnessState:
         Without the primary nobody can tell that an answer is the latest, so REALTIME is not met by another store.
         """
         if self.budget is None or self.answer is None:
-            return True
+            return None
         if self.budget.tier == "REALTIME" and self.answer.source != "primary":
             return False
         return sla_met(self.budget, self.answer.lag_s)
@@ -62,7 +62,7 @@ class FreshnessState:
             raise RuntimeError("The freshness of an answer is known only after it was read.")
         return {
             "tier": self.budget.tier,
-            "lag_seconds": None if self.answer.lag_s is None else round(self.answer.lag_s, 3),
+            "lag_seconds": lag_shown(self.answer.lag_s),
             "source": self.answer.source,
             "sla_target": self.budget.sla_s,
             "sla_met": self.sla_met(),

@@ -47,6 +47,26 @@ def test_a_token_is_honoured_by_stores_that_have_reached_it() -> None:
     assert chosen("EVENTUAL", PRIMARY, replica(position=900), needed_lsn=900) == "replica1"
 
 
+def test_a_store_that_has_not_reached_what_is_needed_is_never_asked() -> None:
+    verdicts = candidates_judge(
+        budget=Budget("NEAR_REALTIME", 10.0), needed_lsn=900, candidates=[replica(lag_s=7.0, position=899), PRIMARY]
+    )
+    assert {verdict.candidate.name: verdict.reached for verdict in verdicts} == {"primary": True, "replica1": False}
+
+
+def test_a_wish_sends_the_read_on_but_does_not_forbid_a_store() -> None:
+    verdicts = candidates_judge(
+        budget=Budget("NEAR_REALTIME", 10.0), needed_lsn=0, wished_lsn=901, candidates=[replica(position=900), PRIMARY]
+    )
+    assert verdicts[0].candidate.name == "primary"
+    assert all(verdict.reached for verdict in verdicts)
+
+
+def test_eventual_reads_stay_on_a_replica_up_to_ten_seconds_behind() -> None:
+    assert chosen("EVENTUAL", PRIMARY, replica(lag_s=9.9)) == "replica1"
+    assert chosen("EVENTUAL", PRIMARY, replica(lag_s=10.0)) == "primary"
+
+
 def test_without_the_primary_the_freshest_replica_is_tried_though_it_does_not_qualify() -> None:
     down = Candidate("primary", "primary", 0.0, 900, up=False)
     verdicts = candidates_judge(
@@ -87,7 +107,7 @@ def test_what_qualifies_keeps_every_promise(
         if verdict.qualifies and store.source != "primary":
             assert store.up
             assert store.lag_s is not None
-            assert store.lag_s < 5.0
+            assert store.lag_s < (5.0 if tier == "NEAR_REALTIME" else 10.0)
             assert sla_s is None or store.lag_s < sla_s
             assert not needed_lsn or (store.position is not None and store.position >= needed_lsn)
             assert tier != "REALTIME"

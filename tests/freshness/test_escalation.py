@@ -10,7 +10,7 @@ from freshness.reads import _protected
 NEAR = Budget("NEAR_REALTIME", 10.0)
 PRIMARY = Verdict(Candidate("primary", "primary", 0.0, 900), "")
 LATE = Verdict(Candidate("replica1", "read-replica", 7.0, 800), "lag 7.000 s is not below 5 s")
-UNREACHED = Verdict(Candidate("replica1", "read-replica", 0.1, 800), "has not reached the position that …")
+UNREACHED = Verdict(Candidate("replica1", "read-replica", 7.0, 800), "has not reached the position", reached=False)
 UNKNOWN_TENANT = -1
 
 

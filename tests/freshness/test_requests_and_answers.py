@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.test import RequestFactory
 
-from freshness.middleware import FreshnessMiddleware, InvalidFreshness, wish_parse
+from freshness.middleware import FreshnessMiddleware, InvalidFreshness, wish_of
 from freshness.policy import Wish, budget_settle
 from freshness.state import Answer, freshness_scope, freshness_state
 from freshness.tokens import ConsistencyToken, token_decode
@@ -26,7 +26,7 @@ HEADERS = {
 
 
 def wish(headers: dict[str, str]) -> Wish:
-    return wish_parse(RequestFactory(headers=headers).get(PATH))
+    return wish_of(RequestFactory(headers=headers).get(PATH).headers)
 
 
 def ask(answer: Answer | None = None, *, path: str = PATH, headers: dict[str, str] | None = None) -> HttpResponseBase:
