@@ -1,7 +1,7 @@
 """Whether the stores that the feed fills hold what the primary holds, tenant by tenant; and making it so.
 
-The primary is read in one snapshot, whose exact position every store must have passed. What has changed in a store since
-is left out: a store's row that is newer than the snapshot can't be judged by it. So it runs beside writers.
+The primary is read in one snapshot, whose exact position every store must have passed. What a store
+has changed since is left out: a row that is newer than the snapshot can't be judged by it. So it runs beside writers.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What was compared: rows of the primary, cached entries; what differed; how many had moved on and were left out."""
+    """What was compared: rows of the primary, cached entries; what differed; how many had moved on and were left."""
 
     tenants: int
     rows: int
