@@ -20,7 +20,12 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 RUN_DIR = Path(
     env.text("ATLASCO_RUN_DIR", str(BASE_DIR / ".run"), help="Where the embedded stack keeps data, logs and secrets.")
 ).resolve()
-env.load_file(RUN_DIR / "stack.env")
+# Whoever names another primary must not get this stack's replicas, owner or replication role with it.
+RUN_DIR_IS_OURS = env.file_is_of(RUN_DIR / "stack.env", "DATABASE_URL")
+env.load_file(
+    RUN_DIR / "stack.env",
+    together={"DATABASE_URL": {"REPLICA_URLS", "DATABASE_OWNER_URL", "DATABASE_REPLICATION_URL"}},
+)
 
 # --- Who we are -------------------------------------------------------------------------------------------------------
 DEBUG = env.flag("ATLASCO_DEBUG", False, help="Django's debug pages. Never where strangers can reach the server.")

@@ -8,6 +8,7 @@ from django.conf import settings
 from analytics.cache.applier import CacheApplier
 from analytics.clickhouse.applier import ClickHouseApplier
 from analytics.feed.applying import Applier
+from atlasco.lib import env
 from atlasco.lib.errors import Unavailable
 
 
@@ -25,15 +26,11 @@ def replication_dsn() -> str:
     """
     if settings.DATABASE_REPLICATION_URL:
         return str(settings.DATABASE_REPLICATION_URL)
-    try:
-        lines = (settings.RUN_DIR / "owner.env").read_text(encoding="utf-8").splitlines()
-    except (FileNotFoundError, PermissionError):
-        lines = []
-    for line in lines:
-        name, _, value = line.partition("=")
-        if name == "DATABASE_REPLICATION_URL":
-            return value
-    raise ReplicationNotConfigured
+    # Where DATABASE_URL names another primary, the file is of a stack whose changes are none of ours.
+    written = env.file_values(settings.RUN_DIR / "owner.env") if settings.RUN_DIR_IS_OURS else {}
+    if not (url := written.get("DATABASE_REPLICATION_URL")):
+        raise ReplicationNotConfigured
+    return url
 
 
 def cache_url() -> str:

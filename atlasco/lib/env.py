@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,16 +64,32 @@ def words(name: str, default: str = "", *, help: str) -> list[str]:
     return [part.strip() for part in text(name, default, help=help).split(",") if part.strip()]
 
 
-def load_file(path: Path) -> None:
-    """Take `NAME=value` lines into the environment where it does not set the name itself. A missing file is no error.
+def file_values(path: Path) -> dict[str, str]:
+    """The `NAME=value` lines of a file that the embedded stack wrote; empty where there is none, or none for us.
 
-    The lines are what the embedded stack wrote (`atlasco.stack`); they know no quoting.
+    They know no quoting.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (FileNotFoundError, PermissionError):
-        return
-    for line in lines:
-        name, separator, value = line.partition("=")
-        if separator and name.isidentifier():
+        return {}
+    values = (line.partition("=") for line in lines)
+    return {name: value for name, separator, value in values if separator and name.isidentifier()}
+
+
+def file_is_of(path: Path, name: str) -> bool:
+    """Whether this variable, where the environment sets it, says what the file says. True where either is silent."""
+    own, written = os.environ.get(name), file_values(path).get(name)
+    return not own or not written or own == written
+
+
+def load_file(path: Path, *, together: Mapping[str, Collection[str]] | None = None) -> None:
+    """Take `NAME=value` lines into the environment where it does not set the name itself. A missing file is no error.
+
+    together: names that mean something only beside another one. Where the environment contradicts the file in that one,
+    the file's values of these are somebody else's and are left out.
+    """
+    left_out = {name for leader, names in (together or {}).items() if not file_is_of(path, leader) for name in names}
+    for name, value in file_values(path).items():
+        if name not in left_out:
             os.environ.setdefault(name, value)

@@ -9,6 +9,7 @@ import dj_database_url
 from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, connections
 
+from atlasco.lib import env
 from tenants.database.base import DatabaseWrapper
 
 
@@ -19,11 +20,9 @@ def owner_url() -> str:
     """
     if settings.DATABASE_OWNER_URL:
         return str(settings.DATABASE_OWNER_URL)
-    try:
-        lines = (settings.RUN_DIR / "owner.env").read_text(encoding="utf-8").splitlines()
-    except (FileNotFoundError, PermissionError):
-        return ""
-    return next((line.partition("=")[2] for line in lines if line.startswith("DATABASE_OWNER_URL=")), "")
+    if not settings.RUN_DIR_IS_OURS:
+        return ""  # DATABASE_URL names another primary than the stack that left the file.
+    return env.file_values(settings.RUN_DIR / "owner.env").get("DATABASE_OWNER_URL", "")
 
 
 @contextmanager

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from atlasco.lib import env
+
+BASE_DIR = Path(__file__).resolve().parent.parent.parent
 
 
 @pytest.fixture(autouse=True)
@@ -74,3 +79,52 @@ def test_a_file_fills_in_what_the_environment_leaves_open(monkeypatch: pytest.Mo
 
 def test_a_missing_file_is_no_error(tmp_path: Path) -> None:
     env.load_file(tmp_path / "none.env")
+
+
+LEFTOVER = "DATABASE_URL=embedded\nREPLICA_URLS=embedded1,embedded2\nREDIS_URL=embedded-redis\n"
+
+
+@pytest.fixture
+def leftover(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The file of a stack that ran here, and an environment that names nothing; what a test loads is undone."""
+    for name in ("DATABASE_URL", "REPLICA_URLS", "REDIS_URL"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    file = tmp_path / "stack.env"
+    file.write_text(LEFTOVER, encoding="utf-8")
+    return file
+
+
+@pytest.mark.parametrize(
+    ("primary", "replicas"),
+    [(None, "embedded1,embedded2"), ("embedded", "embedded1,embedded2"), ("production", "")],
+)
+def test_replicas_come_from_the_file_only_with_their_primary(
+    monkeypatch: pytest.MonkeyPatch, leftover: Path, primary: str | None, replicas: str
+) -> None:
+    if primary is not None:
+        monkeypatch.setenv("DATABASE_URL", primary)
+    assert env.file_is_of(leftover, "DATABASE_URL") is (primary != "production")
+    env.load_file(leftover, together={"DATABASE_URL": {"REPLICA_URLS"}})
+    assert env.text("DATABASE_URL", help="") == (primary or "embedded")
+    assert env.text("REPLICA_URLS", help="") == replicas
+    assert env.text("REDIS_URL", help="") == "embedded-redis"
+
+
+def test_the_settings_take_nothing_of_a_leftover_stack_for_another_primary(leftover: Path) -> None:
+    leftover.with_name("owner.env").write_text("DATABASE_OWNER_URL=embedded-owner\n", encoding="utf-8")
+    script = (
+        "import django; django.setup();"
+        "from django.conf import settings; from tenants.database.owner import owner_url;"
+        "print(settings.REPLICA_ALIASES, [owner_url()])"
+    )
+    environ = {
+        "PATH": os.environ["PATH"],
+        "DJANGO_SETTINGS_MODULE": "atlasco.settings",
+        "ATLASCO_RUN_DIR": str(leftover.parent),
+        "DATABASE_URL": "postgresql://atlasco_app@db.example/atlasco",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environ, cwd=BASE_DIR, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "[] ['']\n"
