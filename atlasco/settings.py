@@ -169,13 +169,25 @@ ESCALATIONS_PER_S = env.number(
 ESCALATIONS_PER_S_TENANT = env.number("ATLASCO_ESCALATIONS_PER_S_TENANT", 50, help="The same for one tenant.")
 
 
+# A server that vanishes without a word (power, network) ends its connections after seconds: TCP alone takes minutes,
+# and every thread would wait for it. The URL may say otherwise.
+_NOTICE_A_DEAD_SERVER = {
+    "connect_timeout": 5,
+    "keepalives": 1,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 5000,  # Milliseconds, for bytes that nobody acknowledges.
+}
+
+
 def _database(url: str, **test: object) -> dict[str, object]:
     parsed = dj_database_url.parse(url, engine="tenants.database", conn_max_age=CONNECTION_MAX_AGE_S)
     parsed["CONN_HEALTH_CHECKS"] = True
     # Generic plans lock every leaf of the partition tree (729 ms on the first call); custom plans prune first.
     parsed["OPTIONS"] = {
+        **_NOTICE_A_DEAD_SERVER,
         **parsed.get("OPTIONS", {}),
-        "connect_timeout": 5,
         "options": f"-c plan_cache_mode=force_custom_plan -c statement_timeout={STATEMENT_TIMEOUT_MS}",
         "application_name": "atlasco",
     }
