@@ -11,6 +11,7 @@ import secrets
 import socket
 import sys
 from pathlib import Path
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import dj_database_url
 
@@ -195,6 +196,13 @@ def _database(url: str, **test: object) -> dict[str, object]:
     return dict(parsed)
 
 
+def _redis_database(url: str, number: int) -> str:
+    """The address of one of the server's numbered databases; a number that the URL names itself gives way."""
+    parts = urlsplit(url)
+    query = urlencode([(name, value) for name, value in parse_qsl(parts.query) if name != "db"])
+    return parts._replace(path=f"/{number}", query=query).geturl()
+
+
 DATABASES = {"default": _database(DATABASE_URL)}
 REPLICA_ALIASES = [f"replica{n}" for n in range(1, len(REPLICA_URLS) + 1)]
 for _alias, _url in zip(REPLICA_ALIASES, REPLICA_URLS, strict=True):
@@ -204,7 +212,7 @@ DATABASE_ROUTERS = ["freshness.routers.FreshnessRouter", "django_tenants.routers
 CACHES = {
     "default": {
         "BACKEND": "django_redis.cache.RedisCache",
-        "LOCATION": f"{REDIS_URL.rstrip('/')}/1",
+        "LOCATION": _redis_database(REDIS_URL, 1),
         "KEY_PREFIX": "atlasco",
         # A cache that is down is a miss: no answer may depend on it.
         "OPTIONS": {"IGNORE_EXCEPTIONS": True, "SOCKET_CONNECT_TIMEOUT": 1, "SOCKET_TIMEOUT": 1},
@@ -213,7 +221,7 @@ CACHES = {
 DJANGO_REDIS_LOG_IGNORED_EXCEPTIONS = True
 
 # --- Celery -----------------------------------------------------------------------------------------------------------
-CELERY_BROKER_URL = f"{REDIS_URL.rstrip('/')}/0"
+CELERY_BROKER_URL = _redis_database(REDIS_URL, 0)
 # A broker that is away or hangs fails a request after seconds; without these it would wait for ever.
 CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_connect_timeout": 2, "socket_timeout": 5}
 CELERY_TASK_IGNORE_RESULT = True

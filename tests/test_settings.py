@@ -27,3 +27,21 @@ def test_a_primary_that_vanishes_is_noticed_within_seconds() -> None:
 def test_the_url_may_ask_for_more_patience() -> None:
     options = options_of("postgresql://atlasco_app@db.example/atlasco?tcp_user_timeout=20000&sslmode=require")
     assert (options["tcp_user_timeout"], options["sslmode"], options["keepalives"]) == (20000, "require", 1)
+
+
+@pytest.mark.parametrize(
+    ("url", "first"),
+    [
+        ("redis://h:6379", "redis://h:6379/1"),
+        ("redis://h:6379/", "redis://h:6379/1"),
+        ("redis://h:6379/5", "redis://h:6379/1"),
+        ("redis://:p%2Fw@h:6379/5?db=7", "redis://:p%2Fw@h:6379/1"),
+        ("rediss://u:p@h?ssl_cert_reqs=required", "rediss://u:p@h/1?ssl_cert_reqs=required"),
+        (
+            "rediss://h:6379/5?ssl_cert_reqs=none&ssl_ca_certs=%2Fetc%2Fca.pem",
+            "rediss://h:6379/1?ssl_cert_reqs=none&ssl_ca_certs=%2Fetc%2Fca.pem",
+        ),
+    ],
+)
+def test_broker_and_cache_have_a_database_each_whatever_the_url_names(url: str, first: str) -> None:
+    assert settings._redis_database(url, 1) == first
