@@ -17,6 +17,7 @@ not seen here. A pooler in between must pool sessions, not transactions, because
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
@@ -64,13 +65,17 @@ class _BoundCursor:
         self._bind()
         return super().callproc(*args, **kwargs)  # type: ignore[misc]
 
-    def copy(self, statement: Any, params: Any = None, **kwargs: Any) -> Any:
+    @contextmanager
+    def copy(self, statement: Any, params: Any = None, **kwargs: Any) -> Iterator[Any]:
         self._bind()
-        return self.cursor.copy(statement, params, **kwargs)
+        # Around the block too: most of a COPY's errors come while its rows are read or written.
+        with self.db.wrap_database_errors, self.cursor.copy(statement, params, **kwargs) as copy:
+            yield copy
 
-    def stream(self, query: Any, params: Any = None, **kwargs: Any) -> Any:
+    def stream(self, query: Any, params: Any = None, **kwargs: Any) -> Iterator[Any]:
         self._bind()
-        return self.cursor.stream(query, params, **kwargs)
+        with self.db.wrap_database_errors:
+            yield from self.cursor.stream(query, params, **kwargs)
 
     def fetchone(self) -> Any:
         self._check_reader()
@@ -101,9 +106,10 @@ class BoundCursor(_BoundCursor, utils.CursorWrapper):
 class BoundDebugCursor(_BoundCursor, PostgresCursorDebugWrapper):
     """The same, remembering its statements."""
 
-    def copy(self, statement: Any, params: Any = None, **kwargs: Any) -> Any:
-        with self.debug_sql(statement):
-            return super().copy(statement, params, **kwargs)
+    @contextmanager
+    def copy(self, statement: Any, params: Any = None, **kwargs: Any) -> Iterator[Any]:
+        with self.debug_sql(statement), super().copy(statement, params, **kwargs) as copy:
+            yield copy
 
 
 class DatabaseWrapper(base.DatabaseWrapper):  # type: ignore[misc]  # django-tenants carries no types

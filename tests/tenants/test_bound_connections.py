@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.db import DatabaseError, DataError, connection, connections, transaction
+from django.db import DatabaseError, DataError, OperationalError, connection, connections, transaction
 from django_tenants.utils import schema_context, tenant_context
 
 from tenants.binding import public_bind, tenant_bind, tenant_current
@@ -124,6 +124,35 @@ def test_copy_follows_the_binding(acme: Tenant, globex: Tenant, rows: str, notes
     statement = f"copy (select note from {rows}) to stdout"
     with connection.cursor() as cursor, tenant_bind(globex), cursor.copy(statement) as copy:
         assert b"".join(bytes(chunk) for chunk in copy) == b"of globex\n"
+
+
+@pytest.mark.parametrize("debug_cursor", [False, True])
+def test_trouble_within_a_copy_or_a_stream_is_djangos(acme: Tenant, debug_cursor: bool) -> None:
+    # What the database says only while rows flow must reach our handlers as what they know: they answer 503.
+    slow = "select pg_sleep(case g when 1 then 0 else 5 end) from generate_series(1, 2) g"
+
+    def copied(cursor: Any) -> None:
+        with cursor.copy(f"copy ({slow}) to stdout") as copy:
+            list(copy)
+
+    def written(cursor: Any) -> None:
+        with cursor.copy("copy refused from stdin") as copy:
+            copy.write_row(["no number"])
+
+    def streamed(cursor: Any) -> None:
+        list(cursor.stream(slow))
+
+    with tenant_bind(acme):
+        for flow, trouble in ((copied, OperationalError), (streamed, OperationalError), (written, DataError)):
+            connection.force_debug_cursor = debug_cursor
+            with pytest.raises(trouble), transaction.atomic(), connection.cursor() as cursor:
+                cursor.execute("set local statement_timeout = 100")
+                cursor.execute("create temp table refused (n integer) on commit drop")
+                flow(cursor)
+            connection.force_debug_cursor = False
+            with connection.cursor() as cursor:
+                cursor.execute("select 1")
+                assert cursor.fetchone() == (1,)
 
 
 def test_server_side_cursors_are_bound(acme: Tenant, globex: Tenant) -> None:
