@@ -24,6 +24,12 @@ class TenantUnknown(NotFound):
     code = "tenant_unknown"
 
 
+class TokenUnknown(NotFound):
+    """The tenant has no such token."""
+
+    code = "token_unknown"
+
+
 class TokenUnusable(Unauthorized):
     """The token is unknown, expired or revoked."""
 
@@ -72,12 +78,6 @@ def token_list(*, tenant: Tenant) -> QuerySet[ApiToken]:
 
 
 # --- For pages --------------------------------------------------------------------------------------------------------
-
-
-class TokenNotFound(NotFound):
-    """The tenant has no such token."""
-
-    code = "token_unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,11 +138,11 @@ def tokens_read(*, tenant: Tenant, limit: int) -> list[ApiToken]:
 
 
 def token_get(*, tenant: Tenant, token_id: int) -> ApiToken:
-    """Return one of the tenant's tokens. Raises TokenNotFound."""
+    """Return one of the tenant's tokens. Raises TokenUnknown."""
     with tenant_bind(tenant):
         token = ApiToken.objects.using(DEFAULT_DB_ALIAS).filter(pk=token_id).first()
     if token is None:
-        raise TokenNotFound
+        raise TokenUnknown
     return token
 
 

@@ -16,13 +16,14 @@ from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, transaction
 from django.db.models import Q
 
 from atlasco.lib.clock import iso
-from atlasco.lib.errors import Conflict, FieldError, Invalid, NotFound
+from atlasco.lib.errors import Conflict, FieldError, Invalid
 from tenants.binding import public_bind, tenant_bind
 from tenants.directory import directory_forget, primary_rests
 from tenants.errors import constraint_problems
 from tenants.members.models import ApiToken, SavedSearch, User
 from tenants.models import SLUG_PATTERN, Domain, Tenant
 from tenants.schemas import SQL
+from tenants.selectors import TokenUnknown
 from tenants.stores import stores_registered
 from tenants.tokens import token_make, token_parse
 
@@ -66,12 +67,6 @@ class TokenInvalid(Invalid):
     """A token can't be made like that."""
 
     code = "token_invalid"
-
-
-class TokenUnknown(NotFound):
-    """The tenant has no such token."""
-
-    code = "token_unknown"
 
 
 class MemberExists(Conflict):

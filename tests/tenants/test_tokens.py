@@ -11,8 +11,8 @@ from django.db import connections
 from tenants.binding import tenant_bind
 from tenants.members.models import ApiToken
 from tenants.models import Tenant
-from tenants.selectors import TokenUnusable, token_find, token_list
-from tenants.services import TokenInvalid, TokenUnknown, token_create, token_revoke, token_touch
+from tenants.selectors import TokenUnknown, TokenUnusable, token_find, token_get, token_list
+from tenants.services import TokenInvalid, token_create, token_revoke, token_touch
 from tenants.tokens import TokenText, token_parse
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -58,6 +58,8 @@ def test_a_revoked_token_stays_revoked(acme: Tenant, globex: Tenant) -> None:
     token, text = token_create(tenant=acme, name="ci", now=NOW)
     with pytest.raises(TokenUnknown):
         token_revoke(tenant=globex, token_id=token.pk, now=NOW)
+    with pytest.raises(TokenUnknown):
+        token_get(tenant=globex, token_id=token.pk)
     token_revoke(tenant=acme, token_id=token.pk, now=NOW)
     again = token_revoke(tenant=acme, token_id=token.pk, now=NOW + timedelta(days=1))
     assert again.revoked_at == NOW
