@@ -22,9 +22,12 @@ def healthz(request: HttpRequest) -> JsonResponse:
 
 
 def readyz(request: HttpRequest) -> JsonResponse:
-    """Whether this process can serve, and what is degraded: 200 while the primary answers, else 503."""
+    """Whether this process can serve, and what is degraded: 200 while any PostgreSQL answers, else 503.
+
+    Without its primary it still reads from the replicas; taken out of rotation, it would do not even that.
+    """
     checks = {name: check_run(check) for name, check in checks_known().items()}
-    ready = checks["primary"]["ok"]
+    ready = any(checks[name]["ok"] for name in ("primary", *settings.REPLICA_ALIASES) if name in checks)
     degraded = sorted(name for name, result in checks.items() if not result["ok"])
     status = "ready" if ready and not degraded else "degraded" if ready else "unavailable"
     return JsonResponse({"status": status, "degraded": degraded, "checks": checks}, status=200 if ready else 503)

@@ -1,0 +1,63 @@
+"""What load balancers and Prometheus are told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from atlasco import health
+
+STORES = ("primary", "replica1", "replica2", "valkey", "clickhouse")
+
+
+def fine() -> None:
+    """A store that answers."""
+
+
+def away() -> None:
+    raise ConnectionRefusedError
+
+
+@pytest.fixture
+def without(monkeypatch: pytest.MonkeyPatch, settings: Any) -> Callable[..., None]:
+    """Makes all stores answer but these."""
+    settings.REPLICA_ALIASES = ["replica1", "replica2"]
+
+    def patch(*down: str) -> None:
+        checks = {name: away if name in down else fine for name in STORES}
+        monkeypatch.setattr(health, "checks_known", lambda: checks)
+
+    return patch
+
+
+@pytest.mark.parametrize(
+    ("down", "code", "status"),
+    [
+        ((), 200, "ready"),
+        (("valkey", "clickhouse"), 200, "degraded"),
+        (("primary",), 200, "degraded"),
+        (("primary", "replica1", "valkey"), 200, "degraded"),
+        (("replica1", "replica2"), 200, "degraded"),
+        (("primary", "replica1", "replica2"), 503, "unavailable"),
+        (STORES, 503, "unavailable"),
+    ],
+)
+def test_ready_as_long_as_any_postgresql_answers(
+    client: Client, without: Callable[..., None], down: tuple[str, ...], code: int, status: str
+) -> None:
+    without(*down)
+    response = client.get("/readyz")
+    assert (response.status_code, response.json()["status"]) == (code, status)
+    assert response.json()["degraded"] == sorted(down)
+
+
+def test_metrics_are_told_whatever_is_down(client: Client, without: Callable[..., None]) -> None:
+    without(*STORES)
+    response = client.get("/metrics")
+    assert response.status_code == 200
+    assert [line for line in response.content.decode().splitlines() if line.startswith("atlasco_store_up")] == [
+        f'atlasco_store_up{{store="{name}"}} 0.0' for name in STORES
+    ]
