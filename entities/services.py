@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -135,15 +136,15 @@ def entity_create(*, tenant_id: int, entity: EntityInput, upsert: bool, now: dat
 
 
 def entity_patch(
-    *, tenant_id: int, entity_id: int, entity: EntityInput, expected_version: int | None, now: datetime
+    *, tenant_id: int, entity_id: int, entity: EntityInput, expected_versions: Collection[int] | None, now: datetime
 ) -> EntityRow:
     """Merge attributes into an entity: a value sets, null removes. Return the entity as it is then.
 
-    expected_version: None for any. Raises EntityNotFound, PreconditionFailed.
+    expected_versions: None for any. Raises EntityNotFound, PreconditionFailed.
     """
 
     def inspect(locked: list[LockedEntity]) -> None:
-        _expect(locked, expected_version)
+        _expect(locked, expected_versions)
 
     with transaction.atomic(using="default"):
         _write_by_id(tenant_id, entity_id, entity, inspect, now)
@@ -151,7 +152,7 @@ def entity_patch(
 
 
 def attribute_put(
-    *, tenant_id: int, entity_id: int, name: str, value: Value, expected_version: int | None, now: datetime
+    *, tenant_id: int, entity_id: int, name: str, value: Value, expected_versions: Collection[int] | None, now: datetime
 ) -> selectors.ValueRow:
     """Set one attribute. Raises InvalidEntity, EntityNotFound, PreconditionFailed."""
     errors = attributes_errors({name: value}, "attributes", null_allowed=False)
@@ -159,22 +160,24 @@ def attribute_put(
         raise InvalidEntity(errors[0].detail, errors=errors)
     entity = EntityInput("", None, None, None, {name: value})
     with transaction.atomic(using="default"):
-        _write_by_id(tenant_id, entity_id, entity, lambda locked: _expect(locked, expected_version), now)
+        _write_by_id(tenant_id, entity_id, entity, lambda locked: _expect(locked, expected_versions), now)
         return selectors.value_get(tenant_id=tenant_id, entity_id=entity_id, name=name, using="default")
 
 
-def attribute_delete(*, tenant_id: int, entity_id: int, name: str, expected_version: int | None, now: datetime) -> None:
+def attribute_delete(
+    *, tenant_id: int, entity_id: int, name: str, expected_versions: Collection[int] | None, now: datetime
+) -> None:
     """Remove one attribute. Raises EntityNotFound, AttributeNotFound, PreconditionFailed."""
 
     def inspect(locked: list[LockedEntity]) -> None:
-        _expect(locked, expected_version)
+        _expect(locked, expected_versions)
         if name not in locked[0].attributes:
             raise AttributeNotFound
 
     _write_by_id(tenant_id, entity_id, EntityInput("", None, None, None, {name: None}), inspect, now)
 
 
-def entity_delete(*, tenant_id: int, entity_id: int, expected_version: int | None) -> None:
+def entity_delete(*, tenant_id: int, entity_id: int, expected_versions: Collection[int] | None) -> None:
     """Remove an entity, its key and its values. Raises EntityNotFound, PreconditionFailed."""
     values = {"tenant_id": tenant_id, "entity_id": entity_id}
     with transaction.atomic(using="default"), connections["default"].cursor() as cursor:
@@ -182,7 +185,7 @@ def entity_delete(*, tenant_id: int, entity_id: int, expected_version: int | Non
         locked = cursor.fetchone()
         if locked is None:
             raise EntityNotFound
-        if expected_version is not None and locked[0] != expected_version:
+        if expected_versions is not None and locked[0] not in expected_versions:
             raise PreconditionFailed
         cursor.execute(SQL["key_delete"], values)
         cursor.execute(SQL["entity_delete"], values)
@@ -247,8 +250,8 @@ def _write_by_id(tenant_id: int, entity_id: int, entity: EntityInput, inspect: A
         batch_write(tenant_id=tenant_id, lines=[line], mode="merge", now=now, inspect=inspect, by_id=True)
 
 
-def _expect(locked: list[LockedEntity], expected_version: int | None) -> None:
+def _expect(locked: list[LockedEntity], expected_versions: Collection[int] | None) -> None:
     if not locked:
         raise EntityNotFound
-    if expected_version is not None and locked[0].version != expected_version:
+    if expected_versions is not None and locked[0].version not in expected_versions:
         raise PreconditionFailed

@@ -121,6 +121,11 @@ def key_error(text: object, path: str, max_chars: int) -> FieldError | None:
     return None
 
 
+def instant_text(text: str) -> str:
+    """A timestamp as PostgreSQL reads it: ISO 8601 also allows a decimal comma, PostgreSQL only a point."""
+    return text.replace(",", ".")
+
+
 def instant_error(text: object, path: str) -> FieldError | None:
     """What is wrong with a date-time of our own fields; None where nothing is.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -103,17 +104,14 @@ def etag(entity_id: int, version: int) -> str:
     return f'"{entity_id}-{version}"'
 
 
-def version_expected(request: Request, entity_id: int) -> int | None:
-    """The version that If-Match asks for; None without the header or with `*`. One that never was is -1."""
+def versions_expected(request: Request, entity_id: int) -> frozenset[int] | None:
+    """The versions that If-Match allows; None without the header or with `*`. Empty where no tag is one of ours."""
     header = request.headers.get("If-Match")
     if header is None or header.strip() == "*":
         return None
-    prefix = f'"{entity_id}-'
-    for tag in (part.strip() for part in header.split(",")):
-        number = tag.removeprefix(prefix).removesuffix('"')
-        if tag.startswith(prefix) and number.isascii() and number.isdigit() and len(number) <= _DIGITS_MAX:
-            return int(number)
-    return -1
+    # As strong tags, whole: 412 for what was never one of ours.
+    tags = (re.fullmatch(rf'"{entity_id}-([0-9]{{1,{_DIGITS_MAX}}})"', part.strip()) for part in header.split(","))
+    return frozenset(int(tag[1]) for tag in tags if tag is not None)
 
 
 def none_match(request: Request, tag: str) -> bool:

@@ -23,7 +23,7 @@ from entities.api.common import (
     limit_parameter,
     none_match,
     parameters,
-    version_expected,
+    versions_expected,
 )
 from entities.api.search import page_json, search_through
 from entities.search.query import AtLeast, Condition, Query, Report, entity_type_parse
@@ -118,7 +118,7 @@ class EntityDetail(APIView):
             tenant_id=tenant_id,
             entity_id=number,
             entity=entity,
-            expected_version=version_expected(request, number),
+            expected_versions=versions_expected(request, number),
             now=now(),
         )
         write_finished(tenant_id=tenant_id)
@@ -132,7 +132,7 @@ class EntityDetail(APIView):
         parameters(request, ())
         tenant_id, number = tenant_required().pk, entity_id_parse(entity_id)
         services.entity_delete(
-            tenant_id=tenant_id, entity_id=number, expected_version=version_expected(request, number)
+            tenant_id=tenant_id, entity_id=number, expected_versions=versions_expected(request, number)
         )
         write_finished(tenant_id=tenant_id)
         return Response(status=status.HTTP_204_NO_CONTENT)
@@ -174,7 +174,7 @@ class EntityAttributeDetail(APIView):
             entity_id=number,
             name=attribute_name_parse(name),
             value=services.value_input_parse(json_body(request)),
-            expected_version=version_expected(request, number),
+            expected_versions=versions_expected(request, number),
             now=now(),
         )
         write_finished(tenant_id=tenant_id)
@@ -193,7 +193,7 @@ class EntityAttributeDetail(APIView):
             tenant_id=tenant_id,
             entity_id=number,
             name=attribute_name_parse(name),
-            expected_version=version_expected(request, number),
+            expected_versions=versions_expected(request, number),
             now=now(),
         )
         write_finished(tenant_id=tenant_id)

@@ -57,7 +57,7 @@ class EntityImport(APIView):
             body=body_chunks(request._request),
             may_be_cut=is_chunked(request._request),
             run=lambda body: self._run(tenant_id, body, request, mode, dry_run),
-            operation="entities_import",
+            operation=f"entities_import {mode}",
         )
 
     def _run(

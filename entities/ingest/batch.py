@@ -13,9 +13,10 @@ import orjson
 from django.db import OperationalError, connections, transaction
 from django.db.backends.utils import CursorWrapper
 
-from atlasco.lib.errors import Unavailable
+from atlasco.lib.errors import Invalid, Unavailable
 from atlasco.lib.sql import sql_blocks
 from entities.ingest.lines import Line
+from entities.values import instant_text
 
 log = logging.getLogger(__name__)
 
@@ -23,6 +24,7 @@ Mode: TypeAlias = Literal["merge", "replace"]
 SQL: Final = sql_blocks(Path(__file__).parent.parent / "sql" / "ingest.sql")
 # Writers lock in one order: a deadlock needs a stranger (a DDL statement), a vanished entity a concurrent delete.
 _TRIES: Final = 5
+_PROGRAM_LIMIT_EXCEEDED: Final = "54000"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,12 @@ class WriteContention(Unavailable):
     code = "write_contention"
 
 
+class EntityTooLarge(Invalid):
+    """The entity would become larger than a document can be (256 MB)."""
+
+    code = "entity_too_large"
+
+
 class _EntityVanished(Exception):
     """A key of the batch points to an entity that was deleted while we waited for its lock."""
 
@@ -75,7 +83,7 @@ def batch_write(
     inspect: called under the locks, before anything is changed; what it raises undoes the batch.
     by_id: the one line names its entity by entity_id and never creates it; no such entity → inspect sees an empty list.
     dry_run: everything is done, counted and undone.
-    Raises WriteContention.
+    Raises WriteContention, EntityTooLarge.
     """
     for attempt in range(1, _TRIES + 1):
         try:
@@ -87,7 +95,10 @@ def batch_write(
         except _EntityVanished:
             log.info("An entity was deleted under a batch; the batch starts again.", extra={"attempt": attempt})
         except OperationalError as error:
-            if getattr(error.__cause__, "sqlstate", None) not in {"40P01", "40001"}:
+            state = getattr(error.__cause__, "sqlstate", None)
+            if state == _PROGRAM_LIMIT_EXCEEDED:
+                raise EntityTooLarge from error
+            if state not in {"40P01", "40001"}:
                 raise
             log.warning("A batch was the victim of a deadlock and starts again.", extra={"attempt": attempt})
     raise WriteContention
@@ -114,8 +125,8 @@ def _batch_run(
                     line.entity_id,
                     line.entity_type,
                     line.external_id,
-                    line.created_at,
-                    line.at,
+                    None if line.created_at is None else instant_text(line.created_at),
+                    None if line.at is None else instant_text(line.at),
                     line.attributes.decode(),
                 )
             )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from entities.ingest.batch import Mode, batch_write
+from entities.ingest.batch import EntityTooLarge, Mode, batch_write
 from entities.ingest.lines import Line, Rejection, line_parse, lines_split
 
 BATCH_LINES: Final = 5_000
@@ -76,13 +76,31 @@ def import_run(
     keys: dict[tuple[str, str], bool] = {}
     size = 0
 
+    def write(lines: list[Line]) -> None:
+        try:
+            result = batch_write(tenant_id=tenant_id, lines=lines, mode=mode, now=now, dry_run=dry_run)
+        except EntityTooLarge as error:
+            # Which line it was, only the database could tell, and does not: halve until it stands alone.
+            if len(lines) == 1:
+                reject(Rejection(lines[0].number, error.code, error.detail))
+                return
+            middle = len(lines) // 2
+            write(lines[:middle])
+            write(lines[middle:])
+            return
+        summary.created += result.created
+        summary.updated += result.updated
+        summary.unchanged += result.unchanged
+
+    def reject(rejection: Rejection) -> None:
+        summary.rejected_count += 1
+        if len(summary.rejected) < REJECTIONS_MAX:
+            summary.rejected.append(rejection)
+
     def batch_flush() -> None:
         nonlocal size
         if batch:
-            result = batch_write(tenant_id=tenant_id, lines=batch, mode=mode, now=now, dry_run=dry_run)
-            summary.created += result.created
-            summary.updated += result.updated
-            summary.unchanged += result.unchanged
+            write(batch)
             batch.clear()
             keys.clear()
             size = 0
@@ -96,9 +114,7 @@ def import_run(
         summary.received += 1
         line = raw if isinstance(raw, Rejection) else line_parse(number, raw)
         if isinstance(line, Rejection):
-            summary.rejected_count += 1
-            if len(summary.rejected) < REJECTIONS_MAX:
-                summary.rejected.append(line)
+            reject(line)
             continue
         key = (line.entity_type, line.external_id)
         has_at = line.at is not None

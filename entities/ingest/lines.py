@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import orjson
 
-from atlasco.lib.errors import FieldError, Invalid
+from atlasco.lib.errors import Invalid
 from entities.values import (
     ENTITY_TYPE_MAX_CHARS,
     EXTERNAL_ID_MAX_CHARS,
@@ -148,8 +148,3 @@ def gunzip(chunks: Iterable[bytes]) -> Iterator[bytes]:
             data = decoder.unconsumed_tail or decoder.unused_data
     if started and not decoder.eof:
         raise BrokenBody("The gzip body ends too early.")
-
-
-def field_error(rejection: Rejection) -> FieldError:
-    """A rejection as an entry of a problem's `errors`."""
-    return FieldError(f"line {rejection.line}", rejection.code, rejection.detail)

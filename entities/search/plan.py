@@ -17,7 +17,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from dataclasses import dataclass, field
 from itertools import combinations, product
-from math import inf
+from math import comb, inf
 from typing import Final, Literal, TypeAlias
 
 import orjson
@@ -136,6 +136,9 @@ def _containments_of_branch(n: int, nodes: tuple[Node, ...]) -> list[Document] |
         return None
     # By their JSON text: to Python, 1 and true are equal.
     merged_by_text: dict[bytes, Document] = {}
+    # Bounded before it is begun: C(40, 10) ways of which every one contradicts itself would never end.
+    if comb(len(lists), needed) > CONTAINMENTS_MAX:
+        return None
     for chosen in combinations(sorted(lists, key=len), needed):
         # Merging narrows the search; too many ways to merge: one of the lists alone must hold as well.
         if len(merged_by_text) > CONTAINMENTS_MAX:

@@ -50,10 +50,14 @@ def statistics_read(*, tenant_id: int, names: Collection[str], using: str) -> Te
     fresh_from = time.monotonic() - TTL_S
     size = _sizes.get(tenant_id)
     missing = [name for name in names if _cache.get((tenant_id, name), (0.0, None))[0] < fresh_from]
+    # Kept locally: another thread may empty the cache at any moment.
+    entries = {name: entry[1] for name in names if (entry := _cache.get((tenant_id, name))) is not None}
     if size is None or size[0] < fresh_from or missing:
-        _load(tenant_id, missing, using)
-    known = {name: entry for name in names if (entry := _cache[tenant_id, name][1]) is not None}
-    return TenantStatistics(_sizes[tenant_id][1], known)
+        entities, loaded = _load(tenant_id, missing, using)
+        entries |= loaded
+    else:
+        entities = size[1]
+    return TenantStatistics(entities, {name: entry for name, entry in entries.items() if entry is not None})
 
 
 def statistics_forget() -> None:
@@ -62,7 +66,8 @@ def statistics_forget() -> None:
     _sizes.clear()
 
 
-def _load(tenant_id: int, names: list[str], using: str) -> None:
+def _load(tenant_id: int, names: list[str], using: str) -> tuple[int, dict[str, AttributeStatistics | None]]:
+    """Read and remember; returns the tenant's size and the entries read, None for names that nobody ever used."""
     with connections[using].cursor() as cursor:
         cursor.execute(
             "SELECT attribute_name, value_types, cardinality_estimate, most_common, histogram, is_indexed"
@@ -80,10 +85,11 @@ def _load(tenant_id: int, names: list[str], using: str) -> None:
     if len(_cache) > _CACHE_MAX:
         statistics_forget()
     now = time.monotonic()
+    loaded: dict[str, AttributeStatistics | None] = dict.fromkeys(names)
+    loaded |= {name: _statistics(entities, *known) for name, *known in rows}
     _sizes[tenant_id] = (now, entities)
-    _cache.update(((tenant_id, name), (now, None)) for name in names)
-    for name, types, cardinality, most_common, histogram, is_indexed in rows:
-        _cache[tenant_id, name] = (now, _statistics(entities, types, cardinality, most_common, histogram, is_indexed))
+    _cache.update(((tenant_id, name), (now, entry)) for name, entry in loaded.items())
+    return entities, loaded
 
 
 def _statistics(

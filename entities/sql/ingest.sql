@@ -256,7 +256,8 @@ FROM (
 ) l;
 
 -- name: entity_delete
--- Key first: the order in which every writer locks. Returns the entity as it was, or no row.
+-- Last of the three of a delete: entity_lock, key_delete, entity_delete. Who waits for the entity's lock meanwhile finds
+-- neither the entity nor its key afterwards, and starts again.
 WITH gone AS (
     DELETE FROM entities e
     WHERE e.tenant_id = %(tenant_id)s AND e.entity_id = %(entity_id)s
@@ -270,7 +271,7 @@ SELECT %(tenant_id)s, a.key, value_kind(a.value), -1, 1
 FROM gone CROSS JOIN LATERAL jsonb_each(gone.attributes) a;
 
 -- name: entity_lock
--- The key row, then the entity: for a delete.
+-- First of a delete: the one lock that every other writer of the entity waits for.
 SELECT e.version
 FROM entities e
 WHERE e.tenant_id = %(tenant_id)s AND e.entity_id = %(entity_id)s

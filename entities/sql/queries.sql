@@ -12,13 +12,6 @@ JOIN entities e ON e.tenant_id = ea.tenant_id AND e.entity_id = ea.entity_id
 WHERE ea.tenant_id = %(tenant_id)s AND ea.entity_id = %(entity_id)s AND ea.attribute_name = %(name)s
   AND ea.value_type <> 'removed';
 
--- name: values_of_entity
--- Everything about the values of one entity, by name: for its page in the admin.
-SELECT ea.attribute_name, ea.value_type, ea.attribute_value, ea.created_at, ea.updated_at
-FROM entity_attributes ea
-WHERE ea.tenant_id = %(tenant_id)s AND ea.entity_id = %(entity_id)s AND ea.value_type <> 'removed'
-ORDER BY ea.attribute_name;
-
 -- name: attributes_page
 -- One page of the registry in order of name, with what writers reported since the last folding.
 SELECT m.attribute_name, m.value_types || coalesce(c.value_types, '{}'), m.is_indexed, m.cardinality_estimate, m.null_rate,
@@ -67,9 +60,3 @@ SET value_types = m.value_types || n.value_types,
     ), m.value_type)
 FROM named n
 WHERE m.tenant_id = %(tenant_id)s AND m.attribute_name = n.attribute_name;
-
--- name: tenant_counts
--- Exact. A scan of the tenant's entities: for small tenants and for reports.
-SELECT count(*), coalesce(sum((SELECT count(*) FROM jsonb_object_keys(e.attributes))), 0)
-FROM entities e
-WHERE e.tenant_id = %(tenant_id)s;

@@ -137,10 +137,10 @@ def patch(tenant: Tenant, entity_id: int, **attributes: Any) -> EntityRow:
     with tenant_bind(tenant):
         entity = EntityInput("", None, None, None, attributes)
         return entity_patch(
-            tenant_id=tenant.pk, entity_id=entity_id, entity=entity, expected_version=None, now=clock.now()
+            tenant_id=tenant.pk, entity_id=entity_id, entity=entity, expected_versions=None, now=clock.now()
         )
 
 
 def delete(tenant: Tenant, entity_id: int) -> None:
     with tenant_bind(tenant):
-        entity_delete(tenant_id=tenant.pk, entity_id=entity_id, expected_version=None)
+        entity_delete(tenant_id=tenant.pk, entity_id=entity_id, expected_versions=None)

@@ -188,7 +188,7 @@ def test_a_tenant_without_entities_is_no_trouble(acme: Tenant, globex: Tenant) -
     write(acme, [{"color": "red"}])
     with tenant_bind(acme):
         entity_id = Entity.objects.get().entity_id
-        entity_delete(tenant_id=acme.pk, entity_id=entity_id, expected_version=None)
+        entity_delete(tenant_id=acme.pk, entity_id=entity_id, expected_versions=None)
     assert refresh(acme).entities == 0
     assert known(acme, "color").null_rate == 1
 
