@@ -95,9 +95,10 @@ TENANT_DOMAIN_MODEL = "tenants.Domain"
 PUBLIC_SCHEMA_NAME = "public"
 
 MIDDLEWARE = [
+    "atlasco.middleware.RequestIdMiddleware",
+    "atlasco.health.HealthMiddleware",  # Before all that looks at the host.
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "atlasco.middleware.RequestIdMiddleware",
     "freshness.middleware.FreshnessMiddleware",
     "tenants.middleware.TenantMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -236,8 +237,8 @@ CELERY_TIMEZONE = "UTC"
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["tenants.api.TokenAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["tenants.api.HasScope"],
-    "DEFAULT_RENDERER_CLASSES": ["atlasco.api.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["atlasco.api.JSONParser"],
+    "DEFAULT_RENDERER_CLASSES": ["atlasco.lib.json_api.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["atlasco.lib.json_api.JSONParser"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "atlasco.api.problem_response",
     "URL_FORMAT_OVERRIDE": None,

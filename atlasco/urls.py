@@ -1,4 +1,7 @@
-"""Every path of the product. The admin answers on every host: platform admins on the public one, tenants on theirs."""
+"""Every path of the product but those of `atlasco.health`, which answer before a host or a tenant matters.
+
+The admin answers on every host: platform admins on the public one, tenants on theirs.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,6 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 import atlasco.celery  # noqa: F401  # Whoever serves requests hands work to the worker.
-from atlasco import health
 from atlasco.api import PageNotFound
 from atlasco.site import site
 
@@ -38,9 +40,6 @@ api_urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("freshness.urls")),
 ]
 urlpatterns = [
-    path("healthz", health.healthz, name="healthz"),
-    path("readyz", health.readyz, name="readyz"),
-    path("metrics", health.metrics, name="metrics"),
     path("api/v1/", include(api_urlpatterns)),
     re_path("^api/(?P<rest>.*)$", NoSuchPath.as_view()),
     path("admin/", site.urls),

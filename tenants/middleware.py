@@ -25,8 +25,6 @@ from tenants.selectors import TokenUnusable, token_find
 from tenants.tokens import TokenText, token_parse
 
 API_PREFIX: Final = "/api/"
-# Asked by machines under any name, and answered even when no database is there.
-PLATFORM_PATHS: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 
 
 class HostRefused(Invalid):
@@ -86,8 +84,6 @@ def request_tenant(request: HttpRequest) -> Tenant | None:
 
     Raises HostRefused, HostUnknown, WrongHost, TenantSuspended, TokenMalformed, TokenUnusable, DirectoryUnavailable.
     """
-    if request.path_info in PLATFORM_PATHS:
-        return None
     host_tenant = _host_tenant(request)
     token = _request_token(request) if request.path_info.startswith(API_PREFIX) else None
     tenant = host_tenant

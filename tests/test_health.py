@@ -61,3 +61,20 @@ def test_metrics_are_told_whatever_is_down(client: Client, without: Callable[...
     assert [line for line in response.content.decode().splitlines() if line.startswith("atlasco_store_up")] == [
         f'atlasco_store_up{{store="{name}"}} 0.0' for name in STORES
     ]
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
+@pytest.mark.parametrize("host", ["10.0.0.5", "10.0.0.5:8000", "nobody.localhost", "not a host!"])
+def test_probes_are_answered_under_any_host(
+    client: Client, without: Callable[..., None], settings: Any, path: str, host: str
+) -> None:
+    without()
+    settings.BEHIND_TLS = settings.SECURE_SSL_REDIRECT = True
+    response = client.get(path, headers={"Host": host, "X-Request-Id": "probe-0001"})
+    assert response.status_code == 200
+    assert response["X-Request-Id"] == "probe-0001"
+
+
+def test_other_paths_look_at_the_host_as_before(client: Client) -> None:
+    assert client.get("/healthz/", headers={"Host": "10.0.0.5"}).status_code == 400
+    assert client.get("/", headers={"Host": "10.0.0.5"}).status_code == 400
