@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from atlasco.api import json_body
+from atlasco.lib.json_api import json_body
 from entities.aggregates import FUNCTIONS, TOP_MAX, Group, aggregate_parse, aggregate_run
 from entities.api import openapi
 from entities.api.common import parameters

@@ -11,10 +11,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from atlasco.api import json_body
 from atlasco.lib import clock
 from atlasco.lib.clock import iso
 from atlasco.lib.errors import FieldError, Invalid
+from atlasco.lib.json_api import json_body
 from freshness.choice import TREE, Verdict, candidates_judge
 from freshness.middleware import wish_of
 from freshness.monitor import monitor

@@ -17,7 +17,7 @@ from typing import Final, TypeVar
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connections
 
-from atlasco.lib.errors import Unavailable
+from atlasco.lib.errors import Problem, Unavailable
 from freshness.choice import Candidate, Verdict, candidates_judge
 from freshness.escalation import escalation_take
 from freshness.monitor import PRIMARY, monitor
@@ -255,6 +255,13 @@ def _read(reader: Callable[[ReadSource], T], verdict: Verdict, state: FreshnessS
 
 def _sqlstate(error: Exception) -> str | None:
     return getattr(error.__cause__, "sqlstate", None)
+
+
+def store_problem(error: OperationalError | InterfaceError) -> Problem | None:
+    """What a write's database error is to its client; None for one that is about the statement."""
+    if _sqlstate(error) == _QUERY_CANCELED:
+        return QueryTimeout()
+    return PrimaryUnavailable() if is_store_failure(error) else None
 
 
 def is_store_failure(error: Exception) -> bool:

@@ -9,9 +9,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from atlasco.api import json_body
 from atlasco.lib.clock import iso
 from atlasco.lib.errors import FieldError
+from atlasco.lib.json_api import json_body
 from entities import selectors, services
 from entities.api import openapi
 from entities.api.common import attribute_name_parse, limit_parameter, parameters

@@ -10,8 +10,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from atlasco.api import json_body
 from atlasco.lib.clock import iso, now
+from atlasco.lib.json_api import json_body
 from entities import selectors, services
 from entities.api import openapi
 from entities.api.common import (

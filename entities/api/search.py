@@ -9,7 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from atlasco.api import json_body
+from atlasco.lib.json_api import json_body
 from entities.api import openapi
 from entities.api.common import entity_json, parameters
 from entities.search.cursors import cursor_position
