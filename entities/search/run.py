@@ -168,6 +168,8 @@ class _Search:
         return self._sorted(self.condition)
 
     def _drive(self, driver: Condition) -> list[EntityRow]:
+        if driver.attribute not in OWN_FIELDS and not self._is_indexed(driver.attribute):
+            return self._scan()
         ids = driver_sql(self.tenant_id, driver)
         self.trace.steps.append(("drive", None))
         # OFFSET 0 keeps the driver's index in front: the planner thinks too little of it.
@@ -179,6 +181,15 @@ class _Search:
                 (*ids.values, self.tenant_id),
             ),
         )
+
+    def _is_indexed(self, name: str) -> bool:
+        """Whether the index holds every value of the attribute, in this snapshot: what the planner knew may be old."""
+        self.database.execute(
+            "SELECT is_indexed FROM attribute_metadata WHERE tenant_id = %s AND attribute_name = %s",
+            (self.tenant_id, name),
+        )
+        row = self.database.fetchone()
+        return row is not None and bool(row[0])
 
     def _sorted(self, condition: Fragment, source: Fragment | None = None) -> list[EntityRow]:
         """The first rows of all that satisfy the condition; only those are projected."""
