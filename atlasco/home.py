@@ -24,14 +24,13 @@ from tenants.selectors import (
     tenants_by_status,
     tenants_named,
     tenants_newest,
-    tokens_read,
+    tokens_usable_count,
 )
 
 NEWEST_TENANTS: Final = 8
 NEWEST_ENTITIES: Final = 8
 # As many as the longest list that asks for them; each costs one query.
 USAGE_TENANTS_MAX: Final = 50
-_TOKENS_LOOKED_AT: Final = 200
 
 
 class Home(Page):
@@ -56,7 +55,6 @@ class Home(Page):
     def _tenant(self, tenant: Tenant) -> HttpResponseBase:
         now = clock.now()
         is_admin = request_user(self.request).is_superuser
-        tokens = tokens_read(tenant=tenant, limit=_TOKENS_LOOKED_AT) if is_admin else []
         return self.render(
             "atlasco/home_tenant.html",
             title=tenant.name,
@@ -65,7 +63,7 @@ class Home(Page):
             usage=_usage(tenant),
             newest=_newest_entities(tenant),
             members=members_count(tenant=tenant) if is_admin else None,
-            tokens_usable=sum(token.is_usable(now=now) for token in tokens),
+            tokens_usable=tokens_usable_count(tenant=tenant, now=now) if is_admin else 0,
             host=tenant_domain(tenant=tenant),
             is_admin=is_admin,
         )

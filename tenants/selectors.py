@@ -52,6 +52,13 @@ def tenant_list() -> list[Tenant]:
         return list(Tenant.objects.using(DEFAULT_DB_ALIAS).order_by("slug"))
 
 
+def tenants_kept() -> list[Tenant]:
+    """Every tenant that is not being deleted, by slug."""
+    with public_bind():
+        tenants = Tenant.objects.using(DEFAULT_DB_ALIAS).exclude(status=Tenant.Status.DELETING)
+        return list(tenants.order_by("slug"))
+
+
 def tenant_domain(*, tenant: Tenant) -> str:
     """The tenant's primary host name; empty where it has none."""
     with public_bind():
@@ -135,6 +142,18 @@ def tokens_read(*, tenant: Tenant, limit: int) -> list[ApiToken]:
     """The tenant's tokens, newest first, ended ones too."""
     with tenant_bind(tenant):
         return list(token_list(tenant=tenant)[:limit])
+
+
+def tokens_usable(*, tenant: Tenant, limit: int, now: datetime) -> list[ApiToken]:
+    """The tenant's tokens that may be used now, newest first; ended ones take no place among them."""
+    with tenant_bind(tenant):
+        return list(token_list(tenant=tenant).filter(ApiToken.usable_at(now))[:limit])
+
+
+def tokens_usable_count(*, tenant: Tenant, now: datetime) -> int:
+    """How many of the tenant's tokens may be used now."""
+    with tenant_bind(tenant):
+        return token_list(tenant=tenant).filter(ApiToken.usable_at(now)).count()
 
 
 def token_get(*, tenant: Tenant, token_id: int) -> ApiToken:

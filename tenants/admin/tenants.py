@@ -15,7 +15,7 @@ from atlasco.lib.errors import Problem
 from tenants.admin.forms import TenantFilterForm, TenantForm, password_generate
 from tenants.admin.pages import Host, Page, TenantPage, problem_show
 from tenants.models import Tenant
-from tenants.selectors import members_count, tenant_domain, tenants_page, tokens_read
+from tenants.selectors import members_count, tenant_domain, tenants_page, tokens_usable
 from tenants.services import (
     HostTaken,
     MemberExists,
@@ -111,7 +111,7 @@ class TenantDetail(TenantPage):
         return self.render(
             title=tenant.name,
             domain=tenant_domain(tenant=tenant),
-            tokens=[token for token in tokens_read(tenant=tenant, limit=PAGE_SIZE) if token.is_usable(now=now)],
+            tokens=tokens_usable(tenant=tenant, limit=PAGE_SIZE, now=now),
             members=members_count(tenant=tenant),
             now=now,
         )

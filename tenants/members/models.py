@@ -51,6 +51,11 @@ class ApiToken(models.Model):
         """Neither revoked nor expired."""
         return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
 
+    @staticmethod
+    def usable_at(now: datetime) -> Q:
+        """`is_usable` as a condition of a query."""
+        return Q(revoked_at=None) & (Q(expires_at=None) | Q(expires_at__gt=now))
+
 
 class SavedSearch(models.Model):
     """A search a member wants to run again. query: the body of `POST entities/search/`."""

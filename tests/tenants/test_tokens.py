@@ -11,7 +11,15 @@ from django.db import connections
 from tenants.binding import tenant_bind
 from tenants.members.models import ApiToken
 from tenants.models import Tenant
-from tenants.selectors import TokenUnknown, TokenUnusable, token_find, token_get, token_list
+from tenants.selectors import (
+    TokenUnknown,
+    TokenUnusable,
+    token_find,
+    token_get,
+    token_list,
+    tokens_usable,
+    tokens_usable_count,
+)
 from tenants.services import TokenInvalid, token_create, token_revoke, token_touch
 from tenants.tokens import TokenText, token_parse
 
@@ -98,6 +106,24 @@ def test_a_tenants_tokens_are_listed_newest_first(acme: Tenant, globex: Tenant) 
         token_create(tenant=tenant, name=f"t{number}", now=NOW + timedelta(seconds=number))
     with tenant_bind(acme):
         assert [token.name for token in token_list(tenant=acme)] == ["t1", "t0"]
+
+
+def test_ended_tokens_hide_no_usable_one(acme: Tenant, globex: Tenant) -> None:
+    token_create(tenant=acme, name="lasting", now=NOW)
+    token_create(tenant=acme, name="for a week", expires_at=NOW + timedelta(days=7), now=NOW)
+    token_create(tenant=globex, name="another's", now=NOW)
+    for number in range(3):
+        newer = NOW + timedelta(minutes=1 + number)
+        token, _ = token_create(tenant=acme, name=f"revoked {number}", now=newer)
+        token_revoke(tenant=acme, token_id=token.pk, now=newer)
+    for now, names in (
+        (NOW + timedelta(days=6), ["for a week", "lasting"]),
+        (NOW + timedelta(days=7), ["lasting"]),
+    ):
+        usable = tokens_usable(tenant=acme, limit=2, now=now)
+        assert [token.name for token in usable] == names
+        assert all(token.is_usable(now=now) for token in usable)
+        assert tokens_usable_count(tenant=acme, now=now) == len(names)
 
 
 @pytest.mark.parametrize(
