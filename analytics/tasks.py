@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any, Final
 
 from celery import shared_task
 from django.conf import settings
-from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
 
 from analytics.demo import replay
 from analytics.statistics import statistics_refresh
 from atlasco.lib.clock import now
-from tenants.binding import tenant_bind
-from tenants.models import Tenant
-from tenants.selectors import tenant_list
-
-log = logging.getLogger(__name__)
+from tenants.rounds import tenants_each
 
 # A run that waited for longer than its period is of no use: the next one does its work.
 SCHEDULE: Final[dict[str, dict[str, Any]]] = {
@@ -37,20 +31,9 @@ SCHEDULE: Final[dict[str, dict[str, Any]]] = {
 def refresh_attribute_statistics() -> int:
     """Analyse what has changed enough, tenant by tenant. Returns how many attributes that were.
 
-    A tenant whose analysis fails does not keep the others from theirs.
+    A tenant whose analysis fails does not keep the others from theirs; the task then raises RoundIncomplete at the end.
     """
-    refreshed = 0
-    for tenant in tenant_list():
-        if tenant.status == Tenant.Status.DELETING:
-            continue
-        with tenant_bind(tenant):
-            try:
-                refreshed += statistics_refresh(tenant_id=tenant.pk, now=now()).attributes
-            except DatabaseError:
-                if not connections[DEFAULT_DB_ALIAS].is_usable():
-                    raise
-                log.exception("The statistics of a tenant could not be refreshed.")
-    return refreshed
+    return tenants_each(lambda tenant: statistics_refresh(tenant_id=tenant.pk, now=now()).attributes)
 
 
 @shared_task

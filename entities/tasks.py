@@ -1,4 +1,7 @@
-"""Celery's doors to the data plane. Each task is safe to run twice."""
+"""Celery's doors to the data plane. Each task is safe to run twice.
+
+One that goes round all tenants raises RoundIncomplete at the end where it failed for some (`tenants.rounds`).
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ from entities.imports import jobs, run
 from entities.models import ImportJob
 from tenants.binding import public_bind, tenant_bind
 from tenants.models import Tenant
-from tenants.selectors import tenant_list
+from tenants.rounds import tenants_each
 
 log = logging.getLogger(__name__)
 
@@ -52,21 +55,13 @@ SCHEDULE: Final[dict[str, dict[str, Any]]] = {
 @shared_task
 def attribute_changes_fold() -> int:
     """Move what writers reported of attributes into the registry, tenant by tenant. Returns the names touched."""
-    touched = 0
-    for tenant in tenant_list():
-        with tenant_bind(tenant):
-            touched += services.attribute_changes_fold(tenant_id=tenant.pk)
-    return touched
+    return tenants_each(lambda tenant: services.attribute_changes_fold(tenant_id=tenant.pk))
 
 
 @shared_task
 def import_receipts_expire() -> int:
     """Forget the answers of imports that are older than a day. Returns how many."""
-    forgotten = 0
-    for tenant in tenant_list():
-        with tenant_bind(tenant):
-            forgotten += receipts.receipts_expire(tenant_id=tenant.pk, now=now())
-    return forgotten
+    return tenants_each(lambda tenant: receipts.receipts_expire(tenant_id=tenant.pk, now=now()))
 
 
 @shared_task(time_limit=IMPORT_TIME_LIMIT_S)
@@ -87,24 +82,21 @@ def import_job_run(tenant_id: int, job_id: str) -> str:
 @shared_task
 def import_jobs_resume() -> int:
     """Tell the workers again of jobs whose message or worker was lost. Returns how many."""
-    resumed = 0
-    for tenant in tenant_list():
-        with tenant_bind(tenant):
-            for job in jobs.import_jobs_abandoned(tenant_id=tenant.pk, now=now()):
-                # A busy queue is told again and again: what is still there after a period is superseded.
-                import_job_run.apply_async(args=(tenant.pk, str(job.job_id)), expires=RESUME_PERIOD_S)
-                resumed += 1
-    return resumed
+    return tenants_each(_import_jobs_resume)
+
+
+def _import_jobs_resume(tenant: Tenant) -> int:
+    abandoned = jobs.import_jobs_abandoned(tenant_id=tenant.pk, now=now())
+    for job in abandoned:
+        # A busy queue is told again and again: what is still there after a period is superseded.
+        import_job_run.apply_async(args=(tenant.pk, str(job.job_id)), expires=RESUME_PERIOD_S)
+    return len(abandoned)
 
 
 @shared_task
 def import_jobs_expire() -> int:
     """Forget jobs that ended long ago, and files that no job needs. Returns how many jobs."""
-    forgotten = 0
-    for tenant in tenant_list():
-        with tenant_bind(tenant):
-            forgotten += jobs.import_jobs_expire(tenant_id=tenant.pk, now=now())
-    return forgotten
+    return tenants_each(lambda tenant: jobs.import_jobs_expire(tenant_id=tenant.pk, now=now()))
 
 
 def import_job_enqueue(job: ImportJob) -> None:
