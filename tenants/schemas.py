@@ -2,7 +2,8 @@
 
 # Note [Schema versions]
 A tenant's schema is a clone of `tenant_template`. Its version is a fingerprint of the code that defines it: names of
-the tenant apps' migrations, and the permissions their rows are filled with. The template carries its version in its
+the tenant apps' migrations and of this app's, whose functions clone and guard it, and the permissions their rows are
+filled with. The template carries its version in its
 COMMENT, each tenant in its row. So one query tells whether there is anything to do, however many tenants there are.
 """
 
@@ -53,7 +54,7 @@ def _migrations_on_disk() -> frozenset[tuple[str, str]]:
 @cache
 def schema_fingerprint() -> str:
     """The version a tenant schema has when this code has migrated it: 16 hex digits. Needs no database."""
-    labels = tenant_app_labels()
+    labels = tenant_app_labels() | {"tenants"}
     lines = sorted(f"{app}.{name}" for app, name in _migrations_on_disk() if app in labels)
     for model in sorted(apps.get_models(), key=lambda model: model._meta.label):
         meta = model._meta
@@ -142,7 +143,7 @@ def _template_migrate(connection: DatabaseWrapper, *, report: Report, target: Ta
 
 
 def _schema_seal(connection: DatabaseWrapper, *, schema: str, version: str) -> None:
-    """Grant what the migration added, and note the version the schema has reached."""
+    """Grant and guard what the migration added, and note the version the schema has reached."""
     with schema_bind(PUBLIC_SCHEMA), connection.cursor() as cursor:
         cursor.execute("select public.tenant_schema_grant(%s)", [schema])
         _comment(cursor, schema, version or "unfinished")

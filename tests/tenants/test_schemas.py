@@ -10,7 +10,7 @@ from django.core.management import call_command
 from django.db import DatabaseError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from tenants.binding import TEMPLATE_SCHEMA, tenant_bind
+from tenants.binding import TEMPLATE_SCHEMA, public_bind, schema_bind, tenant_bind
 from tenants.database.owner import owner_connection
 from tenants.members.models import ApiToken, User
 from tenants.models import Tenant
@@ -63,6 +63,61 @@ def test_a_clone_is_the_template_to_the_last_constraint(owner: Owner, acme: Tena
     template = catalog(owner, TEMPLATE_SCHEMA)
     assert {kind for kind, *_ in template} == {"column", "constraint", "index", "other", "sequence"}
     assert catalog(owner, acme.schema_name) == template
+
+
+POLICIES_SQL = """
+select relname, relrowsecurity, array(select polname::text || ' ' || polroles::regrole[]::text || ' '
+           || pg_get_expr(polqual, polrelid) from pg_policy where polrelid = c.oid)
+from pg_class as c where relnamespace = %s::regnamespace and relkind = 'r' order by relname
+"""
+
+
+def policies(owner: Owner, schema: str) -> dict[str, tuple[bool, list[str]]]:
+    return {table: (enabled, found) for table, enabled, found in owner.execute(POLICIES_SQL, [schema])}
+
+
+def test_every_table_of_a_clone_is_guarded(owner: Owner, acme: Tenant) -> None:
+    guards = policies(owner, acme.schema_name)
+    unguarded = policies(owner, TEMPLATE_SCHEMA)
+    assert guards.keys() == unguarded.keys() >= {"members_user", "members_apitoken", "django_session"}
+    assert set(map(str, unguarded.values())) == {"(False, [])"}
+    for enabled, (policy,) in guards.values():
+        assert enabled and policy.startswith("tenant {atlasco_app} ") and policy.endswith(f" = {acme.pk})")
+
+
+def test_a_schema_of_before_the_policies_gets_them_by_migrating(owner: Owner, acme: Tenant) -> None:
+    expected = policies(owner, acme.schema_name)
+    for table in expected:
+        owner.execute(f"drop policy tenant on {acme.schema_name}.{table}")
+        owner.execute(f"alter table {acme.schema_name}.{table} disable row level security")
+    Tenant.objects.filter(pk=acme.pk).update(schema_version="0123456789abcdef")
+    call_command("migrate_schemas", verbosity=0)
+    assert policies(owner, acme.schema_name) == expected
+
+
+def test_another_tenants_schema_is_out_of_reach_by_name(acme: Tenant, globex: Tenant) -> None:
+    for tenant in (acme, globex):
+        with tenant_bind(tenant):
+            User.objects.create(username="ann", date_joined="2026-01-01T00:00Z")
+    theirs = f"{globex.schema_name}.members_user"
+    for bind in (tenant_bind(acme), public_bind(), schema_bind(globex.schema_name)):
+        with bind, connection.cursor() as cursor:
+            for table in tables_of(globex):
+                cursor.execute(f"select count(*) from {globex.schema_name}.{table}")
+                assert cursor.fetchone() == (0,), table
+            for statement in (f"update {theirs} set email = 'x'", f"delete from {theirs}"):
+                cursor.execute(statement)
+                assert cursor.rowcount == 0
+            with pytest.raises(DatabaseError, match="row-level security"), transaction.atomic():
+                cursor.execute(f"insert into {globex.schema_name}.auth_group (name) values ('stray')")
+    with tenant_bind(globex):
+        assert [(user.username, user.email) for user in User.objects.all()] == [("ann", "")]
+
+
+def tables_of(tenant: Tenant) -> list[str]:
+    with connection.cursor() as cursor:
+        cursor.execute("select tablename::text from pg_tables where schemaname = %s", [tenant.schema_name])
+        return [table for (table,) in cursor.fetchall()]
 
 
 def test_a_clone_holds_the_templates_rows_and_counts_on(owner: Owner, acme: Tenant) -> None:
@@ -158,6 +213,8 @@ def test_a_template_that_can_not_be_cloned_is_refused(owner: Owner) -> None:
         "set role atlasco_owner",
         "select count(*) from tenant_template.members_user",
         "select tenant_schema_grant('public')",
+        "alter table {schema}.members_user disable row level security",
+        "drop policy tenant on {schema}.members_user",
         "insert into {schema}.django_migrations (app, name, applied) values ('x', 'x', now())",
         "select tenant_schema_create(2147483647)",
         "select tenant_schema_create(null)",
