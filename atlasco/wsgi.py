@@ -4,11 +4,13 @@ import os
 
 from django.core.wsgi import get_wsgi_application
 
+from atlasco.serving import serving_check
 from freshness.heartbeat import HeartbeatWriter
 from freshness.monitor import monitor
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "atlasco.settings")
 application = get_wsgi_application()
+serving_check()
 
 # Here, not in an AppConfig: only a process that serves watches the stores and may write the heartbeat.
 HeartbeatWriter().start()

@@ -1,4 +1,8 @@
-"""Boot checks about tenancy. `manage.py check --database default` runs those that ask the database."""
+"""Boot checks about tenancy.
+
+`atlasco.serving` runs those that matter before the first request; `manage.py check --database default` runs those that
+ask the database on demand.
+"""
 
 from __future__ import annotations
 
