@@ -35,9 +35,8 @@ SECRET_KEY = env.text(
 )
 SECRET_KEY_IS_GENERATED = not SECRET_KEY
 if SECRET_KEY_IS_GENERATED:
-    SECRET_KEY = secrets.token_urlsafe(
-        48
-    )  # Enough for commands; `atlasco.serving` warns before anything is served with it.
+    # Enough for commands; `atlasco.serving` warns before anything is served with it.
+    SECRET_KEY = secrets.token_urlsafe(48)
 
 BASE_DOMAIN = env.text(
     "ATLASCO_BASE_DOMAIN", "localhost", help="Tenants answer on SLUG.BASE_DOMAIN; admins on BASE_DOMAIN."

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.checks import Error
 from django.db import OperationalError
 
 from atlasco import serving
@@ -61,7 +62,7 @@ def test_a_database_that_is_away_does_not_hide_what_another_one_says(
     def run(*, tags: list[str], databases: list[str]) -> list[Any]:
         if databases == ["default"]:
             raise OperationalError
-        return [serving.CheckMessage(serving.ERROR, "bad", id="t.E1")]
+        return [Error("bad", id="t.E1")]
 
     monkeypatch.setattr(serving, "run_checks", run)
     with caplog.at_level(logging.WARNING), pytest.raises(ServingRefused, match=r"t\.E1"):
