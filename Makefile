@@ -11,7 +11,7 @@ help: ## Show this
 	@echo "make up      run the whole stack on this machine; ARGS=\"--port 9000 --no-demo\" are handed on"
 	@echo "make test    check style, types and layers, then run every test on real servers; ARGS are handed to pytest"
 	@echo "make lint    the checks of \`make test\` without the tests"
-	@echo "make bench   print the benchmarks' figures; NAME=... runs one of them"
+	@echo "make bench   print the benchmarks' figures, of all at a modest size; NAME=search or NAME=ingest runs one of them"
 	@echo "make clean   remove the virtual environment, caches, and the data of \`make up\`"
 
 up: $(VENV)/.installed
@@ -32,6 +32,9 @@ bench: $(VENV)/.installed
 	@exec $(BIN)/python manage.py bench $(NAME) $(ARGS)
 
 clean:
+	@# Only what a stack made: with ATLASCO_RUN_DIR=$$HOME this would be everything you have.
+	@if [ -e "$(RUN_DIR)" ] && ! { [ -f "$(RUN_DIR)/lock" ] && [ -f "$(RUN_DIR)/secrets.json" ]; }; then \
+		echo "$(RUN_DIR) is no run directory of a stack; nothing is removed." >&2; exit 1; fi
 	@if $(PYTHON) -c 'import fcntl; fcntl.flock(open("$(RUN_DIR)/lock"), fcntl.LOCK_EX | fcntl.LOCK_NB)' 2>/dev/null \
 		|| [ ! -e "$(RUN_DIR)/lock" ]; then :; else echo "A stack is running on $(RUN_DIR); stop it first." >&2; exit 1; fi
 	@# As root the data may lie elsewhere, where the servers' user can reach it.
