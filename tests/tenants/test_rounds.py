@@ -9,7 +9,8 @@ import pytest
 from django.db import connection, connections
 
 import analytics.tasks
-from entities import services, tasks
+from entities import receipts, services, tasks
+from entities.imports import jobs
 from tenants.binding import tenant_current
 from tenants.models import Tenant
 from tenants.rounds import RoundIncomplete, tenants_each
@@ -63,9 +64,9 @@ def test_one_tenants_trouble_stops_no_other(
     ("module", "name", "round_of_all"),
     [
         (services, "attribute_changes_fold", tasks.attribute_changes_fold),
-        (tasks.receipts, "receipts_expire", tasks.import_receipts_expire),
-        (tasks.jobs, "import_jobs_abandoned", tasks.import_jobs_resume),
-        (tasks.jobs, "import_jobs_expire", tasks.import_jobs_expire),
+        (receipts, "receipts_expire", tasks.import_receipts_expire),
+        (jobs, "import_jobs_abandoned", tasks.import_jobs_resume),
+        (jobs, "import_jobs_expire", tasks.import_jobs_expire),
         (analytics.tasks, "statistics_refresh", analytics.tasks.refresh_attribute_statistics),
     ],
 )
