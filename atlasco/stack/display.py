@@ -12,6 +12,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from atlasco.stack.admin import login_words
+
 if TYPE_CHECKING:
     from atlasco.stack.stack import Stack
 
@@ -61,7 +63,7 @@ class Display:
             self.say(Text(demo_trouble, style="red"))
         self.say()
         self.say("Atlasco is ready.")
-        self.say(f"  Platform  http://{domain}:{port}/  (log in as admin, password {plan.secrets.admin_password})")
+        self.say(f"  Platform  http://{domain}:{port}/  ({login_words(plan)})")
         self.say(f"  Tenants   http://SLUG.{domain}:{port}/")
         self.say(f"  API       http://SLUG.{domain}:{port}/api/v1/docs/")
         self.say(f"  Logs      {self.stack.run_dir.logs}")

@@ -20,6 +20,7 @@ APP_ROLE = "atlasco_app"
 REPLICATION_ROLE = "atlasco_replication"
 SEARCH_ROLE = "atlasco_search"
 EXTERNAL_NAMES = ("DATABASE_URL", "REPLICA_URLS", "REDIS_URL", "CLICKHOUSE_URL")
+ADMIN_PASSWORD = "ATLASCO_ADMIN_PASSWORD"  # noqa: S105  # The variable's name.
 DEFAULT_WEB_PORT = 8000
 
 
@@ -136,11 +137,11 @@ class Plan:
         }
 
     def serving_env(self) -> dict[str, str]:
-        """The environment of web, worker and beat: never the owner's address."""
+        """The environment of web, worker and beat: never the owner's address, nor a person's password."""
         inherited = {
             name: value
             for name, value in self.environ.items()
-            if name not in {"DATABASE_OWNER_URL", "DATABASE_REPLICATION_URL"}
+            if name not in {"DATABASE_OWNER_URL", "DATABASE_REPLICATION_URL", ADMIN_PASSWORD}
         }
         return {
             **inherited,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from atlasco.stack.admin import admin_ensure
 from atlasco.stack.clickhouse.service import ClickHouse
 from atlasco.stack.django import DjangoProcess, Feed, Web, management_command
 from atlasco.stack.plan import Plan
@@ -65,15 +66,10 @@ def migrate_step(plan: Plan) -> Step:
 
 
 def admin_step(plan: Plan) -> Step:
-    """Create the platform admin, once for this data."""
-    marker = plan.run_dir.data / "admin-created"
+    """Make sure of the platform admin."""
 
     async def ensure_admin() -> None:
-        if marker.exists() and not plan.external.database_url:
-            return
-        env = plan.serving_env() | {"ATLASCO_ADMIN_PASSWORD": plan.secrets.admin_password}
-        await management_command(plan, "ensure_admin", "--username", "admin", env=env, log_name="ensure_admin")
-        marker.touch(mode=0o600)
+        await admin_ensure(plan)
 
     return Step(name="ensure_admin", after=("migrate",), action=ensure_admin)
 
