@@ -17,6 +17,7 @@ _COMPARISON: Final = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
 _OWN_COLUMN: Final = dict(
     zip(OWN_FIELDS, ("e.created_at", "e.updated_at", "e.entity_type", "e.external_id"), strict=True)
 )
+_INSTANTS: Final = "ANY(ARRAY(SELECT text_instant(t) FROM unnest(%s::text[]) t))"
 _INSTANT_FIELDS: Final = frozenset({"@created_at", "@updated_at"})
 
 
@@ -76,7 +77,7 @@ def attribute_sql(condition: Condition) -> Fragment:
             equals = _equals(name, _single(value))
             return Fragment(f"(e.attributes ? %s AND NOT {equals.text})", (name, *equals.values))
         case "in":
-            return _at_least_sql(1, [_equals(name, item) for item in _many(value)])
+            return _among(name, _many(value))
         case "is_type":
             return Fragment("coalesce(value_kind(e.attributes -> %s) = %s, false)", (name, value))
         case "contains":
@@ -110,6 +111,18 @@ def _equals(name: str, value: Value) -> Fragment:
     return Fragment("(e.attributes @> %s::jsonb)", (_json({name: value}),))
 
 
+def _among(name: str, values: tuple[Value, ...]) -> Fragment:
+    """Equal to one of them. One array of each kind: PostgreSQL plans a thousand comparisons longer than it compares."""
+    instants = [value for value in values if value_type(value) == "timestamp"]
+    others = [_json(value) for value in values if value_type(value) != "timestamp"]
+    parts = []
+    if others:
+        parts.append(Fragment("coalesce(e.attributes -> %s = ANY(%s::jsonb[]), false)", (name, others)))
+    if instants:
+        parts.append(Fragment(f"coalesce(value_instant(e.attributes -> %s) = {_INSTANTS}, false)", (name, instants)))
+    return _at_least_sql(1, parts)
+
+
 def own_field_sql(condition: Condition) -> Fragment:
     """A condition on a field of the entity itself. A value of another type is never equal, and always different."""
     column = _OWN_COLUMN[condition.attribute]
@@ -128,7 +141,7 @@ def own_field_sql(condition: Condition) -> Fragment:
             equals = _own_equals(column, is_instant, _single(value))
             return Fragment(f"(NOT {equals.text})", equals.values)
         case "in":
-            return _at_least_sql(1, [_own_equals(column, is_instant, item) for item in _many(value)])
+            return _own_among(column, is_instant, _many(value))
         case "contains":
             return FALSE if is_instant else Fragment(f"(strpos({column}, %s) > 0)", (value,))
         case "prefix":
@@ -145,6 +158,19 @@ def _own_equals(column: str, is_instant: bool, value: Value) -> Fragment:
     if is_instant:
         return Fragment(f"({column} = text_instant(%s))", (value,)) if value_type(value) == "timestamp" else FALSE
     return Fragment(f"({column} = %s)", (value,))
+
+
+def _own_among(column: str, is_instant: bool, values: tuple[Value, ...]) -> Fragment:
+    texts = [value for value in values if isinstance(value, str)]
+    if is_instant:
+        return Fragment(f"({column} = {_INSTANTS})", ([text for text in texts if value_type(text) == "timestamp"],))
+    if column == "e.external_id":
+        return Fragment(
+            "(e.entity_id IN (SELECT k.entity_id FROM entity_keys k"
+            " WHERE k.tenant_id = tenant_bound() AND k.external_id = ANY(%s::text[])))",
+            (texts,),
+        )
+    return Fragment(f"({column} = ANY(%s::text[]))", (texts,))
 
 
 def _single(value: Value | tuple[Value, ...] | None) -> Value:

@@ -7,6 +7,7 @@ import secrets
 from django.db import connections
 
 from atlasco.lib import clock
+from entities.search.statistics import statistics_forget
 from entities.stores import _TABLES
 from tenants.binding import public_bind, tenant_bind
 from tenants.models import Tenant
@@ -43,3 +44,5 @@ def tenant_empty(tenant: Tenant) -> None:
     with tenant_bind(tenant), connections["default"].cursor() as cursor:
         for table in _TABLES:
             cursor.execute(f"DELETE FROM {table} WHERE tenant_id = %s", [tenant.pk])
+    # What this process remembers of attributes, it remembers of those that are gone.
+    statistics_forget()
