@@ -110,12 +110,12 @@ def test_a_cursor_of_another_tenant_or_of_a_search_is_refused(acme: Client, glob
 
 def test_people_describe_an_attribute(acme: Client, globex: Client) -> None:
     for client in (acme, globex):
-        client.import_lines(line("1", **{"a/b": 1}))
+        client.import_lines({**line("1"), "attributes": {"a/b": 1}})
     change = {"description": "How bright.", "unit": "lm", "status": "deprecated"}
     answer = acme.ask("PATCH", "/attributes/a%2Fb/", change)
     assert answer.status == 200 and change.items() <= answer.body.items()
     assert change.items() <= acme.get("/attributes/a%2Fb/").body.items()
-    acme.import_lines(line("1", **{"a/b": 2}))
+    acme.import_lines({**line("1"), "attributes": {"a/b": 2}})
     assert acme.get("/attributes/a%2Fb/").body["unit"] == "lm"
     assert globex.get("/attributes/a%2Fb/").body["unit"] == ""
 

@@ -8,9 +8,9 @@ import pytest
 from tests.api.client import Client, segment
 
 NAMES = [
-    "a", "a b", " ", "a:b", "a/b", "/", "//", "a/", "/a", "..", ".", "../../x", "a%b", "%2F", "%", "100%25", "a?b", "a#b",
-    "a&b=c", "a+b", "\n", "a\r\nb", "\t", "\x01", "\x7f", "é", "e\u0301", "日本語", "\U0001f4a1", "\u202e", '"', "'", "\\",
-    "a;b", "@created_at", "attributes", "x" * 255, "é" * 255,
+    "a", "a b", " ", "a:b", "a/b", "/", "//", "a/", "/a", "..", ".", "../../x", "a%b", "%2F", "%", "100%25", "a?b",
+    "a#b", "a&b=c", "a+b", "\n", "a\r\nb", "\t", "\x01", "\x7f", "é", "e\u0301", "日本語", "\U0001f4a1", "\u202e", '"',
+    "'", "\\", "a;b", "@created_at", "attributes", "x" * 255, "é" * 255,
 ]  # fmt: skip
 VALUES = [
     "", "text", " ", "1", "1.10", "true", "null", "é\n\r\t\x01\x7f\u2028\ufeff\U0001f4a1", '"', "\\u0000",
