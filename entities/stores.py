@@ -24,17 +24,24 @@ _TABLES: Final = (
 )
 # A slice per transaction, so that erasing a large tenant holds no lock and no log for long.
 _SLICE: Final = 20_000
+_PAGE: Final = 1_000
+_BEFORE_ALL: Final = -(2**63)
 
 
 def stores_register() -> None:
     """Make the tables known, derived ones first."""
+    exports = {
+        "entities": _entities_export,
+        "entity_attributes": _instants_export,
+        "attribute_metadata": _attributes_export,
+    }
     for order, table in enumerate(reversed(_TABLES)):
         store_register(
             TenantStore(
                 name=table,
                 count=_counter(table),
                 erase=_eraser(table),
-                export=_entities_export if table == "entities" else None,
+                export=exports.get(table),
                 order=200 + order,
             )
         )
@@ -84,25 +91,73 @@ def _eraser(table: str) -> Callable[[Tenant], int]:
     return erase
 
 
-def _entities_export(tenant: Tenant) -> Iterator[Mapping[str, Any]]:
-    """Each entity as an import line, in order of id. Read in pages, so that no cursor is held between them."""
-    after = -(2**63)
+def _pages(statement: str, tenant: Tenant, *, first: Any) -> Iterator[tuple[Any, ...]]:
+    """The rows of a statement that begins after a key and has the key in its first column.
+
+    Read in pages, so that no cursor is held between them.
+    """
+    after = first
     while True:
         with connections["default"].cursor() as cursor:
-            cursor.execute(
-                "SELECT entity_id, entity_type, external_id, created_at, updated_at, attributes::text FROM entities"
-                " WHERE tenant_id = %s AND entity_id > %s ORDER BY entity_id LIMIT 1000",
-                (tenant.pk, after),
-            )
+            cursor.execute(statement, {"tenant_id": tenant.pk, "after": after, "limit": _PAGE})
             rows = cursor.fetchall()
-        for entity_id, entity_type, external_id, created_at, updated_at, attributes in rows:
-            yield {
-                "entity_type": entity_type,
-                "external_id": external_id,
-                "created_at": iso(created_at),
-                "at": iso(updated_at),
-                "attributes": orjson.Fragment(attributes),
-            }
-            after = entity_id
-        if len(rows) < 1000:
+        yield from rows
+        if len(rows) < _PAGE:
             return
+        after = rows[-1][0]
+
+
+def _entities_export(tenant: Tenant) -> Iterator[Mapping[str, Any]]:
+    """Each entity as an import line, in order of id."""
+    statement = (
+        "SELECT entity_id, entity_type, external_id, created_at, updated_at, attributes::text FROM entities"
+        " WHERE tenant_id = %(tenant_id)s AND entity_id > %(after)s ORDER BY entity_id LIMIT %(limit)s"
+    )
+    for _, entity_type, external_id, created_at, updated_at, attributes in _pages(statement, tenant, first=_BEFORE_ALL):
+        yield {
+            "entity_type": entity_type,
+            "external_id": external_id,
+            "created_at": iso(created_at),
+            "at": iso(updated_at),
+            "attributes": orjson.Fragment(attributes),
+        }
+
+
+def _instants_export(tenant: Tenant) -> Iterator[Mapping[str, Any]]:
+    """Of each entity, the instant of every value. A name that the entity lacks is a removal that is remembered.
+
+    Records of their own: a line of an import knows one instant for all its attributes.
+    """
+    statement = (
+        "SELECT e.entity_id, e.entity_type, e.external_id, v.names, v.instants"
+        " FROM (SELECT entity_id, entity_type, external_id FROM entities WHERE tenant_id = %(tenant_id)s"
+        "       AND entity_id > %(after)s ORDER BY entity_id LIMIT %(limit)s) e"
+        " CROSS JOIN LATERAL (SELECT array_agg(attribute_name::text ORDER BY attribute_name) AS names,"
+        "       array_agg(updated_at ORDER BY attribute_name) AS instants FROM entity_attributes"
+        "       WHERE tenant_id = %(tenant_id)s AND entity_id = e.entity_id) v"
+        " ORDER BY e.entity_id"
+    )
+    for _, entity_type, external_id, names, instants in _pages(statement, tenant, first=_BEFORE_ALL):
+        yield {
+            "entity_type": entity_type,
+            "external_id": external_id,
+            "ats": {name: iso(at) for name, at in zip(names or (), instants or (), strict=True)},
+        }
+
+
+def _attributes_export(tenant: Tenant) -> Iterator[Mapping[str, Any]]:
+    """What people said of each attribute, and since when it is known. Figures can be counted again."""
+    statement = (
+        "SELECT attribute_name, description, unit, status, is_indexed, first_seen_at FROM attribute_metadata"
+        " WHERE tenant_id = %(tenant_id)s AND attribute_name > %(after)s ORDER BY attribute_name LIMIT %(limit)s"
+    )
+    # No name is empty, so all come after the empty one.
+    for name, description, unit, status, is_indexed, first_seen_at in _pages(statement, tenant, first=""):
+        yield {
+            "attribute_name": name,
+            "description": description,
+            "unit": unit,
+            "status": status,
+            "is_indexed": is_indexed,
+            "first_seen_at": iso(first_seen_at),
+        }
