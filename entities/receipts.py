@@ -9,9 +9,10 @@ from hashlib import sha256
 from typing import Any, Final
 
 import orjson
-from django.db import connections
+from django.db import connections, transaction
 
 from atlasco.lib.errors import Conflict, FieldError, Invalid
+from entities.ingest.batch import tenant_hold
 
 KEPT_FOR: Final = timedelta(hours=24)
 # A receipt without an answer is an import that still runs, or one whose process was killed.
@@ -57,9 +58,10 @@ def key_check(key: str) -> str:
 def receipt_open(*, tenant_id: int, key: str, now: datetime) -> Receipt | None:
     """Claim a key for an import that begins; None means go ahead. An earlier import's answer is returned instead.
 
-    Raises KeyInUse while the earlier import runs.
+    Raises KeyInUse while the earlier import runs, TenantBusy.
     """
-    with connections["default"].cursor() as cursor:
+    with transaction.atomic(using="default"), connections["default"].cursor() as cursor:
+        tenant_hold(tenant_id=tenant_id)
         cursor.execute(
             "INSERT INTO import_receipts AS r (tenant_id, idempotency_key, created_at) VALUES (%s, %s, %s)"
             " ON CONFLICT (tenant_id, idempotency_key) DO UPDATE"

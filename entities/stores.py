@@ -65,16 +65,24 @@ def _counter(table: str) -> Callable[[Tenant], int]:
     return count
 
 
+def _has_partitions(tenant: Tenant) -> bool:
+    """Whether it has a sub-tree of its own now. Its placement says only whether it is to have one."""
+    with connections["default"].cursor() as cursor:
+        cursor.execute("SELECT to_regclass(%s) IS NOT NULL", (f"public.entities_tenant_{tenant.pk}",))
+        return bool(cursor.fetchone()[0])
+
+
 def _eraser(table: str) -> Callable[[Tenant], int]:
     def erase(tenant: Tenant) -> int:
         removed: int = 0
-        if table in {"entities", "entity_attributes"} and tenant.placement == Tenant.Placement.DEDICATED:
+        if table in {"entities", "entity_attributes"} and _has_partitions(tenant):
             # Counted, then dropped with its partitions by whichever of the two tables comes last.
             removed = _counter(table)(tenant)
-            if table == "entities":
-                with transaction.atomic(using="default"), connections["default"].cursor() as cursor:
-                    cursor.execute("SELECT tenant_partitions_drop(%s)", (tenant.pk,))
-            return removed
+            if table != "entities":
+                return removed
+            with transaction.atomic(using="default"), connections["default"].cursor() as cursor:
+                cursor.execute("SELECT tenant_partitions_drop(%s)", (tenant.pk,))
+        # After a drop too: what comes later, or came while an earlier deletion was interrupted, lies in shared leaves.
         while True:
             with transaction.atomic(using="default"), connections["default"].cursor() as cursor:
                 cursor.execute(

@@ -57,6 +57,12 @@ class TenantBusy(Conflict):
     code = "tenant_deleting"
 
 
+class TenantNotEmpty(Conflict):
+    """Something goes on writing for the tenant. It stays marked: delete it again when that has ended."""
+
+    code = "tenant_not_empty"
+
+
 class ConfirmationMismatch(Conflict):
     """To delete a tenant, repeat its slug exactly."""
 
@@ -187,16 +193,20 @@ def tenant_contents(*, tenant: Tenant) -> dict[str, int]:
 def tenant_delete(*, tenant: Tenant, confirm: str, now: datetime) -> dict[str, int]:
     """Remove the tenant and everything of it, from every store. Returns how many records each store lost.
 
-    confirm: the tenant's slug, typed again. Raises ConfirmationMismatch.
+    confirm: the tenant's slug, typed again.
     Interrupted, it leaves a tenant that is marked and answers nobody: call it again, and it goes on.
+    Raises ConfirmationMismatch; TenantNotEmpty where a store fills up as fast as it is erased.
     """
     if confirm != tenant.slug:
         raise ConfirmationMismatch(f"To delete this tenant, confirm with its slug, {tenant.slug!r}.")
     # Committed before anything is removed: from here on no request is let in.
     with public_bind():
-        Tenant.objects.using(DEFAULT_DB_ALIAS).filter(pk=tenant.pk).exclude(status=Tenant.Status.DELETING).update(
-            status=Tenant.Status.DELETING, status_changed_at=now
-        )
+        rows = Tenant.objects.using(DEFAULT_DB_ALIAS).filter(pk=tenant.pk)
+        rows.exclude(status=Tenant.Status.DELETING).update(status=Tenant.Status.DELETING, status_changed_at=now)
+        # Requests that were let in write in transactions which share a lock of the row (`tenant_hold` of `entities`).
+        # After the mark none begins; these we wait for, so that the erasers see what they wrote.
+        with transaction.atomic(using=DEFAULT_DB_ALIAS):
+            rows.select_for_update().first()
     _forget_after_commit()
     report = _stores_erase(tenant)
     with tenant_bind(tenant):
@@ -222,8 +232,10 @@ def _stores_erase(tenant: Tenant) -> dict[str, int]:
         with tenant_bind(tenant):
             stores = tuple(store for store in stores_registered() if store.count(tenant))
         if not stores:
-            break
-    return report
+            return report
+    left = ", ".join(store.name for store in stores)
+    advice = " ".join((TenantNotEmpty.__doc__ or "").split())
+    raise TenantNotEmpty(f"After {ERASE_ROUNDS} rounds there is still something in {left}. {advice}")
 
 
 def _status_set(tenant: Tenant, status: Tenant.Status, *, now: datetime) -> Tenant:

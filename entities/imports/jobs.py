@@ -12,12 +12,12 @@ from typing import Final
 
 from django.core import signing
 from django.core.files.storage import default_storage
-from django.db import InterfaceError, OperationalError, connections
+from django.db import InterfaceError, OperationalError, connections, transaction
 from django.db.models import Q
 
 from atlasco.lib.errors import Conflict, NotFound, Unavailable
 from entities.imports.files import file_path, file_remove, file_save, files_list
-from entities.ingest.batch import Mode
+from entities.ingest.batch import Mode, tenant_hold
 from entities.models import ImportJob
 from entities.search.cursors import InvalidCursor
 
@@ -77,7 +77,7 @@ def import_job_create(
     """Keep the file and hand it to a worker.
 
     chunks: NDJSON, plain or gzip. enqueue: tells a worker; where it raises, nothing is left of the job.
-    Raises what the chunks raise, StorageUnavailable, QueueUnavailable.
+    Raises what the chunks raise, StorageUnavailable, QueueUnavailable, TenantBusy.
     """
     job_id = uuid.uuid4()
     path = file_path(tenant_id=tenant_id, job_id=job_id)
@@ -93,7 +93,9 @@ def import_job_create(
             bytes_total=size,
             created_by=created_by,
         )
-        ImportJob.objects.using("default").bulk_create([job])
+        with transaction.atomic(using="default"):
+            tenant_hold(tenant_id=tenant_id)
+            ImportJob.objects.using("default").bulk_create([job])
         enqueue(job)
     except OSError as error:
         _forget(tenant_id, job_id, path)

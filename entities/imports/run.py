@@ -23,6 +23,7 @@ from entities.ingest.lines import BrokenBody, Rejection, plain
 from entities.models import ImportJob
 from freshness.reads import write_finished
 from freshness.tokens import lsn_text
+from tenants.services import TenantBusy
 
 Clock: TypeAlias = Callable[[], datetime]
 # Starts of a job that never gets through a batch, before it is given up.
@@ -50,7 +51,10 @@ def import_job_run(*, tenant_id: int, job_id: uuid.UUID, clock: Clock) -> str:
             return "gone"
         if is_ours and job.status in UNFINISHED:
             _job_do(job, clock=clock)
-            job.refresh_from_db(using="default")
+            try:
+                job.refresh_from_db(using="default")
+            except ImportJob.DoesNotExist:  # Erased with its tenant.
+                return "gone"
         return str(job.status)
 
 
@@ -65,7 +69,7 @@ def _job_do(job: ImportJob, *, clock: Clock) -> None:
     summary = _summary_read(job.summary)
     try:
         _job_import(job, summary, now=clock())
-    except _Stopped:
+    except (_Stopped, TenantBusy):
         file_remove(job)
     except (BrokenBody, FileNotFoundError) as error:
         detail = error.detail if isinstance(error, BrokenBody) else "Its file is gone."

@@ -17,6 +17,7 @@ from atlasco.lib.errors import Invalid, Unavailable
 from atlasco.lib.sql import sql_blocks
 from entities.ingest.lines import Line
 from entities.values import instant_text
+from tenants.services import TenantBusy
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +66,17 @@ class _EntityVanished(Exception):
     """A key of the batch points to an entity that was deleted while we waited for its lock."""
 
 
+def tenant_hold(*, tenant_id: int) -> None:
+    """Keep a deletion of the tenant from erasing before this transaction ends. Raises TenantBusy where one has begun.
+
+    For whoever adds rows: a request is let in by what is remembered of its tenant, and may write long after that.
+    """
+    with connections["default"].cursor() as cursor:
+        cursor.execute(SQL["tenant_hold"], {"tenant_id": tenant_id})
+        if cursor.rowcount == 0:
+            raise TenantBusy
+
+
 def batch_write(
     *,
     tenant_id: int,
@@ -83,7 +95,7 @@ def batch_write(
     inspect: called under the locks, before anything is changed; what it raises undoes the batch.
     by_id: the one line names its entity by entity_id and never creates it; no such entity → inspect sees an empty list.
     dry_run: everything is done, counted and undone.
-    Raises WriteContention, EntityTooLarge.
+    Raises WriteContention, EntityTooLarge, TenantBusy.
     """
     for attempt in range(1, _TRIES + 1):
         try:
@@ -114,6 +126,7 @@ def _batch_run(
     by_id: bool,
 ) -> BatchResult:
     values = {"tenant_id": tenant_id, "mode": mode, "now": now}
+    tenant_hold(tenant_id=tenant_id)
     cursor.execute(SQL["stage_create"])
     with cursor.copy(
         "COPY ingest_stage (line, entity_id, entity_type, external_id, created_at, at, attributes) FROM STDIN"

@@ -1,6 +1,7 @@
 -- One batch of an import, or one single write: COPY → ingest_stage → the statements below, in this order, in one
 -- transaction. Lock order: keys by (external_id, entity_type), then entities by entity_id; every writer takes both in
 -- that order, so batches wait for each other and never deadlock. Attribute counts are inserts only and block nobody.
+-- The lock of the tenant comes before both; writers share it, and only a deletion of the tenant waits for it.
 
 -- name: stage_create
 -- Once a connection. One row a line; a line's number is its order.
@@ -34,6 +35,11 @@ CREATE TEMP TABLE IF NOT EXISTS ingest_value (
     changes boolean NOT NULL,            -- This line changed what the line before it had left.
     is_last boolean NOT NULL             -- What the batch leaves behind.
 ) ON COMMIT DELETE ROWS;
+
+-- name: tenant_hold
+-- No row: the tenant is marked as being deleted, or gone. A deletion marks it, waits for this lock, and erases then: so
+-- it sees all that was written under the lock, and nothing is written after it.
+SELECT FROM public.tenants_tenant WHERE id = %(tenant_id)s AND status <> 'deleting' FOR KEY SHARE;
 
 -- name: keys_claim
 -- New (entity_type, external_id) pairs get their entity_id; a pair that another transaction is just claiming is waited for.

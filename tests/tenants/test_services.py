@@ -24,6 +24,7 @@ from tenants.services import (
     TenantBusy,
     TenantExists,
     TenantInvalid,
+    TenantNotEmpty,
     member_create,
     platform_admin_ensure,
     tenant_contents,
@@ -209,6 +210,20 @@ def test_a_deletion_catches_what_was_written_meanwhile(acme: Tenant, shelf: Shel
     shelf.late = ["by a request that was under way"]
     assert tenant_delete(tenant=acme, confirm=acme.slug, now=NOW)["test shelf"] == 3
     assert acme.pk not in shelf.records
+
+
+def test_a_deletion_that_never_gets_to_the_end_says_so(owner: Owner, acme: Tenant, shelf: Shelf) -> None:
+    def refill(tenant: Tenant) -> int:
+        return 1
+
+    store_register(TenantStore(name="test shelf", count=refill, erase=refill))
+    with pytest.raises(TenantNotEmpty, match="test shelf"):
+        tenant_delete(tenant=acme, confirm=acme.slug, now=NOW)
+    marked = tenant_get(slug=acme.slug)
+    assert marked.status == "deleting" and schema_exists(owner, acme)
+    store_register(shelf.store)
+    tenant_delete(tenant=marked, confirm=marked.slug, now=NOW)
+    assert not schema_exists(owner, acme)
 
 
 def test_an_interrupted_deletion_goes_on(owner: Owner, acme: Tenant, shelf: Shelf) -> None:
