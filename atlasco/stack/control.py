@@ -1,6 +1,6 @@
 """The socket in the run directory over which other commands talk to the supervisor: one JSON line each way.
 
-Its mode is 600 in a directory of mode 700: whoever may speak to it is the supervisor's user, or root.
+Its mode is 600 in a directory that is closed to others: whoever may speak to it is the supervisor's user, or root.
 """
 
 from __future__ import annotations

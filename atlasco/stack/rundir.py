@@ -60,7 +60,7 @@ class RunDir:
         return self.logs / f"{name}.log"
 
     def prepare(self, *, user: ServiceUser | None) -> None:
-        """Create what is missing, owned by the servers' user and closed to everybody else.
+        """Create what is missing, closed to everybody else. See Note [Whose is what].
 
         Raises StackError where a folder can't be written.
         """
@@ -71,9 +71,12 @@ class RunDir:
             if any(self.path.iterdir()) and not (self.path / "lock").exists():
                 raise StackError(f"{self.path} is not empty and no run directory of a stack; choose another one.")
             (self.path / "lock").touch(mode=0o600)
-            self._give(self.path)
+            self._keep(self.path)
             self.logs.mkdir(exist_ok=True)
-            self._give(self.logs)
+            self._keep(self.logs)
+            # Web and worker exchange files here.
+            (self.path / "media").mkdir(exist_ok=True)
+            self._give(self.path / "media")
             if user is not None and not can_reach(user, self.path) and not (self.path / "data").exists():
                 staged = STAGING_DIR / hashlib.sha256(os.fsencode(self.path)).hexdigest()[:16]
                 _staging_dir_create()
@@ -88,12 +91,18 @@ class RunDir:
                 log.replace(log.with_suffix(".log.1"))
 
     def folder(self, *parts: str) -> Path:
-        """A folder below the data folder that the servers' user owns; created where it is missing."""
+        """A folder below the data folder that the servers' user owns; created where it is missing.
+
+        Raises StackError where it can't be used.
+        """
         path = self.data
         for part in parts:
             path = path / part
-            path.mkdir(exist_ok=True)
-            self._give(path)
+            try:
+                path.mkdir(exist_ok=True)
+                self._give(path)
+            except OSError as error:
+                raise StackError(f"The data folder can't be used: {error}.") from error
         return path
 
     def lock(self) -> None:
@@ -176,9 +185,22 @@ class RunDir:
                     found[int(pid)] = name
         return found
 
+    # Note [Whose is what]
+    # As root we write into the run directory and its logs, so they stay root's: in a folder of its own the servers'
+    # user could put links in our way. It may enter the run directory, by its group, and owns `data` and `media`.
+    # A stack that a user started without root stays theirs, `lock` says whose it is.
+    def _keep(self, path: Path) -> None:
+        """A folder that the supervisor works in."""
+        if self._user is not None and (self.path / "lock").lstat().st_uid == 0:
+            _own(path, uid=0, gid=self._user.gid, mode=0o750 if path == self.path else 0o700)
+        else:
+            self._give(path)
+
     def _give(self, path: Path) -> None:
+        """A folder that the servers' user works in."""
         if self._user is not None:
-            os.chown(path, self._user.uid, self._user.gid)
+            _own(path, uid=self._user.uid, gid=self._user.gid, mode=0o700)
+            return
         # A directory that belongs to somebody else can't be changed, and need not be: it was made for us.
         with contextlib.suppress(PermissionError):
             path.chmod(0o700)
@@ -203,12 +225,23 @@ class PortReservation:
 def file_write(path: Path, text: str, *, owner: ServiceUser | None = None) -> None:
     """Write one small file whole or not at all, mode 600. owner: None leaves it to the supervisor's own user."""
     written = path.with_name(f".{path.name}.new")
-    fd = os.open(written, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    # As root we also write into folders of the servers' user, who may have put anything there.
+    fd = os.open(written, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
     with os.fdopen(fd, "w", encoding="utf-8") as file:
         if owner is not None:
             os.fchown(fd, owner.uid, owner.gid)
         file.write(text)
     written.replace(path)
+
+
+def _own(path: Path, *, uid: int, gid: int, mode: int) -> None:
+    """As root: give a folder away. Raises OSError where it is a link, which may lead to somebody else's."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        os.fchown(fd, uid, gid)
+        os.fchmod(fd, mode)
+    finally:
+        os.close(fd)
 
 
 def package_dir(package: str) -> Path:

@@ -127,7 +127,8 @@ def test_what_can_not_be_done_is_refused_with_a_reason(stack: Cluster, do: str, 
 
 
 def test_the_socket_and_the_secrets_are_for_their_owner_only(stack: Cluster) -> None:
-    assert stack.run_dir.stat().st_mode & 0o077 == 0
+    # As root the servers' group may enter, and change nothing.
+    assert stack.run_dir.stat().st_mode & 0o027 == 0
     for name in ("control.sock", "secrets.json", "stack.env", "owner.env"):
         assert (stack.run_dir / name).stat().st_mode & 0o077 == 0, name
 

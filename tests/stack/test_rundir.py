@@ -13,7 +13,7 @@ from atlasco.stack import rundir
 from atlasco.stack.errors import StackAlreadyRuns, StackError
 from atlasco.stack.plan import environment_own, external_servers
 from atlasco.stack.processes import service_user
-from atlasco.stack.rundir import RunDir, file_write, package_dir, staged
+from atlasco.stack.rundir import RunDir, can_reach, file_write, package_dir, staged
 from atlasco.stack.valkey import _quoted
 
 
@@ -124,3 +124,46 @@ def test_programs_that_the_servers_user_can_not_reach_are_copied(
     assert staged(user, package="valkey", version="1", folders=[program.parent], probe=program) == parent
     assert staged(user, package="valkey", version="1", folders=[copied.parent], probe=copied) == copied.parent.parent
     assert staged(None, package="valkey", version="1", folders=[program.parent], probe=program) == program.parent.parent
+
+
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives folders away")
+
+
+@as_root
+def test_root_keeps_what_it_works_in_and_gives_away_the_data_only(prepared: RunDir) -> None:
+    user = service_user()
+    assert user is not None
+    for path in (prepared.path, prepared.logs, prepared.path / "lock"):
+        assert path.stat().st_uid == 0, path
+        assert path.stat().st_mode & 0o027 == 0, path
+    for path in (prepared.data, prepared.folder("valkey"), prepared.path / "media"):
+        assert (path.stat().st_uid, path.stat().st_mode & 0o777) == (user.uid, 0o700), path
+    assert can_reach(user, prepared.path, prepared.data), "it gets to its data"
+    # A directory of an earlier version, where the servers' user owned everything.
+    for path in (prepared.path, prepared.logs):
+        os.chown(path, user.uid, user.gid)
+    prepared.prepare(user=user)
+    assert (prepared.path.stat().st_uid, prepared.logs.stat().st_uid) == (0, 0)
+
+
+@as_root
+def test_root_carries_on_with_a_users_stack_and_leaves_it_theirs(prepared: RunDir) -> None:
+    user = service_user()
+    assert user is not None
+    os.chown(prepared.path / "lock", user.uid, user.gid)
+    prepared.prepare(user=user)
+    assert (prepared.path.stat().st_uid, prepared.logs.stat().st_uid) == (user.uid, user.uid)
+
+
+@as_root
+def test_a_link_in_the_data_leads_root_nowhere(prepared: RunDir, own_dir: Path) -> None:
+    target = own_dir / "target"
+    target.mkdir(mode=0o755)
+    (prepared.data / "valkey").symlink_to(target)
+    with pytest.raises(StackError, match="valkey"):
+        prepared.folder("valkey")
+    assert (target.stat().st_uid, target.stat().st_mode & 0o777) == (0, 0o755)
+    (prepared.data / ".conf.new").symlink_to(target / "written")
+    with pytest.raises(OSError, match="conf"):
+        file_write(prepared.data / "conf", "x", owner=service_user())
+    assert not (target / "written").exists()
