@@ -38,14 +38,14 @@ class ServiceName:
 
 @dataclass(frozen=True, slots=True)
 class ServiceHealth:
-    """What a check found. ms: how long the answer took; detail: what is known of a failure, in few words.
+    """What a check found. detail: what is known of a failure, in few words.
 
+    No time is told: it would be that of opening a connection in a new thread, not the store's.
     lag_s: how far a replica is behind at the most; None where that is not known, and for what is no replica.
     """
 
     name: ServiceName
     ok: bool
-    ms: float | None
     detail: str = ""
     lag_s: float | None = None
 
@@ -83,17 +83,19 @@ def _checks() -> dict[str, Callable[[], None]]:
 
 def _service_name(key: str) -> ServiceName:
     if key.startswith("replica"):
-        return ServiceName(key, f"Replica {key.removeprefix('replica')}", "Serves reads", "Reads go to the primary.")
+        return ServiceName(
+            key, f"Replica {key.removeprefix('replica')}", "Serves reads", "Reads go to another replica or the primary."
+        )
     return _KNOWN.get(key) or ServiceName(key, key.capitalize(), "", "")
 
 
 def _health(key: str, future: Future[dict[str, Any]], lag_s: float | None) -> ServiceHealth:
     name = _service_name(key)
     if not future.done():
-        return ServiceHealth(name, ok=False, ms=None, detail=f"No answer within {DEADLINE_S:g} seconds")
+        return ServiceHealth(name, ok=False, detail=f"No answer within {DEADLINE_S:g} seconds")
     result = future.result()
     detail = _WORDS.get(result.get("error", ""), "Does not answer")
-    return ServiceHealth(name, ok=result["ok"], ms=result["ms"], detail=detail, lag_s=lag_s)
+    return ServiceHealth(name, ok=result["ok"], detail=detail, lag_s=lag_s)
 
 
 _WORDS: Final = {"NoWorker": "No worker took the call", "TimeoutError": "Answers too slowly"}

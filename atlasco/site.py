@@ -18,6 +18,7 @@ from unfold.sites import UnfoldAdminSite
 from atlasco.home import Home, ServicesFragment, UsageFragment
 from entities.admin import urls as entity_urls
 from tenants.admin import urls as tenant_admin_urls
+from tenants.admin.forms import LoginForm
 from tenants.admin.pages import request_host_tenant, request_user
 from tenants.admin.routes import Route, page_view, platform_urls, tenant_urls
 
@@ -27,6 +28,7 @@ class AtlascoSite(UnfoldAdminSite):  # type: ignore[misc]  # unfold carries no t
 
     site_title = site_header = "Atlasco"
     enable_nav_sidebar = True
+    login_form = LoginForm
 
     def has_permission(self, request: HttpRequest) -> bool:
         """Members on their tenant's host; on the public host admins of the platform only."""

@@ -24,7 +24,7 @@ class Browser(Client):
         super().__init__(SERVER_NAME=host, **options)
         self.host = host
 
-    def generic(self, method: str, path: Any, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
+    def generic(self, method: str, path: Any, *args: Any, **kwargs: Any) -> Any:
         return super().generic(method, path if path.startswith("/") else f"/admin/{path}", *args, **kwargs)
 
     def text(self, path: str, **kwargs: Any) -> str:

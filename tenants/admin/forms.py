@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from django import forms
 from django.conf import settings
+from django.contrib.admin.forms import AdminAuthenticationForm
 from django.contrib.auth.validators import UnicodeUsernameValidator
 
 from tenants.members.models import ApiToken, User
@@ -39,6 +40,19 @@ class UsernameField(forms.CharField):
         super().__init__(max_length=length, validators=[UnicodeUsernameValidator()], widget=TextInput(), **options)
 
 
+class LoginForm(AdminAuthenticationForm):
+    """Django's, in our words: it speaks of staff accounts, which nobody here has heard of."""
+
+    error_messages = {  # As Django declares it.
+        **AdminAuthenticationForm.error_messages,
+        "invalid_login": "This user name and this password don't belong together here. Upper and lower case differ.",
+    }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["username"].label = "User name"
+
+
 class TenantForm(forms.Form):
     """A new tenant, and if wanted its first admin."""
 
@@ -51,6 +65,7 @@ class TenantForm(forms.Form):
     slug = forms.CharField(
         label="Short name",
         max_length=40,
+        validators=Tenant._meta.get_field("slug").validators,
         widget=TextInput(placeholder="acme"),
         help_text="Lower-case letters, digits and hyphens.",
     )
@@ -99,16 +114,15 @@ class TokenForm(forms.Form):
     )
     expires = forms.ChoiceField(
         label="Expires",
-        choices=[("30", "In 30 days"), ("90", "In 90 days"), ("365", "In a year"), ("", "Never")],
+        choices=[("30", "In 30 days"), ("90", "In 90 days"), ("365", "In a year"), ("never", "Never")],
         initial="90",
-        required=False,
         help_text="An expired token stops working; you can see it in the list and make a new one.",
     )
 
     def expires_at(self, *, now: datetime) -> datetime | None:
         """The instant that was chosen; None for never."""
         days = self.cleaned_data["expires"]
-        return now + timedelta(days=int(days)) if days else None
+        return None if days == "never" else now + timedelta(days=int(days))
 
 
 class MemberForm(forms.Form):

@@ -16,6 +16,7 @@ from tenants.admin.pages import TenantScope
 
 register = template.Library()
 
+_STYLES = {"minute": "%Y-%m-%d %H:%M UTC", "day": "%Y-%m-%d", "time": "%H:%M:%S UTC"}
 _KINDS = {"about": "about ", "over": "over "}
 
 
@@ -52,7 +53,7 @@ def percent(share: float | None) -> str:
 def when(instant: datetime | None, empty: str = "never", style: str = "minute") -> str | SafeString:
     """An instant: UTC in the page, which the script turns into the reader's zone and leaves UTC in the tooltip.
 
-    style: "minute", or "day" where a table has little room.
+    style: "minute"; "day" where a table has little room; "time" for a moment ago.
     """
     if instant is None:
         return empty
@@ -62,7 +63,7 @@ def when(instant: datetime | None, empty: str = "never", style: str = "minute") 
         utc.isoformat().replace("+00:00", "Z"),
         utc.strftime("%Y-%m-%d %H:%M:%S"),
         style,
-        utc.strftime("%Y-%m-%d" if style == "day" else "%Y-%m-%d %H:%M UTC"),
+        utc.strftime(_STYLES[style]),
     )
 
 

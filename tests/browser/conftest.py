@@ -72,7 +72,7 @@ class Window:
 
     def log_in(self, username: str, password: str = PASSWORD) -> None:
         self.go("login/")
-        self.page.get_by_label("Username").fill(username)
+        self.page.get_by_label("User name").fill(username)
         self.page.get_by_label("Password").fill(password)
         self.page.get_by_role("button", name="Log in").click()
         expect(self.page.get_by_role("heading", level=1)).not_to_contain_text("Log in")

@@ -29,10 +29,10 @@ def test_home_shows_tenants_with_counts_and_every_service(
     win.go()
     page = win.page
     expect(page.get_by_role("heading", name="Log in to Atlasco")).to_be_visible()
-    page.get_by_label("Username").fill(platform_admin)
+    page.get_by_label("User name").fill(platform_admin)
     page.get_by_label("Password").fill("wrong")
     page.get_by_role("button", name="Log in").click()
-    expect(page.get_by_role("alert")).to_contain_text("correct")
+    expect(page.get_by_role("alert")).to_contain_text("belong together")
     win.log_in(platform_admin)
     expect(page.get_by_role("heading", level=1)).to_have_text("Home")
     row = page.get_by_role("row").filter(has_text=acme.slug)

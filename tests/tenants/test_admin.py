@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import threading
 from typing import Any
 
 import pytest
 from django.conf import settings as django_settings
 from django.db import connections
 
+from atlasco import services_health
 from atlasco.lib import clock
 from tenants.binding import public_bind, tenant_bind
 from tenants.members.models import ApiToken, User
@@ -48,7 +50,7 @@ def test_a_member_logs_in_on_the_tenants_own_host_only(acme: Tenant, globex: Ten
     for elsewhere in (host_browser(globex), host_browser(None)):
         response = elsewhere.post("login/", form)
         assert response.status_code == 200
-        assert "Please enter the correct" in response.content.decode()
+        assert "belong together here" in response.content.decode()
 
 
 def test_the_login_page_names_the_tenant_whose_host_it_is_on(acme: Tenant) -> None:
@@ -331,3 +333,35 @@ def test_every_service_is_shown_and_answers(platform: Browser) -> None:
         assert name in html
     # The worker is started by whoever wants it; the stores always run.
     assert len(re.findall("at-dot-good", html)) >= 3 + len(django_settings.REPLICA_ALIASES)
+
+
+def test_a_service_that_hangs_holds_up_neither_the_page_nor_a_second_thread(
+    platform: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    released, asked = threading.Event(), []
+
+    def hang() -> None:
+        asked.append(threading.get_ident())
+        released.wait(timeout=60)
+
+    monkeypatch.setattr(services_health, "DEADLINE_S", 0.2)
+    monkeypatch.setattr(services_health, "checks_known", lambda: {"primary": lambda: None, "clickhouse": hang})
+    monkeypatch.setattr(services_health, "_worker_check", lambda: None)
+    try:
+        for _ in range(3):
+            html = platform.text("services/")
+            assert "No answer within 0.2 seconds" in html
+            assert len(re.findall("at-dot-good", html)) == 2
+        assert len(asked) == 1
+    finally:
+        released.set()
+
+
+def test_a_member_changes_the_password(acme: Tenant) -> None:
+    member = tenant_browser(acme)
+    assert "10 characters" in member.text("password_change/")
+    wrong = {"old_password": "not it", "new_password1": "a-fresh-one-77", "new_password2": "a-fresh-one-77"}
+    assert "old_password" in member.post("password_change/", wrong).context["form"].errors
+    right = {**wrong, "old_password": PASSWORD}
+    done = member.post("password_change/", right, follow=True)
+    assert "Your password is changed" in done.content.decode()

@@ -6,6 +6,7 @@
   const day = { year: "numeric", month: "short", day: "numeric" };
   const formats = {
     day: new Intl.DateTimeFormat(undefined, day),
+    time: new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" }),
     minute: new Intl.DateTimeFormat(undefined, { ...day, hour: "2-digit", minute: "2-digit" }),
   };
 
@@ -105,6 +106,8 @@
   document.addEventListener("DOMContentLoaded", () => {
     leaveHistory();
     localiseTimes(document);
+    // On a phone the tab one is on may lie beyond the edge.
+    document.querySelector(".at-tabs [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
     document.body.addEventListener("htmx:afterSettle", () => localiseTimes(document));
     // A part that could not be loaded says so where it would have stood.
     document.body.addEventListener("htmx:responseError", (event) => event.detail.elt.setAttribute("data-failed", ""));
