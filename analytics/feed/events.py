@@ -37,7 +37,8 @@ class Unchanged(enum.Enum):
 UNCHANGED: Final = Unchanged.UNCHANGED
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen: that would cost every change two microseconds. Nobody may change one all the same: stores share them.
+@dataclass(slots=True)
 class Change:
     """One committed change of one row.
 
