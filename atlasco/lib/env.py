@@ -9,6 +9,7 @@ import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +19,8 @@ class SettingRead:
     help: str
 
 
+# The variable that names, for a process that this one becomes or starts, what was taken from a file and not given.
+FROM_FILE: Final = "ATLASCO_ENV_FROM_FILE"
 SETTINGS_READ: dict[str, SettingRead] = {}
 
 
@@ -90,6 +93,9 @@ def load_file(path: Path, *, together: Mapping[str, Collection[str]] | None = No
     the file's values of these are somebody else's and are left out.
     """
     left_out = {name for leader, names in (together or {}).items() if not file_is_of(path, leader) for name in names}
+    taken = set(os.environ.get(FROM_FILE, "").split())
     for name, value in file_values(path).items():
-        if name not in left_out:
-            os.environ.setdefault(name, value)
+        if name not in left_out and name not in os.environ:
+            os.environ[name] = value
+            taken.add(name)
+    os.environ[FROM_FILE] = " ".join(sorted(taken))

@@ -55,8 +55,7 @@ def up(options: argparse.Namespace) -> int:
     from atlasco.stack.up import up_run
 
     run_dir = run_dir_of(options, dict(os.environ))
-    default_run_dir = Path(os.environ.get("ATLASCO_RUN_DIR") or BASE_DIR / ".run")
-    environ = environment_own(os.environ, run_dirs=[run_dir, default_run_dir])
+    environ = environment_own(os.environ)
     port: int | None = None
     if not options.any_port:
         try:

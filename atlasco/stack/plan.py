@@ -10,8 +10,9 @@ from functools import cached_property
 from pathlib import Path
 from urllib.parse import quote
 
+from atlasco.lib.env import FROM_FILE
 from atlasco.stack.processes import ServiceUser
-from atlasco.stack.rundir import STACK_ENV, PortReservation, RunDir, Secrets, can_reach, env_lines
+from atlasco.stack.rundir import PortReservation, RunDir, Secrets, can_reach
 
 BASE_DIR = Path(__file__).resolve().parent.parent.parent
 DATABASE = "atlasco"
@@ -35,14 +36,14 @@ class External:
     clickhouse_url: str = ""
 
 
-def environment_own(environ: Mapping[str, str], *, run_dirs: list[Path]) -> dict[str, str]:
+def environment_own(environ: Mapping[str, str]) -> dict[str, str]:
     """The environment without what a stack's own files put there.
 
     Django's settings fill the environment from `stack.env` before a command like `up` sees it; the addresses of the
-    last start must not look like servers that somebody else runs.
+    last start must not look like servers that somebody else runs. What somebody gave stays, even if it says the same.
     """
-    written = [env_lines(run_dir / STACK_ENV) for run_dir in run_dirs]
-    return {name: value for name, value in environ.items() if not any(lines.get(name) == value for lines in written)}
+    from_file = {FROM_FILE, *environ.get(FROM_FILE, "").split()}
+    return {name: value for name, value in environ.items() if name not in from_file}
 
 
 def external_servers(environ: Mapping[str, str]) -> External:

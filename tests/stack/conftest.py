@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from atlasco.lib.env import FROM_FILE
 from atlasco.stack.control import control_ask
 from atlasco.stack.errors import StackError
 from atlasco.stack.plan import BASE_DIR
@@ -46,7 +47,9 @@ class OwnStack:
 
     def launch(self, *more: str) -> OwnStack:
         """Start the supervisor; does not wait."""
+        # Nothing of this session's own stack.
         inherited = {name: value for name, value in os.environ.items() if not name.endswith(("_URL", "_URLS"))}
+        inherited.pop(FROM_FILE, None)
         command = Command(
             argv=[
                 *(sys.executable, "-m", "atlasco.stack", "up", "--run-dir", str(self.run_dir), "--only", self.only),

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from atlasco.lib.env import load_file
 from atlasco.stack import rundir
 from atlasco.stack.errors import StackAlreadyRuns, StackError
 from atlasco.stack.plan import environment_own, external_servers
@@ -80,13 +81,26 @@ def test_large_logs_are_put_aside(prepared: RunDir, monkeypatch: pytest.MonkeyPa
     assert (prepared.logs / "web.log.1").exists()
 
 
-def test_what_a_stack_wrote_is_no_environment(prepared: RunDir) -> None:
-    prepared.write_env("stack.env", {"REDIS_URL": "redis://ours", "ATLASCO_PORT": "8000"})
-    environ = {"REDIS_URL": "redis://ours", "DATABASE_URL": "postgresql://theirs", "ATLASCO_PORT": "9000"}
-    own = environment_own(environ, run_dirs=[prepared.path])
+def test_what_a_stack_wrote_is_no_environment_and_what_was_given_is() -> None:
+    environ = {
+        "REDIS_URL": "redis://ours",
+        "DATABASE_URL": "postgresql://theirs",
+        "ATLASCO_PORT": "9000",
+        "ATLASCO_ENV_FROM_FILE": "ATLASCO_SECRET_KEY REDIS_URL",
+        "ATLASCO_SECRET_KEY": "from the file",
+    }
+    own = environment_own(environ)
     assert own == {"DATABASE_URL": "postgresql://theirs", "ATLASCO_PORT": "9000"}
     assert external_servers(own).redis_url == ""
     assert external_servers({"REPLICA_URLS": " a, b,,"}).replica_urls == ("a", "b")
+
+
+def test_settings_name_what_they_took_from_the_file(prepared: RunDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    prepared.write_env("stack.env", {"REDIS_URL": "redis://ours", "CLICKHOUSE_URL": "http://ours"})
+    monkeypatch.setattr(os, "environ", {"CLICKHOUSE_URL": "http://ours"})
+    load_file(prepared.path / "stack.env")
+    # Given, though the file says the same: a second `make up` with the same variable must use that server again.
+    assert environment_own(os.environ) == {"CLICKHOUSE_URL": "http://ours"}
 
 
 def test_files_are_closed_from_the_first_moment(own_dir: Path) -> None:
