@@ -181,6 +181,7 @@ def entity_delete(*, tenant_id: int, entity_id: int, expected_versions: Collecti
     """Remove an entity, its key and its values. Raises EntityNotFound, PreconditionFailed."""
     values = {"tenant_id": tenant_id, "entity_id": entity_id}
     with transaction.atomic(using="default"), connections["default"].cursor() as cursor:
+        cursor.execute(SQL["delete_begin"], values)
         cursor.execute(SQL["entity_lock"], values)
         locked = cursor.fetchone()
         if locked is None:

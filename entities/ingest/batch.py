@@ -25,6 +25,8 @@ Mode: TypeAlias = Literal["merge", "replace"]
 SQL: Final = sql_blocks(Path(__file__).parent.parent / "sql" / "ingest.sql")
 # Writers lock in one order: a deadlock needs a stranger (a DDL statement), a vanished entity a concurrent delete.
 _TRIES: Final = 5
+# Where deletes of the same entities go on and on, a batch would wait for an entity, find it gone, and start again.
+_TRIES_BESIDE_DELETES: Final = 2
 _PROGRAM_LIMIT_EXCEEDED: Final = "54000"
 
 
@@ -100,6 +102,8 @@ def batch_write(
     for attempt in range(1, _TRIES + 1):
         try:
             with transaction.atomic(using="default"), connections["default"].cursor() as cursor:
+                if attempt > _TRIES_BESIDE_DELETES:
+                    cursor.execute(SQL["deletes_await"], {"tenant_id": tenant_id})
                 result = _batch_run(cursor, tenant_id, lines, mode, now, inspect, by_id)
                 if dry_run:
                     transaction.set_rollback(True, using="default")

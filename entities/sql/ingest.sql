@@ -41,6 +41,14 @@ CREATE TEMP TABLE IF NOT EXISTS ingest_value (
 -- it sees all that was written under the lock, and nothing is written after it.
 SELECT FROM public.tenants_tenant WHERE id = %(tenant_id)s AND status <> 'deleting' FOR KEY SHARE;
 
+-- name: deletes_await
+-- For a batch whose entities were deleted under it twice: running deletes end, later ones wait for the batch.
+SELECT pg_advisory_xact_lock(hashtext('entity_delete'), %(tenant_id)s);
+
+-- name: delete_begin
+-- Deletes wait for no one but a batch that can't get through otherwise. Before any other lock, or the two could deadlock.
+SELECT pg_advisory_xact_lock_shared(hashtext('entity_delete'), %(tenant_id)s);
+
 -- name: keys_claim
 -- New (entity_type, external_id) pairs get their entity_id; a pair that another transaction is just claiming is waited for.
 WITH claimed AS (
