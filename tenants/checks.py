@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.core.checks import CheckMessage, Error, Tags, register
+from django.core.checks import Warning as CheckWarning
 from django.db import connections
 
 from tenants.binding import public_bind
@@ -71,7 +72,7 @@ def secret_key_is_set(**kwargs: Any) -> list[CheckMessage]:
     if not settings.SECRET_KEY_IS_GENERATED:
         return []
     return [
-        Warning(
+        CheckWarning(
             "ATLASCO_SECRET_KEY is not set; this process made one up.",
             hint="Set the same random text of 50 or more characters for every process.",
             id="tenants.W001",

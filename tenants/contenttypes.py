@@ -31,4 +31,5 @@ def cache_per_schema() -> None:
     """Give the manager, and the copies Django makes of it, the cache that knows schemas."""
     cache = _CachePerSchema()
     for manager in (*ContentType._meta.local_managers, *ContentType._meta.managers):
-        manager._cache = cache  # type: ignore[attr-defined]
+        # Django offers no other door to it.
+        manager._cache = cache  # type: ignore[attr-defined]  # noqa: SLF001

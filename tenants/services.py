@@ -359,7 +359,8 @@ def token_create(
         raise TokenInvalid(errors=[FieldError("expires_at", "in_the_past", detail)], detail=detail)
     secret = token_make(tenant_id=tenant.pk)
     parsed = token_parse(secret)
-    assert parsed is not None
+    if parsed is None:
+        raise RuntimeError("A token that was just made must be one that can be taken apart.")
     with tenant_bind(tenant):
         token = ApiToken.objects.using(DEFAULT_DB_ALIAS).create(
             name=name.strip(),

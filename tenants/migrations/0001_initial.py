@@ -23,7 +23,8 @@ class Migration(migrations.Migration):
                         db_index=True,
                         max_length=63,
                         unique=True,
-                        validators=[django_tenants.postgresql_backend.base._check_schema_name],
+                        # As makemigrations writes it.
+                        validators=[django_tenants.postgresql_backend.base._check_schema_name],  # noqa: SLF001
                     ),
                 ),
                 ("id", models.AutoField(primary_key=True, serialize=False)),

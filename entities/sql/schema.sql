@@ -1,0 +1,1046 @@
+-- The whole schema `public` after every migration, as `manage.py dump_schema` writes it. Never edited by hand.
+-- Left out: partitions, which are the same as their parents and come and go.
+
+CREATE SCHEMA public;
+
+COMMENT ON SCHEMA public IS 'standard public schema';
+
+CREATE FUNCTION public.entity_id_at(instant timestamp with time zone) RETURNS bigint
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN (((floor((EXTRACT(epoch FROM instant) * (1000)::numeric)))::bigint - '1704067200000'::bigint) << 22);
+
+CREATE SEQUENCE public.entity_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1000;
+
+CREATE FUNCTION public.entity_id_next() RETURNS bigint
+    LANGUAGE sql
+    RETURN (public.entity_id_at(clock_timestamp()) | (nextval('public.entity_seq'::regclass) & (4194303)::bigint));
+
+CREATE FUNCTION public.tenant_bound() RETURNS integer
+    LANGUAGE sql STABLE PARALLEL SAFE
+    RETURN (NULLIF(current_setting('atlasco.tenant_id'::text, true), ''::text))::integer;
+
+CREATE FUNCTION public.tenant_dedicate(p_tenant_id integer, months_ahead integer DEFAULT 3) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+DECLARE
+    parent text;
+    bucket integer;
+    root text;
+    month_start timestamptz;
+    month_end timestamptz;
+    leaf text;
+    ordinal integer;
+BEGIN
+    IF NOT EXISTS (SELECT FROM tenants_tenant WHERE id = p_tenant_id) THEN
+        RAISE insufficient_privilege USING MESSAGE = format('there is no tenant %s', p_tenant_id);
+    END IF;
+    FOREACH parent IN ARRAY ARRAY['entities', 'entity_attributes'] LOOP
+        SELECT g INTO STRICT bucket FROM generate_series(0, 15) g
+        WHERE satisfies_hash_partition(parent::regclass, 16, g, p_tenant_id);
+        root := parent || '_tenant_' || p_tenant_id;
+        EXECUTE format('CREATE TABLE %I PARTITION OF %I FOR VALUES FROM (%s, MINVALUE) TO (%s, MAXVALUE) PARTITION BY RANGE (entity_id)',
+                       root, parent || '_p' || lpad(bucket::text, 2, '0'), p_tenant_id, p_tenant_id);
+        month_start := date_trunc('month', now(), 'UTC');
+        leaf := root || '_old';
+        EXECUTE format('CREATE TABLE %I PARTITION OF %I FOR VALUES FROM (MINVALUE) TO (%s)', leaf, root, entity_id_at(month_start));
+        EXECUTE format('COMMENT ON TABLE %I IS %L', leaf, 'atlasco: leaf before ' || to_char(month_start AT TIME ZONE 'UTC', 'YYYY-MM'));
+        FOR ordinal IN 0..months_ahead LOOP
+            month_end := month_start + interval '1 month';
+            leaf := root || '_' || to_char(month_start AT TIME ZONE 'UTC', 'YYYYMM');
+            EXECUTE format('CREATE TABLE %I PARTITION OF %I FOR VALUES FROM (%s) TO (%s)',
+                           leaf, root, entity_id_at(month_start), entity_id_at(month_end));
+            EXECUTE format('COMMENT ON TABLE %I IS %L', leaf, 'atlasco: leaf of ' || to_char(month_start AT TIME ZONE 'UTC', 'YYYY-MM'));
+            month_start := month_end;
+        END LOOP;
+        leaf := root || '_future';
+        EXECUTE format('CREATE TABLE %I PARTITION OF %I FOR VALUES FROM (%s) TO (MAXVALUE)', leaf, root, entity_id_at(month_start));
+        EXECUTE format('COMMENT ON TABLE %I IS %L', leaf, 'atlasco: leaf from ' || to_char(month_start AT TIME ZONE 'UTC', 'YYYY-MM'));
+    END LOOP;
+END
+$$;
+
+CREATE FUNCTION public.tenant_partitions_drop(p_tenant_id integer) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+DECLARE
+    parent text;
+    root text;
+    found_one boolean := false;
+BEGIN
+    IF NOT EXISTS (SELECT FROM tenants_tenant WHERE id = p_tenant_id AND status = 'deleting') THEN
+        RAISE insufficient_privilege USING MESSAGE = format('tenant %s is not being deleted', p_tenant_id);
+    END IF;
+    FOREACH parent IN ARRAY ARRAY['entities', 'entity_attributes'] LOOP
+        root := parent || '_tenant_' || p_tenant_id;
+        IF to_regclass(root) IS NOT NULL THEN
+            EXECUTE format('DROP TABLE %I', root);
+            found_one := true;
+        END IF;
+    END LOOP;
+    RETURN found_one;
+END
+$$;
+
+CREATE FUNCTION public.tenant_schema_create(p_tenant_id integer) RETURNS text
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+    template CONSTANT name := 'tenant_template';
+    target CONSTANT name := 'tenant_' || p_tenant_id;
+    source oid;
+    note text;
+    version text;
+    relation record;
+    statement text;
+    statements text[];
+BEGIN
+    IF NOT EXISTS (SELECT FROM public.tenants_tenant WHERE id = p_tenant_id AND schema_name = target) THEN
+        RAISE EXCEPTION 'there is no tenant % to create a schema for', coalesce(p_tenant_id::text, 'NULL')
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    -- `migrate_schemas` holds this exclusively: nobody clones a half-migrated template.
+    PERFORM pg_advisory_xact_lock_shared(hashtext('atlasco.tenant_schemas'));
+    source := to_regnamespace(template)::oid;
+    note := obj_description(source, 'pg_namespace');
+    version := substring(note FROM 'version ([0-9a-f]+)$');
+    IF version IS NULL THEN
+        RAISE EXCEPTION 'tenant_template is not migrated'
+            USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Run manage.py migrate_schemas.';
+    END IF;
+
+    EXECUTE format('CREATE SCHEMA %I', target);
+    EXECUTE format('COMMENT ON SCHEMA %I IS %L', target, note);
+
+    FOR relation IN
+        SELECT c.relname,
+               (SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum)
+                FROM pg_attribute AS a
+                WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '') AS columns
+        FROM pg_class AS c
+        WHERE c.relnamespace = source AND c.relkind = 'r'
+        ORDER BY c.oid
+    LOOP
+        -- Constraints and indexes come below: LIKE would give the indexes other names, and later migrations use names.
+        EXECUTE format(
+            'CREATE TABLE %1$I.%2$I (LIKE %3$I.%2$I INCLUDING ALL EXCLUDING INDEXES EXCLUDING CONSTRAINTS)',
+            target, relation.relname, template);
+        EXECUTE format(
+            'INSERT INTO %1$I.%2$I (%3$s) OVERRIDING SYSTEM VALUE SELECT %3$s FROM %4$I.%2$I',
+            target, relation.relname, relation.columns, template);
+    END LOOP;
+
+    FOR relation IN
+        SELECT c.relname, format_type(s.seqtypid, NULL) AS type
+        FROM pg_class AS c JOIN pg_sequence AS s ON s.seqrelid = c.oid
+        WHERE c.relnamespace = source
+    LOOP
+        IF relation.type <> 'bigint' THEN  -- LIKE makes every sequence a bigint one.
+            EXECUTE format('ALTER SEQUENCE %I.%I AS %s', target, relation.relname, relation.type);
+        END IF;
+        EXECUTE format(
+            'SELECT setval(%L, last_value, is_called) FROM %I.%I',
+            format('%I.%I', target, relation.relname), template, relation.relname);
+    END LOOP;
+
+    -- With the template in the path, definitions come out without a schema; with the target in it, they apply there.
+    PERFORM set_config('search_path', 'tenant_template, pg_temp', true);
+    SELECT array_agg(
+        format('ALTER TABLE %I.%I ADD CONSTRAINT %I %s', target, c.relname, k.conname, pg_get_constraintdef(k.oid))
+        ORDER BY k.contype = 'f', k.oid)
+    INTO statements
+    FROM pg_constraint AS k JOIN pg_class AS c ON c.oid = k.conrelid
+    WHERE k.connamespace = source AND k.contype IN ('c', 'f', 'p', 'u', 'x');
+    SELECT statements || array_agg(
+        regexp_replace(pg_get_indexdef(i.indexrelid), ' ON tenant_template\.', format(' ON %I.', target))
+        ORDER BY i.indexrelid)
+    INTO statements
+    FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indexrelid
+    WHERE c.relnamespace = source AND NOT EXISTS (SELECT FROM pg_constraint AS k WHERE k.conindid = i.indexrelid
+                                                  AND k.contype IN ('p', 'u', 'x'));
+    PERFORM set_config('search_path', quote_ident(target) || ', pg_temp', true);
+    FOREACH statement IN ARRAY statements LOOP
+        EXECUTE statement;
+    END LOOP;
+
+    PERFORM public.tenant_schema_grant(target);
+    RETURN version;
+END
+$_$;
+
+CREATE FUNCTION public.tenant_schema_drop(p_tenant_id integer) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    target CONSTANT name := 'tenant_' || p_tenant_id;
+BEGIN
+    IF NOT EXISTS (
+        SELECT FROM public.tenants_tenant WHERE id = p_tenant_id AND schema_name = target AND status = 'deleting'
+    ) THEN
+        RAISE EXCEPTION 'tenant % is not being deleted', coalesce(p_tenant_id::text, 'NULL')
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF to_regnamespace(quote_ident(target)) IS NULL THEN
+        RETURN false;
+    END IF;
+    IF obj_description(to_regnamespace(quote_ident(target))::oid, 'pg_namespace') NOT LIKE 'Atlasco tenant schema%' THEN
+        RAISE EXCEPTION 'schema % was not created by Atlasco', target USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    EXECUTE format('DROP SCHEMA %I CASCADE', target);
+    RETURN true;
+END
+$$;
+
+CREATE FUNCTION public.tenant_schema_grant(p_schema name) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+    tenant_id CONSTANT integer := substring(p_schema FROM '^tenant_([0-9]+)$');
+    relation name;
+BEGIN
+    IF tenant_id IS NULL THEN
+        RAISE EXCEPTION '% is no schema of a tenant', p_schema USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    -- Before the grants: no table is ever open without its policy.
+    FOR relation IN
+        SELECT c.relname
+        FROM pg_class AS c
+        WHERE c.relnamespace = to_regnamespace(quote_ident(p_schema)) AND c.relkind = 'r' AND NOT (
+            c.relrowsecurity
+            AND EXISTS (SELECT FROM pg_policy AS p WHERE p.polrelid = c.oid AND p.polname = 'tenant')
+        )
+        ORDER BY c.oid
+    LOOP
+        EXECUTE format('ALTER TABLE %I.%I ENABLE ROW LEVEL SECURITY', p_schema, relation);
+        EXECUTE format('DROP POLICY IF EXISTS tenant ON %I.%I', p_schema, relation);
+        -- In a sub-select it is looked at once a statement, not once a row.
+        EXECUTE format(
+            $policy$CREATE POLICY tenant ON %I.%I TO atlasco_app
+                USING ((SELECT nullif(current_setting('atlasco.tenant_id', true), '')::integer) = %s)$policy$,
+            p_schema, relation, tenant_id);
+    END LOOP;
+    EXECUTE format('GRANT USAGE ON SCHEMA %I TO atlasco_app', p_schema);
+    EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA %I TO atlasco_app', p_schema);
+    EXECUTE format('GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA %I TO atlasco_app', p_schema);
+    EXECUTE format('REVOKE INSERT, UPDATE, DELETE ON %I.django_migrations FROM atlasco_app', p_schema);
+END
+$_$;
+
+CREATE FUNCTION public.tenant_template_unclonable() RETURNS text[]
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT coalesce(array_agg(what ORDER BY what), '{}')
+    FROM (
+        SELECT to_regnamespace('tenant_template')::oid AS oid
+    ) AS template,
+    LATERAL (
+        -- Tables and their indexes are copied; sequences only as identity columns.
+        SELECT format('relation %s', c.relname) AS what
+        FROM pg_class AS c
+        WHERE c.relnamespace = template.oid AND (
+            c.relkind NOT IN ('r', 'i', 'S') OR c.reloptions IS NOT NULL OR c.relrowsecurity OR c.relpersistence <> 'p'
+            OR c.relkind = 'S' AND NOT EXISTS (
+                SELECT FROM pg_depend AS d
+                WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'i'
+            )
+        )
+        UNION ALL
+        SELECT format('function %s', p.proname) FROM pg_proc AS p WHERE p.pronamespace = template.oid
+        UNION ALL
+        SELECT format('type %s', t.typname)
+        FROM pg_type AS t WHERE t.typnamespace = template.oid AND t.typtype IN ('d', 'e', 'r')
+        UNION ALL
+        SELECT format('trigger %s', t.tgname)
+        FROM pg_trigger AS t JOIN pg_class AS c ON c.oid = t.tgrelid
+        WHERE c.relnamespace = template.oid AND NOT t.tgisinternal
+        UNION ALL
+        SELECT format('rule %s', r.rulename)
+        FROM pg_rewrite AS r JOIN pg_class AS c ON c.oid = r.ev_class
+        WHERE c.relnamespace = template.oid AND c.relkind = 'r'
+        UNION ALL
+        SELECT format('statistics %s', s.stxname) FROM pg_statistic_ext AS s WHERE s.stxnamespace = template.oid
+    ) AS found
+$$;
+
+CREATE FUNCTION public.text_instant(value text) RETURNS timestamp with time zone
+    LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
+    AS $_$
+BEGIN
+    IF value !~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.,][0-9]{1,100})?(Z|[+-](0[0-9]|1[0-5])(:?[0-5][0-9])?)$' THEN
+        RETURN NULL;
+    END IF;
+    value := replace(value, ',', '.');
+    IF NOT pg_input_is_valid(value, 'timestamptz') THEN  -- 30 February, year 0.
+        RETURN NULL;
+    END IF;
+    RETURN value::timestamptz;
+END
+$_$;
+
+CREATE FUNCTION public.value_instant(value jsonb) RETURNS timestamp with time zone
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN ((jsonb_typeof(value) = 'string'::text) AND ((value #>> '{}'::text[]) ~~ '____-__-__T%'::text)) THEN public.text_instant((value #>> '{}'::text[])) ELSE NULL::timestamp with time zone END;
+
+CREATE FUNCTION public.value_kind(value jsonb) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN (public.value_instant(value) IS NOT NULL) THEN 'timestamp'::text ELSE jsonb_typeof(value) END;
+
+CREATE TABLE public.attribute_changes (
+    change_id bigint NOT NULL,
+    tenant_id integer NOT NULL,
+    attribute_name character varying(255) NOT NULL COLLATE pg_catalog."C",
+    value_type character varying(20) NOT NULL COLLATE pg_catalog."C",
+    entity_delta bigint NOT NULL,
+    value_changes bigint NOT NULL
+);
+
+ALTER TABLE ONLY public.attribute_changes FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE public.attribute_changes ALTER COLUMN change_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.attribute_changes_change_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.attribute_metadata (
+    tenant_id integer NOT NULL,
+    attribute_name character varying(255) NOT NULL COLLATE pg_catalog."C",
+    value_type character varying(20) NOT NULL COLLATE pg_catalog."C",
+    value_types jsonb DEFAULT '{}'::jsonb NOT NULL,
+    is_indexed boolean DEFAULT false NOT NULL,
+    cardinality_estimate bigint,
+    null_rate double precision,
+    most_common jsonb DEFAULT '[]'::jsonb NOT NULL,
+    histogram double precision[],
+    hot_score double precision DEFAULT 0 NOT NULL,
+    pending_changes bigint DEFAULT 0 NOT NULL,
+    last_analyzed timestamp with time zone,
+    first_seen_at timestamp with time zone DEFAULT now() NOT NULL,
+    description text DEFAULT ''::text NOT NULL,
+    unit character varying(50) DEFAULT ''::character varying NOT NULL,
+    status character varying(20) DEFAULT 'active'::character varying NOT NULL,
+    CONSTRAINT attribute_metadata_status CHECK (((status)::text = ANY ((ARRAY['active'::character varying, 'deprecated'::character varying, 'hidden'::character varying])::text[])))
+);
+
+ALTER TABLE ONLY public.attribute_metadata FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE public.auth_group (
+    id integer NOT NULL,
+    name character varying(150) NOT NULL
+);
+
+ALTER TABLE public.auth_group ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
+    SEQUENCE NAME public.auth_group_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.auth_group_permissions (
+    id bigint NOT NULL,
+    group_id integer NOT NULL,
+    permission_id integer NOT NULL
+);
+
+ALTER TABLE public.auth_group_permissions ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
+    SEQUENCE NAME public.auth_group_permissions_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.auth_permission (
+    id integer NOT NULL,
+    name character varying(255) NOT NULL,
+    content_type_id integer NOT NULL,
+    codename character varying(100) NOT NULL
+);
+
+ALTER TABLE public.auth_permission ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
+    SEQUENCE NAME public.auth_permission_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.demo_airlines (
+    carrier character varying(2) NOT NULL COLLATE pg_catalog."C",
+    tenant_id integer NOT NULL,
+    loaded_at timestamp with time zone
+);
+
+CREATE TABLE public.demo_flights (
+    scheduled_at timestamp with time zone NOT NULL,
+    departed_at timestamp with time zone,
+    "position" integer NOT NULL,
+    flight integer NOT NULL,
+    distance integer NOT NULL,
+    departure_delay_min integer,
+    arrival_delay_min integer,
+    air_time_min integer,
+    flown_flights integer NOT NULL,
+    flown_min integer NOT NULL,
+    year_flights integer NOT NULL,
+    year_min integer NOT NULL,
+    carrier character varying(2) NOT NULL COLLATE pg_catalog."C",
+    origin character varying(3) NOT NULL COLLATE pg_catalog."C",
+    destination character varying(3) NOT NULL COLLATE pg_catalog."C",
+    tailnum character varying(6) COLLATE pg_catalog."C"
+);
+
+CREATE TABLE public.demo_replay (
+    replayed_at timestamp with time zone,
+    rate double precision,
+    flights integer NOT NULL,
+    "position" integer DEFAULT 0 NOT NULL,
+    years integer DEFAULT 0 NOT NULL,
+    only_row boolean DEFAULT true NOT NULL,
+    CONSTRAINT demo_replay_only_row_check CHECK (only_row)
+);
+
+CREATE TABLE public.django_admin_log (
+    id integer NOT NULL,
+    action_time timestamp with time zone NOT NULL,
+    object_id text,
+    object_repr character varying(200) NOT NULL,
+    action_flag smallint NOT NULL,
+    change_message text NOT NULL,
+    content_type_id integer,
+    user_id bigint NOT NULL,
+    CONSTRAINT django_admin_log_action_flag_check CHECK ((action_flag >= 0))
+);
+
+ALTER TABLE public.django_admin_log ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
+    SEQUENCE NAME public.django_admin_log_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.django_content_type (
+    id integer NOT NULL,
+    app_label character varying(100) NOT NULL,
+    model character varying(100) NOT NULL
+);
+
+ALTER TABLE public.django_content_type ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
+    SEQUENCE NAME public.django_content_type_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.django_migrations (
+    id bigint NOT NULL,
+    app character varying(255) NOT NULL,
+    name character varying(255) NOT NULL,
+    applied timestamp with time zone NOT NULL
+);
+
+ALTER TABLE public.django_migrations ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
+    SEQUENCE NAME public.django_migrations_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.django_session (
+    session_key character varying(40) NOT NULL,
+    session_data text NOT NULL,
+    expire_date timestamp with time zone NOT NULL
+);
+
+CREATE TABLE public.entities (
+    entity_id bigint DEFAULT public.entity_id_next() NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    version bigint DEFAULT 1 NOT NULL,
+    tenant_id integer NOT NULL,
+    entity_type character varying(100) NOT NULL COLLATE pg_catalog."C",
+    external_id character varying(512) NOT NULL COLLATE pg_catalog."C",
+    attributes jsonb DEFAULT '{}'::jsonb NOT NULL
+)
+PARTITION BY HASH (tenant_id);
+
+ALTER TABLE ONLY public.entities FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE public.entity_attributes (
+    entity_id bigint NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    instant_value timestamp with time zone,
+    numeric_key double precision GENERATED ALWAYS AS ((numeric_value)::double precision) STORED,
+    tenant_id integer NOT NULL,
+    indexed boolean DEFAULT false NOT NULL,
+    numeric_value numeric,
+    attribute_name character varying(255) NOT NULL COLLATE pg_catalog."C",
+    value_type character varying(20) NOT NULL COLLATE pg_catalog."C",
+    attribute_value text NOT NULL COLLATE pg_catalog."C",
+    CONSTRAINT entity_attributes_indexed_length CHECK (((NOT indexed) OR (octet_length(attribute_value) <= 1000))),
+    CONSTRAINT entity_attributes_value_type CHECK (((value_type)::text = ANY ((ARRAY['string'::character varying, 'number'::character varying, 'boolean'::character varying, 'timestamp'::character varying, 'removed'::character varying])::text[])))
+)
+PARTITION BY HASH (tenant_id);
+
+ALTER TABLE ONLY public.entity_attributes FORCE ROW LEVEL SECURITY;
+
+CREATE VIEW public.entity_documents AS
+ SELECT tenant_id,
+    entity_id,
+    entity_type,
+    external_id,
+    created_at,
+    updated_at,
+    version,
+    attributes
+   FROM public.entities
+  WHERE (tenant_id = ( SELECT public.tenant_bound() AS tenant_bound));
+
+CREATE TABLE public.entity_keys (
+    entity_id bigint NOT NULL,
+    tenant_id integer NOT NULL,
+    external_id character varying(512) NOT NULL COLLATE pg_catalog."C",
+    entity_type character varying(100) NOT NULL COLLATE pg_catalog."C"
+)
+PARTITION BY HASH (tenant_id);
+
+ALTER TABLE ONLY public.entity_keys FORCE ROW LEVEL SECURITY;
+
+CREATE VIEW public.entity_values AS
+ SELECT tenant_id,
+    entity_id,
+    attribute_name,
+    value_type,
+    attribute_value,
+    numeric_key,
+    instant_value
+   FROM public.entity_attributes
+  WHERE ((tenant_id = ( SELECT public.tenant_bound() AS tenant_bound)) AND indexed);
+
+CREATE TABLE public.heartbeat (
+    heartbeat_id smallint DEFAULT 1 NOT NULL,
+    seq bigint NOT NULL,
+    ts timestamp with time zone NOT NULL,
+    lsn pg_lsn NOT NULL,
+    CONSTRAINT heartbeat_one_row CHECK ((heartbeat_id = 1))
+)
+WITH (fillfactor='10');
+
+CREATE TABLE public.import_jobs (
+    job_id uuid NOT NULL,
+    tenant_id integer NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    started_at timestamp with time zone,
+    finished_at timestamp with time zone,
+    status character varying(20) DEFAULT 'queued'::character varying NOT NULL,
+    mode character varying(20) DEFAULT 'merge'::character varying NOT NULL,
+    file_name text NOT NULL,
+    file_path text NOT NULL,
+    bytes_total bigint NOT NULL,
+    bytes_done bigint DEFAULT 0 NOT NULL,
+    lines_done bigint DEFAULT 0 NOT NULL,
+    summary jsonb DEFAULT '{}'::jsonb NOT NULL,
+    detail text DEFAULT ''::text NOT NULL,
+    created_by text DEFAULT ''::text NOT NULL,
+    attempts smallint DEFAULT 0 NOT NULL,
+    CONSTRAINT import_jobs_status CHECK (((status)::text = ANY ((ARRAY['queued'::character varying, 'running'::character varying, 'done'::character varying, 'failed'::character varying, 'cancelled'::character varying])::text[])))
+);
+
+ALTER TABLE ONLY public.import_jobs FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE public.import_receipts (
+    tenant_id integer NOT NULL,
+    idempotency_key character varying(255) NOT NULL COLLATE pg_catalog."C",
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    fingerprint bytea,
+    status smallint,
+    answer jsonb
+);
+
+ALTER TABLE ONLY public.import_receipts FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE public.members_apitoken (
+    id bigint NOT NULL,
+    name character varying(100) NOT NULL,
+    prefix character varying(8) NOT NULL,
+    digest character varying(64) NOT NULL,
+    scopes character varying(10)[] NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone,
+    last_used_at timestamp with time zone,
+    revoked_at timestamp with time zone,
+    CONSTRAINT apitoken_scopes_known CHECK (((scopes <@ ARRAY['read'::character varying(10), 'write'::character varying(10)]) AND (
+CASE
+    WHEN (scopes IS NULL) THEN NULL::integer
+    ELSE COALESCE(array_length(scopes, 1), 0)
+END > 0)))
+);
+
+ALTER TABLE public.members_apitoken ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
+    SEQUENCE NAME public.members_apitoken_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.members_savedsearch (
+    id bigint NOT NULL,
+    name character varying(100) NOT NULL,
+    query jsonb NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    owner_id bigint NOT NULL
+);
+
+ALTER TABLE public.members_savedsearch ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
+    SEQUENCE NAME public.members_savedsearch_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.members_user (
+    id bigint NOT NULL,
+    password character varying(128) NOT NULL,
+    last_login timestamp with time zone,
+    is_superuser boolean NOT NULL,
+    username character varying(150) NOT NULL,
+    first_name character varying(150) NOT NULL,
+    last_name character varying(150) NOT NULL,
+    email character varying(254) NOT NULL,
+    is_staff boolean NOT NULL,
+    is_active boolean NOT NULL,
+    date_joined timestamp with time zone NOT NULL
+);
+
+CREATE TABLE public.members_user_groups (
+    id bigint NOT NULL,
+    user_id bigint NOT NULL,
+    group_id integer NOT NULL
+);
+
+ALTER TABLE public.members_user_groups ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
+    SEQUENCE NAME public.members_user_groups_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+ALTER TABLE public.members_user ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
+    SEQUENCE NAME public.members_user_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.members_user_user_permissions (
+    id bigint NOT NULL,
+    user_id bigint NOT NULL,
+    permission_id integer NOT NULL
+);
+
+ALTER TABLE public.members_user_user_permissions ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
+    SEQUENCE NAME public.members_user_user_permissions_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.tenants_domain (
+    id bigint NOT NULL,
+    domain character varying(253) NOT NULL,
+    is_primary boolean NOT NULL,
+    tenant_id integer NOT NULL
+);
+
+ALTER TABLE public.tenants_domain ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
+    SEQUENCE NAME public.tenants_domain_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.tenants_tenant (
+    schema_name character varying(63) NOT NULL,
+    id integer NOT NULL,
+    slug character varying(40) NOT NULL,
+    name character varying(200) NOT NULL,
+    status character varying(10) NOT NULL,
+    placement character varying(10) NOT NULL,
+    schema_version text NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    status_changed_at timestamp with time zone NOT NULL,
+    CONSTRAINT tenant_schema_named_by_id CHECK (((schema_name)::text = (COALESCE('tenant_'::text, ''::text) || COALESCE((id)::text, ''::text))))
+);
+
+ALTER TABLE public.tenants_tenant ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
+    SEQUENCE NAME public.tenants_tenant_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+ALTER TABLE ONLY public.attribute_changes
+    ADD CONSTRAINT attribute_changes_pkey PRIMARY KEY (change_id);
+
+ALTER TABLE ONLY public.attribute_metadata
+    ADD CONSTRAINT attribute_metadata_pkey PRIMARY KEY (tenant_id, attribute_name);
+
+ALTER TABLE ONLY public.auth_group
+    ADD CONSTRAINT auth_group_name_key UNIQUE (name);
+
+ALTER TABLE ONLY public.auth_group_permissions
+    ADD CONSTRAINT auth_group_permissions_group_id_permission_id_0cd325b0_uniq UNIQUE (group_id, permission_id);
+
+ALTER TABLE ONLY public.auth_group_permissions
+    ADD CONSTRAINT auth_group_permissions_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.auth_group
+    ADD CONSTRAINT auth_group_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.auth_permission
+    ADD CONSTRAINT auth_permission_content_type_id_codename_01ab375a_uniq UNIQUE (content_type_id, codename);
+
+ALTER TABLE ONLY public.auth_permission
+    ADD CONSTRAINT auth_permission_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.demo_airlines
+    ADD CONSTRAINT demo_airlines_pkey PRIMARY KEY (carrier);
+
+ALTER TABLE ONLY public.demo_airlines
+    ADD CONSTRAINT demo_airlines_tenant_id_key UNIQUE (tenant_id);
+
+ALTER TABLE ONLY public.demo_flights
+    ADD CONSTRAINT demo_flights_pkey PRIMARY KEY ("position");
+
+ALTER TABLE ONLY public.demo_replay
+    ADD CONSTRAINT demo_replay_pkey PRIMARY KEY (only_row);
+
+ALTER TABLE ONLY public.django_admin_log
+    ADD CONSTRAINT django_admin_log_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.django_content_type
+    ADD CONSTRAINT django_content_type_app_label_model_76bd3d3b_uniq UNIQUE (app_label, model);
+
+ALTER TABLE ONLY public.django_content_type
+    ADD CONSTRAINT django_content_type_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.django_migrations
+    ADD CONSTRAINT django_migrations_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.django_session
+    ADD CONSTRAINT django_session_pkey PRIMARY KEY (session_key);
+
+ALTER TABLE ONLY public.entities
+    ADD CONSTRAINT entities_pkey PRIMARY KEY (tenant_id, entity_id);
+
+ALTER TABLE ONLY public.entity_attributes
+    ADD CONSTRAINT entity_attributes_pkey PRIMARY KEY (tenant_id, entity_id, attribute_name);
+
+ALTER TABLE ONLY public.entity_keys
+    ADD CONSTRAINT entity_keys_pkey PRIMARY KEY (tenant_id, external_id, entity_type);
+
+ALTER TABLE ONLY public.heartbeat
+    ADD CONSTRAINT heartbeat_pkey PRIMARY KEY (heartbeat_id);
+
+ALTER TABLE ONLY public.import_jobs
+    ADD CONSTRAINT import_jobs_pkey PRIMARY KEY (job_id);
+
+ALTER TABLE ONLY public.import_receipts
+    ADD CONSTRAINT import_receipts_pkey PRIMARY KEY (tenant_id, idempotency_key);
+
+ALTER TABLE ONLY public.members_apitoken
+    ADD CONSTRAINT members_apitoken_digest_key UNIQUE (digest);
+
+ALTER TABLE ONLY public.members_apitoken
+    ADD CONSTRAINT members_apitoken_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.members_savedsearch
+    ADD CONSTRAINT members_savedsearch_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.members_user_groups
+    ADD CONSTRAINT members_user_groups_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.members_user_groups
+    ADD CONSTRAINT members_user_groups_user_id_group_id_e4658dba_uniq UNIQUE (user_id, group_id);
+
+ALTER TABLE ONLY public.members_user
+    ADD CONSTRAINT members_user_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.members_user_user_permissions
+    ADD CONSTRAINT members_user_user_permis_user_id_permission_id_290733df_uniq UNIQUE (user_id, permission_id);
+
+ALTER TABLE ONLY public.members_user_user_permissions
+    ADD CONSTRAINT members_user_user_permissions_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.members_user
+    ADD CONSTRAINT members_user_username_key UNIQUE (username);
+
+ALTER TABLE ONLY public.members_savedsearch
+    ADD CONSTRAINT savedsearch_name_unique UNIQUE (owner_id, name);
+
+ALTER TABLE ONLY public.tenants_tenant
+    ADD CONSTRAINT tenant_slug_unique UNIQUE (slug);
+
+ALTER TABLE ONLY public.tenants_domain
+    ADD CONSTRAINT tenants_domain_domain_key UNIQUE (domain);
+
+ALTER TABLE ONLY public.tenants_domain
+    ADD CONSTRAINT tenants_domain_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.tenants_tenant
+    ADD CONSTRAINT tenants_tenant_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.tenants_tenant
+    ADD CONSTRAINT tenants_tenant_schema_name_key UNIQUE (schema_name);
+
+CREATE INDEX attribute_changes_name ON public.attribute_changes USING btree (tenant_id, attribute_name);
+
+CREATE INDEX auth_group_name_a6ea08ec_like ON public.auth_group USING btree (name varchar_pattern_ops);
+
+CREATE INDEX auth_group_permissions_group_id_b120cbf9 ON public.auth_group_permissions USING btree (group_id);
+
+CREATE INDEX auth_group_permissions_permission_id_84c5c92e ON public.auth_group_permissions USING btree (permission_id);
+
+CREATE INDEX auth_permission_content_type_id_2f476e4b ON public.auth_permission USING btree (content_type_id);
+
+CREATE INDEX django_admin_log_content_type_id_c4bce8eb ON public.django_admin_log USING btree (content_type_id);
+
+CREATE INDEX django_admin_log_user_id_c564eba6 ON public.django_admin_log USING btree (user_id);
+
+CREATE INDEX django_session_expire_date_a5c62663 ON public.django_session USING btree (expire_date);
+
+CREATE INDEX django_session_session_key_c0390e0f_like ON public.django_session USING btree (session_key varchar_pattern_ops);
+
+CREATE UNIQUE INDEX domain_one_primary ON public.tenants_domain USING btree (tenant_id) WHERE is_primary;
+
+CREATE INDEX entities_document ON ONLY public.entities USING gin (tenant_id, attributes jsonb_path_ops);
+
+CREATE INDEX entities_recent ON ONLY public.entities USING btree (tenant_id, updated_at DESC, entity_id DESC);
+
+CREATE INDEX entity_attributes_by_instant ON ONLY public.entity_attributes USING btree (tenant_id, attribute_name, instant_value, entity_id) WHERE (indexed AND (instant_value IS NOT NULL));
+
+CREATE INDEX entity_attributes_by_number ON ONLY public.entity_attributes USING btree (tenant_id, attribute_name, numeric_key, entity_id) WHERE (indexed AND (numeric_value IS NOT NULL));
+
+CREATE INDEX entity_attributes_by_value ON ONLY public.entity_attributes USING btree (tenant_id, attribute_name, attribute_value, entity_id) WHERE indexed;
+
+CREATE INDEX import_jobs_newest ON public.import_jobs USING btree (tenant_id, created_at DESC);
+
+CREATE INDEX members_apitoken_digest_14567a3e_like ON public.members_apitoken USING btree (digest varchar_pattern_ops);
+
+CREATE INDEX members_apitoken_prefix_65412dde ON public.members_apitoken USING btree (prefix);
+
+CREATE INDEX members_apitoken_prefix_65412dde_like ON public.members_apitoken USING btree (prefix varchar_pattern_ops);
+
+CREATE INDEX members_savedsearch_owner_id_ed036867 ON public.members_savedsearch USING btree (owner_id);
+
+CREATE INDEX members_user_groups_group_id_39b83d85 ON public.members_user_groups USING btree (group_id);
+
+CREATE INDEX members_user_groups_user_id_db5cba0f ON public.members_user_groups USING btree (user_id);
+
+CREATE INDEX members_user_user_permissions_permission_id_5f80148e ON public.members_user_user_permissions USING btree (permission_id);
+
+CREATE INDEX members_user_user_permissions_user_id_3371a207 ON public.members_user_user_permissions USING btree (user_id);
+
+CREATE INDEX members_user_username_c7299158_like ON public.members_user USING btree (username varchar_pattern_ops);
+
+CREATE INDEX tenants_domain_domain_e75f0449_like ON public.tenants_domain USING btree (domain varchar_pattern_ops);
+
+CREATE INDEX tenants_domain_is_primary_0abe1b9f ON public.tenants_domain USING btree (is_primary);
+
+CREATE INDEX tenants_domain_tenant_id_3c778562 ON public.tenants_domain USING btree (tenant_id);
+
+CREATE INDEX tenants_tenant_schema_name_c2605603_like ON public.tenants_tenant USING btree (schema_name varchar_pattern_ops);
+
+ALTER TABLE ONLY public.auth_group_permissions
+    ADD CONSTRAINT auth_group_permissio_permission_id_84c5c92e_fk_auth_perm FOREIGN KEY (permission_id) REFERENCES public.auth_permission(id) DEFERRABLE INITIALLY DEFERRED;
+
+ALTER TABLE ONLY public.auth_group_permissions
+    ADD CONSTRAINT auth_group_permissions_group_id_b120cbf9_fk_auth_group_id FOREIGN KEY (group_id) REFERENCES public.auth_group(id) DEFERRABLE INITIALLY DEFERRED;
+
+ALTER TABLE ONLY public.auth_permission
+    ADD CONSTRAINT auth_permission_content_type_id_2f476e4b_fk_django_co FOREIGN KEY (content_type_id) REFERENCES public.django_content_type(id) DEFERRABLE INITIALLY DEFERRED;
+
+ALTER TABLE ONLY public.demo_airlines
+    ADD CONSTRAINT demo_airlines_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants_tenant(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.django_admin_log
+    ADD CONSTRAINT django_admin_log_content_type_id_c4bce8eb_fk_django_co FOREIGN KEY (content_type_id) REFERENCES public.django_content_type(id) DEFERRABLE INITIALLY DEFERRED;
+
+ALTER TABLE ONLY public.django_admin_log
+    ADD CONSTRAINT django_admin_log_user_id_c564eba6_fk_members_user_id FOREIGN KEY (user_id) REFERENCES public.members_user(id) DEFERRABLE INITIALLY DEFERRED;
+
+ALTER TABLE ONLY public.members_savedsearch
+    ADD CONSTRAINT members_savedsearch_owner_id_ed036867_fk_members_user_id FOREIGN KEY (owner_id) REFERENCES public.members_user(id) DEFERRABLE INITIALLY DEFERRED;
+
+ALTER TABLE ONLY public.members_user_groups
+    ADD CONSTRAINT members_user_groups_group_id_39b83d85_fk_auth_group_id FOREIGN KEY (group_id) REFERENCES public.auth_group(id) DEFERRABLE INITIALLY DEFERRED;
+
+ALTER TABLE ONLY public.members_user_groups
+    ADD CONSTRAINT members_user_groups_user_id_db5cba0f_fk_members_user_id FOREIGN KEY (user_id) REFERENCES public.members_user(id) DEFERRABLE INITIALLY DEFERRED;
+
+ALTER TABLE ONLY public.members_user_user_permissions
+    ADD CONSTRAINT members_user_user_pe_permission_id_5f80148e_fk_auth_perm FOREIGN KEY (permission_id) REFERENCES public.auth_permission(id) DEFERRABLE INITIALLY DEFERRED;
+
+ALTER TABLE ONLY public.members_user_user_permissions
+    ADD CONSTRAINT members_user_user_pe_user_id_3371a207_fk_members_u FOREIGN KEY (user_id) REFERENCES public.members_user(id) DEFERRABLE INITIALLY DEFERRED;
+
+ALTER TABLE ONLY public.tenants_domain
+    ADD CONSTRAINT tenants_domain_tenant_id_3c778562_fk_tenants_tenant_id FOREIGN KEY (tenant_id) REFERENCES public.tenants_tenant(id) DEFERRABLE INITIALLY DEFERRED;
+
+ALTER TABLE public.attribute_changes ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.attribute_metadata ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.entities ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.entity_attributes ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.entity_keys ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY feed ON public.attribute_metadata FOR SELECT TO atlasco_replication USING (true);
+
+CREATE POLICY feed ON public.entities FOR SELECT TO atlasco_replication USING (true);
+
+CREATE POLICY feed ON public.entity_attributes FOR SELECT TO atlasco_replication USING (true);
+
+ALTER TABLE public.import_jobs ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.import_receipts ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY search ON public.entities FOR SELECT TO atlasco_search USING (true);
+
+CREATE POLICY search ON public.entity_attributes FOR SELECT TO atlasco_search USING (true);
+
+CREATE POLICY tenant ON public.attribute_changes USING ((tenant_id = ( SELECT public.tenant_bound() AS tenant_bound))) WITH CHECK ((tenant_id = ( SELECT public.tenant_bound() AS tenant_bound)));
+
+CREATE POLICY tenant ON public.attribute_metadata USING ((tenant_id = ( SELECT public.tenant_bound() AS tenant_bound))) WITH CHECK ((tenant_id = ( SELECT public.tenant_bound() AS tenant_bound)));
+
+CREATE POLICY tenant ON public.entities USING ((tenant_id = ( SELECT public.tenant_bound() AS tenant_bound))) WITH CHECK ((tenant_id = ( SELECT public.tenant_bound() AS tenant_bound)));
+
+CREATE POLICY tenant ON public.entity_attributes USING ((tenant_id = ( SELECT public.tenant_bound() AS tenant_bound))) WITH CHECK ((tenant_id = ( SELECT public.tenant_bound() AS tenant_bound)));
+
+CREATE POLICY tenant ON public.entity_keys USING ((tenant_id = ( SELECT public.tenant_bound() AS tenant_bound))) WITH CHECK ((tenant_id = ( SELECT public.tenant_bound() AS tenant_bound)));
+
+CREATE POLICY tenant ON public.import_jobs USING ((tenant_id = ( SELECT public.tenant_bound() AS tenant_bound))) WITH CHECK ((tenant_id = ( SELECT public.tenant_bound() AS tenant_bound)));
+
+CREATE POLICY tenant ON public.import_receipts USING ((tenant_id = ( SELECT public.tenant_bound() AS tenant_bound))) WITH CHECK ((tenant_id = ( SELECT public.tenant_bound() AS tenant_bound)));
+
+GRANT USAGE ON SEQUENCE public.entity_seq TO atlasco_app;
+
+REVOKE ALL ON FUNCTION public.tenant_dedicate(p_tenant_id integer, months_ahead integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.tenant_dedicate(p_tenant_id integer, months_ahead integer) TO atlasco_app;
+
+REVOKE ALL ON FUNCTION public.tenant_partitions_drop(p_tenant_id integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.tenant_partitions_drop(p_tenant_id integer) TO atlasco_app;
+
+REVOKE ALL ON FUNCTION public.tenant_schema_create(p_tenant_id integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.tenant_schema_create(p_tenant_id integer) TO atlasco_app;
+
+REVOKE ALL ON FUNCTION public.tenant_schema_drop(p_tenant_id integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.tenant_schema_drop(p_tenant_id integer) TO atlasco_app;
+
+REVOKE ALL ON FUNCTION public.tenant_schema_grant(p_schema name) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION public.tenant_template_unclonable() FROM PUBLIC;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.attribute_changes TO atlasco_app;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.attribute_metadata TO atlasco_app;
+GRANT SELECT ON TABLE public.attribute_metadata TO atlasco_replication;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.auth_group TO atlasco_app;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.auth_group_permissions TO atlasco_app;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.auth_permission TO atlasco_app;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.demo_airlines TO atlasco_app;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.demo_flights TO atlasco_app;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.demo_replay TO atlasco_app;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.django_admin_log TO atlasco_app;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.django_content_type TO atlasco_app;
+
+GRANT SELECT ON TABLE public.django_migrations TO atlasco_app;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.django_session TO atlasco_app;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.entities TO atlasco_app;
+GRANT SELECT ON TABLE public.entities TO atlasco_replication;
+GRANT SELECT ON TABLE public.entities TO atlasco_search;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.entity_attributes TO atlasco_app;
+GRANT SELECT ON TABLE public.entity_attributes TO atlasco_replication;
+GRANT SELECT ON TABLE public.entity_attributes TO atlasco_search;
+
+GRANT SELECT ON TABLE public.entity_documents TO atlasco_app;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.entity_keys TO atlasco_app;
+
+GRANT SELECT ON TABLE public.entity_values TO atlasco_app;
+
+GRANT SELECT,UPDATE ON TABLE public.heartbeat TO atlasco_app;
+GRANT SELECT ON TABLE public.heartbeat TO atlasco_replication;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.import_jobs TO atlasco_app;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.import_receipts TO atlasco_app;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.members_apitoken TO atlasco_app;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.members_savedsearch TO atlasco_app;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.members_user TO atlasco_app;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.members_user_groups TO atlasco_app;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.members_user_user_permissions TO atlasco_app;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.tenants_domain TO atlasco_app;
+
+GRANT SELECT ON TABLE public.tenants_tenant TO atlasco_replication;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.tenants_tenant TO atlasco_app;
+
+GRANT USAGE ON SEQUENCE public.tenants_tenant_id_seq TO atlasco_app;
