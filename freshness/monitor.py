@@ -111,6 +111,11 @@ class Monitor:
                 )
         return reading
 
+    def close(self) -> None:
+        """Close what the asker's own looks opened. Not for a monitor that was started: its threads go on."""
+        for alias in list(self._connections):
+            self._drop(alias)
+
     def _noted(self, alias: str, reading: Reading) -> Reading:
         before = self._readings.get(alias)
         if before is not None and bool(before.error) == bool(reading.error):

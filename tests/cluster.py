@@ -124,6 +124,10 @@ class Cluster:
         if any(self.service(name)["state"] == "external" for name in ("primary", "valkey", "clickhouse")):
             pytest.skip("needs the embedded servers")
 
+    @property
+    def is_started(self) -> bool:
+        return self._supervisor is not None
+
     # --- Life ---------------------------------------------------------------------------------------------------------
     def start(self) -> None:
         """Start and migrate, once. Raises RuntimeError with the end of the log where that fails."""

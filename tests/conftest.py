@@ -34,6 +34,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_unconfigure() -> None:
+    from freshness.monitor import monitor
+
+    if CLUSTER.is_started:
+        monitor().close()
     CLUSTER.stop()
 
 

@@ -37,7 +37,8 @@ def chromium_path() -> str | None:
     return named or next((path for name in CHROMIUM_NAMES if (path := shutil.which(name))), None)
 
 
-@pytest.fixture(scope="session")
+# Of this folder: an event loop that lived on would forbid later tests to run one of their own.
+@pytest.fixture(scope="package")
 def chromium() -> Iterator[Browser]:
     path = chromium_path()
     if path is None:
