@@ -143,11 +143,6 @@ class RunDir:
         """Write `NAME=value` lines for `atlasco.lib.env.load_file`."""
         self.write(name, "".join(f"{key}={value}\n" for key, value in values.items()))
 
-    def read_env(self, name: str = STACK_ENV) -> dict[str, str]:
-        """What `write_env` wrote last; empty where nothing was."""
-        return env_lines(self.path / name)
-
-    # --- Ports --------------------------------------------------------------------------------------------------------
     def reserve_ports(self, names: list[str], *, fixed: Mapping[str, int]) -> PortReservation:
         """Choose a port for each name and hold it until the reservation is released.
 
