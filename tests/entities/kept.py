@@ -19,6 +19,8 @@ class KeptTenants:
 
     def __init__(self) -> None:
         self._tenants: dict[str, Tenant] = {}
+        # Whether rows were removed since `settled` was last set: replicas may still show them.
+        self.settled = True
 
     def emptied(self, name: str) -> Tenant:
         """The tenant of this name, active and without any row in the data plane."""
@@ -28,8 +30,9 @@ class KeptTenants:
         if tenant is None or not usable:
             tenant = tenant_create(slug=f"{name}-{secrets.token_hex(4)}", name=name, now=clock.now())
             self._tenants[name] = tenant
-        else:
-            tenant_empty(tenant)
+            self.settled = False
+        elif tenant_empty(tenant):
+            self.settled = False
         return tenant
 
     def delete(self) -> None:
@@ -39,10 +42,19 @@ class KeptTenants:
             tenant_delete(tenant=tenant, confirm=tenant.slug, now=clock.now())
 
 
-def tenant_empty(tenant: Tenant) -> None:
-    """Remove every row that the data plane holds of this tenant."""
+_DELETES = {f"t{n}": f"DELETE FROM {table} WHERE tenant_id = %(id)s RETURNING 1" for n, table in enumerate(_TABLES)}
+_EMPTY_SQL = (
+    f"WITH {', '.join(f'{name} AS ({delete})' for name, delete in _DELETES.items())}"
+    f" SELECT {' OR '.join(f'EXISTS (SELECT FROM {name})' for name in _DELETES)}"
+)
+
+
+def tenant_empty(tenant: Tenant) -> bool:
+    """Remove every row that the data plane holds of this tenant. Returns whether there was any."""
+    # In one round trip: hundreds of tests begin with this.
     with tenant_bind(tenant), connections["default"].cursor() as cursor:
-        for table in _TABLES:
-            cursor.execute(f"DELETE FROM {table} WHERE tenant_id = %s", [tenant.pk])
+        cursor.execute(_EMPTY_SQL, {"id": tenant.pk})
+        removed = bool(cursor.fetchone()[0])
     # What this process remembers of attributes, it remembers of those that are gone.
     statistics_forget()
+    return removed
