@@ -143,6 +143,7 @@ class RunDir:
         """Write `NAME=value` lines for `atlasco.lib.env.load_file`."""
         self.write(name, "".join(f"{key}={value}\n" for key, value in values.items()))
 
+    # --- Ports --------------------------------------------------------------------------------------------------------
     def reserve_ports(self, names: list[str], *, fixed: Mapping[str, int]) -> PortReservation:
         """Choose a port for each name and hold it until the reservation is released.
 
