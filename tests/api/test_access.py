@@ -128,6 +128,16 @@ def test_another_tenants_entity_is_not_there(
     assert "lamp" not in str(answer.content) and untouched(acme)
 
 
+@pytest.mark.parametrize("tier", ["REALTIME", "NEAR_REALTIME", "EVENTUAL"])
+def test_no_store_shows_another_tenants_entity(tier: str, acme: Client, globex: Client, entity_id: str) -> None:
+    for _ in range(2):  # The second time from whatever keeps what was read.
+        for path in (f"/entities/{entity_id}/", f"/entities/{entity_id}/attributes/a/"):
+            headers = {"X-Freshness-Tier": tier}
+            assert acme.get(path, headers=headers).status == 200
+            assert globex.get(path, headers=headers).code == "entity_not_found"
+        assert globex.post("/entities/search/", {}, headers={"X-Freshness-Tier": tier}).body["entities"] == []
+
+
 @EVERY_OPERATION
 def test_another_tenants_host_is_the_wrong_one(
     method: str, path: str, body: Any, acme: Client, globex: Client, entity_id: str

@@ -12,7 +12,7 @@ import orjson
 import pytest
 from django.db import connection
 
-from entities.ingest.importer import BATCH_LINES
+from entities.ingest.importer import BATCH_LINES, REJECTIONS_MAX
 from tenants.binding import tenant_bind
 from tests.api.client import Answer, Client, head, line, raw
 
@@ -69,6 +69,12 @@ def test_bad_lines_are_told_one_by_one_and_stop_no_good_one(acme: Client) -> Non
     ]
     assert all(item["detail"] for item in answer.body["rejected"])
     assert sorted(acme.search()) == ["1", "6"]
+
+
+def test_of_very_many_bad_lines_the_first_are_listed_and_the_rest_counted(acme: Client) -> None:
+    answer = acme.import_lines(b"bad\n" * (REJECTIONS_MAX + 5), line("1"))
+    assert (answer.status, counts(answer)) == (207, (REJECTIONS_MAX + 6, 1, 0, 0, REJECTIONS_MAX))
+    assert answer.body["rejected_not_listed"] == 5
 
 
 def test_an_empty_body_is_an_import_of_nothing(acme: Client) -> None:
