@@ -11,7 +11,7 @@ help: ## Show this
 	@echo "make up      run the whole stack on this machine; ARGS=\"--port 9000 --no-demo\" are handed on"
 	@echo "make test    check style, types and layers, then run every test on real servers; ARGS are handed to pytest"
 	@echo "make lint    the checks of \`make test\` without the tests"
-	@echo "make bench   print the benchmarks' figures, of all at a modest size; NAME=search or NAME=ingest runs one of them"
+	@echo "make bench   print the benchmarks' figures, of all at a modest size; NAME=search, say, runs one of them"
 	@echo "make clean   remove the virtual environment, caches, and the data of \`make up\`"
 
 up: $(VENV)/.installed

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import secrets
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Final
 
 from django.core.management.base import BaseCommand, CommandParser
@@ -18,56 +20,86 @@ from entities.bench.report import Report
 from entities.bench.search import NEIGHBOUR_ENTITIES, NEIGHBOURS, search_bench
 from tenants.models import Tenant
 
-SEARCH_ENTITIES: Final = 1_000_000
-SEARCH_ENTITIES_OF_ALL: Final = 100_000
-INGEST_ENTITIES: Final = 20_000
+
+@dataclass(frozen=True, slots=True)
+class BenchOptions:
+    """What the command line asks of one bench. entities: its own default where nobody said."""
+
+    entities: int
+    queries: int
+    seed: int
+    minutes: float
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """One benchmark. entities: its size alone; entities_of_all: its size where all are run, a few minutes at most."""
+
+    run: Callable[[BenchOptions], Report]
+    help: str
+    entities: int
+    entities_of_all: int
+
+
+def _search(options: BenchOptions) -> Report:
+    columns = (TextColumn("Filling the tenants"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task("", total=options.entities + NEIGHBOURS * NEIGHBOUR_ENTITIES)
+        return search_bench(
+            entities=options.entities,
+            queries=options.queries,
+            seed=options.seed,
+            statistics=_statistics,
+            progress=lambda count: bar.advance(task, count),
+        )
+
+
+def _statistics(tenant: Tenant) -> None:
+    statistics_refresh(tenant_id=tenant.pk, now=now(), force=True)
+
+
+def _ingest(options: BenchOptions) -> Report:
+    return ingest_bench(entities=options.entities, seed=options.seed)
+
+
+# The one list of benchmarks, in the order in which they run without a name.
+BENCHES: Final[dict[str, Bench]] = {
+    "search": Bench(_search, "random searches in one large tenant", 1_000_000, 100_000),
+    "ingest": Bench(_ingest, "imports of new and of known entities", 20_000, 20_000),
+}
 
 
 class Command(BaseCommand):
     help = (
         "Runs a benchmark on the running stack. Makes tenants whose slugs begin with `bench-`; `bench search` keeps "
-        "them for the next run. Figures are ratios against a baseline of the same run."
+        "them for the next run. Figures are ratios against a baseline of the same run. "
+        + "; ".join(f"{name}: {bench.help}" for name, bench in BENCHES.items())
+        + "."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("name", nargs="?", choices=["search", "ingest"], help="Without it, all of them.")
-        parser.add_argument(
-            "--entities",
-            type=int,
-            help=f"Size: {SEARCH_ENTITIES:,} for search ({SEARCH_ENTITIES_OF_ALL:,} among all), "
-            f"{INGEST_ENTITIES:,} for ingest.",
+        parser.add_argument("name", nargs="?", choices=list(BENCHES), help="Without it, all of them.")
+        sizes = ", ".join(
+            f"{name} {bench.entities:,} ({bench.entities_of_all:,} among all)" for name, bench in BENCHES.items()
         )
+        parser.add_argument("--entities", type=int, help=f"Size; by default {sizes}.")
         parser.add_argument("--queries", type=int, default=500, help="How many random searches (500).")
-        parser.add_argument("--seed", type=int, help="Of the random searches; a fresh one by default, and printed.")
+        parser.add_argument("--seed", type=int, help="Of what is random; a fresh one by default, and printed.")
+        parser.add_argument("--minutes", type=float, default=0, help="Keep the load up for so long, where a bench can.")
         parser.add_argument("--json", action="store_true", help="One JSON object a line instead of text.")
 
     def handle(self, *args: Any, **options: Any) -> None:
         seed = options["seed"] if options["seed"] is not None else secrets.randbelow(10**6)
-        name, entities = options["name"], options["entities"]
-        if name != "ingest":
+        for name in [options["name"]] if options["name"] else BENCHES:
+            bench = BENCHES[name]
             # Filling a million takes many minutes: worth it only for whoever asks for this one.
-            default = SEARCH_ENTITIES if name == "search" else SEARCH_ENTITIES_OF_ALL
-            self._print(self._search(entities or default, options["queries"], seed), as_json=options["json"])
-        if name != "search":
-            self._print(ingest_bench(entities=entities or INGEST_ENTITIES, seed=seed), as_json=options["json"])
+            default = bench.entities if options["name"] else bench.entities_of_all
+            report = bench.run(
+                BenchOptions(options["entities"] or default, options["queries"], seed, options["minutes"])
+            )
+            self._print(report, as_json=options["json"])
 
     def _print(self, report: Report, *, as_json: bool) -> None:
         """As soon as it is there: the next one may take minutes."""
         self.stdout.write(json.dumps(report.as_dict()) if as_json else "\n".join([report.name, *report.lines(), ""]))
         self.stdout.flush()
-
-    def _search(self, entities: int, queries: int, seed: int) -> Report:
-        columns = (TextColumn("Filling the tenants"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
-            task = bar.add_task("", total=entities + NEIGHBOURS * NEIGHBOUR_ENTITIES)
-            return search_bench(
-                entities=entities,
-                queries=queries,
-                seed=seed,
-                statistics=_statistics,
-                progress=lambda count: bar.advance(task, count),
-            )
-
-
-def _statistics(tenant: Tenant) -> None:
-    statistics_refresh(tenant_id=tenant.pk, now=now(), force=True)
