@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
-from typing import Any
 
 import pytest
 from django.core.management import call_command
@@ -68,20 +68,23 @@ def test_there_need_be_no_run_directory(checkout: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "sizes"),
     [
-        ((), {"search": 100_000, "ingest": 20_000}),
-        (("--entities", "50"), {"search": 50, "ingest": 50}),
-        (("search",), {"search": 1_000_000}),
-        (("ingest",), {"ingest": 20_000}),
+        ((), {"long": 10, "short": 5}),
+        (("--entities", "50"), {"long": 50, "short": 50}),
+        (("long",), {"long": 1_000}),
+        (("short",), {"short": 5}),
     ],
 )
 def test_without_a_name_every_benchmark_runs(
     monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], sizes: dict[str, int]
 ) -> None:
-    def report(name: str) -> Any:
-        return lambda *, entities, **more: Report(name, facts={"entities": entities})
+    def run(name: str) -> Callable[[bench.BenchOptions], Report]:
+        return lambda options: Report(name, facts={"entities": options.entities})
 
-    monkeypatch.setattr(bench, "search_bench", report("search"))
-    monkeypatch.setattr(bench, "ingest_bench", report("ingest"))
+    known = {
+        "long": bench.Bench(run("long"), "takes a while", 1_000, 10),
+        "short": bench.Bench(run("short"), "does not", 5, 5),
+    }
+    monkeypatch.setattr(bench, "BENCHES", known)
     out = StringIO()
     call_command("bench", *arguments, "--json", stdout=out)
     printed = [json.loads(line) for line in out.getvalue().splitlines()]
