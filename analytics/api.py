@@ -14,6 +14,7 @@ from atlasco.lib.json_api import json_body
 from entities.aggregates import FUNCTIONS, TOP_MAX, Group, aggregate_parse, aggregate_run
 from entities.api import openapi
 from entities.api.common import parameters
+from entities.reads import AggregateRead
 from freshness.reads import read_through
 from freshness.state import freshness_state
 from tenants.binding import tenant_required
@@ -62,7 +63,8 @@ class AnalyticsAggregate(APIView):
         tenant_id = tenant_required().pk
         groups = read_through(
             lambda source: aggregate_run(tenant_id=tenant_id, aggregate=aggregate, using=source.using),
-            query_class="reporting",
+            operation="aggregate",
+            request=AggregateRead(tenant_id, aggregate),
         )
         return Response(
             {"groups": [group_json(group) for group in groups], "metadata": {"freshness": freshness_state().metadata()}}

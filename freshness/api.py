@@ -15,17 +15,15 @@ from atlasco.lib import clock
 from atlasco.lib.clock import iso
 from atlasco.lib.errors import FieldError, Invalid
 from atlasco.lib.json_api import json_body
-from freshness.choice import TREE, Verdict, candidates_judge
+from freshness.choice import Candidate, Verdict, candidates_judge
 from freshness.middleware import wish_of
 from freshness.monitor import monitor
-from freshness.policy import QUERY_CLASSES, TIER_SLA_S, budget_settle, lag_shown
-from freshness.reads import alias_of, candidates_now
+from freshness.policy import OPERATION_CLASS, QUERY_CLASSES, TIER_SLA_S, TREE, Budget, Wish, budget_settle, lag_shown
+from freshness.reads import alias_of, candidates_now, stores_now
 from freshness.state import freshness_state
 from freshness.tokens import lsn_text, token_decode
 from tenants.binding import tenant_required
 
-# The class of each operation whose request says nothing of freshness itself.
-OPERATION_CLASS: Final = {"entity": "critical", "search": "operational", "aggregate": "reporting"}
 _HEADERS: Final = ("X-Freshness-Tier", "X-Max-Lag-Seconds", "X-Consistency-Token", "X-On-Stale", "X-Wait-Ms")
 _CANDIDATE: Final[dict[str, Any]] = {
     "type": "object",
@@ -65,10 +63,11 @@ class FreshnessSources(APIView):
         _parameters_refuse(request)
         watch, now = monitor(), clock.now()
         sources = []
-        for verdict in _judged({}, "operational")[1]:
-            reading = watch.reading(alias_of(verdict.candidate))
+        freshness_state().budget = budget_settle(wish=Wish(), query_class="operational")
+        for candidate in stores_now():
+            reading = watch.reading(alias_of(candidate))
             since = None if reading is None else iso(now - timedelta(seconds=time.monotonic() - reading.since))
-            sources.append({**_candidate_json(verdict), "since": since})
+            sources.append({**_candidate_json(candidate), "since": since})
         sources.sort(key=lambda source: source["name"])
         matrix = [
             {
@@ -138,7 +137,7 @@ class FreshnessExplain(APIView):
             headers[known] = str(value)
         # Headers of the request itself count where the body does not repeat them.
         sent = {name: request.headers[name] for name in _HEADERS if name in request.headers}
-        budget, verdicts = _judged({**sent, **headers}, OPERATION_CLASS[body["operation"]])
+        budget, verdicts = _judged({**sent, **headers}, operation)
         return Response(
             {
                 "operation": body["operation"],
@@ -148,7 +147,7 @@ class FreshnessExplain(APIView):
                 "chosen": next((verdict.candidate.name for verdict in verdicts if verdict.qualifies), None),
                 "candidates": [
                     {
-                        **_candidate_json(verdict),
+                        **_candidate_json(verdict.candidate),
                         "taken": index == 0 and verdict.qualifies,
                         "reason": _reason(verdict, index),
                     }
@@ -158,13 +157,13 @@ class FreshnessExplain(APIView):
         )
 
 
-def _judged(headers: dict[str, str], query_class: str) -> tuple[Any, list[Verdict]]:
-    budget = budget_settle(wish=wish_of(headers), query_class=query_class)
+def _judged(headers: dict[str, str], operation: str) -> tuple[Budget, list[Verdict]]:
+    budget = budget_settle(wish=wish_of(headers), query_class=OPERATION_CLASS[operation])
     token = headers.get("X-Consistency-Token")
     needed = token_decode(token, tenant_id=tenant_required().pk).lsn if token else 0
-    state = freshness_state()
-    state.budget = budget
-    return budget, candidates_judge(budget=budget, needed_lsn=needed, candidates=candidates_now())
+    freshness_state().budget = budget
+    candidates = candidates_now(operation=operation)
+    return budget, candidates_judge(budget=budget, needed_lsn=needed, candidates=candidates)
 
 
 def _reason(verdict: Verdict, index: int) -> str:
@@ -173,8 +172,7 @@ def _reason(verdict: Verdict, index: int) -> str:
     return "meets the budget first in the order of its tier" if index == 0 else "meets the budget; comes later"
 
 
-def _candidate_json(verdict: Verdict) -> dict[str, Any]:
-    candidate = verdict.candidate
+def _candidate_json(candidate: Candidate) -> dict[str, Any]:
     return {
         "name": candidate.name,
         "source": candidate.source,

@@ -1,9 +1,10 @@
 """Which store answers: a pure function of the budget, the token, and what is known of each store.
 
 # Note [Decision tree]
-REALTIME        the primary; else the freshest other store, honestly marked.
+REALTIME        the primary; else a cache less than 5 s behind, else the freshest other store, honestly marked.
 NEAR_REALTIME   a replica less than 5 s behind; else a fresh cache; else the primary.
 EVENTUAL        ClickHouse less than 60 s behind; else a replica; else the primary.
+A query class may have a tree of its own (`freshness.policy`): a dashboard asks the cache first.
 A store qualifies while its lag is known and within both the tree's limit and the request's own budget, and its position
 has reached what the request needs: its consistency token, its cursor. Of several that qualify in one step, the one with
 the smallest lag is taken.
@@ -11,19 +12,9 @@ the smallest lag is taken.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
 
-from freshness.policy import Budget, Source, Tier
-
-# The tree: which sources, in which order, and how far behind each may be to be taken, in seconds. A replica more than
-# 10 s behind counts as failed whatever the tier. The primary is never behind.
-TREE: Final[dict[Tier, dict[Source, float]]] = {
-    "REALTIME": {"primary": 0.5},
-    "NEAR_REALTIME": {"read-replica": 5.0, "redis-cache": 5.0, "primary": 0.5},
-    "EVENTUAL": {"clickhouse": 60.0, "read-replica": 10.0, "primary": 0.5},
-}
+from freshness.policy import STAND_IN_S, Budget, SourceName
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +25,7 @@ class Candidate:
     """
 
     name: str
-    source: Source
+    source: SourceName
     lag_s: float | None
     position: int | None
     up: bool = True
@@ -66,23 +57,33 @@ def candidates_judge(
     Those that qualify come first, in the order of the tree. Then, for when none of them answers after all, the others
     that are up, freshest first: an honest late answer beats none. Last those that are down, with the reason.
     """
-    limits = TREE[budget.tier]
-    order = tuple(limits)
+    order = tuple(budget.tree)
 
     def step(verdict: Verdict) -> tuple[int, int, float]:
         candidate = verdict.candidate
-        place = order.index(candidate.source) if candidate.source in order else len(order)
         lag = float("inf") if candidate.lag_s is None else candidate.lag_s
         if verdict.qualifies:
-            return (0, place, lag)
-        return (1 if candidate.up else 2, 0, lag)
+            return (0, order.index(candidate.source), lag)
+        if not candidate.up:
+            return (2, 0, lag)
+        stands_in = budget.tier == "REALTIME" and candidate.source == "redis-cache" and lag < STAND_IN_S
+        return (1, 0 if stands_in else 1, lag)
 
     def verdict_on(candidate: Candidate) -> Verdict:
         reached = _has_reached(candidate, needed_lsn)
-        reason = _reason(budget, max(needed_lsn, wished_lsn), candidate, limits)
-        return Verdict(candidate, reason, reached)
+        return Verdict(candidate, _reason(budget, max(needed_lsn, wished_lsn), candidate), reached)
 
     return sorted(map(verdict_on, candidates), key=step)
+
+
+def lag_accepted(budget: Budget | None, source: SourceName, lag_s: float | None) -> bool:
+    """Whether an answer of this lag from this source is within the tree's limit and the budget. The primary's is."""
+    if budget is None or source == "primary":
+        return True
+    limit_s = budget.tree.get(source)
+    return (
+        lag_s is not None and limit_s is not None and lag_s < limit_s and (budget.sla_s is None or lag_s < budget.sla_s)
+    )
 
 
 def _has_reached(candidate: Candidate, lsn: int) -> bool:
@@ -90,7 +91,8 @@ def _has_reached(candidate: Candidate, lsn: int) -> bool:
     return candidate.source == "primary" or not lsn or (candidate.position is not None and candidate.position >= lsn)
 
 
-def _reason(budget: Budget, lsn: int, candidate: Candidate, limits: Mapping[Source, float]) -> str:
+def _reason(budget: Budget, lsn: int, candidate: Candidate) -> str:
+    limits = budget.tree
     if not candidate.up:
         return "down"
     if candidate.source not in limits:

@@ -1,7 +1,7 @@
-"""What this process knows of each database: its newest heartbeat, and the primary's clock.
+"""What this process knows of each store: its newest heartbeat, its position, and the primary's clock.
 
-A thread for each database asks several times a second, so that a hanging one delays nobody. Where no threads run (a
-command, a test), the asker asks itself.
+A thread for each store asks several times a second, so that a hanging one delays nobody. Where no threads run (a
+command, a test), the asker asks itself. A database is known by its alias, a registered source by its name.
 
 # Note [Clocks]
 All lags are differences on the primary's clock. This process keeps the distance between that clock and its own
@@ -20,6 +20,7 @@ from typing import Any, Final
 import psycopg
 from django.conf import settings
 
+from freshness.sources import sources_known
 from freshness.tokens import lsn_parse
 
 log = logging.getLogger(__name__)
@@ -27,6 +28,7 @@ log = logging.getLogger(__name__)
 INTERVAL_S: Final = 0.2
 # A reading older than this says nothing any more.
 STALE_S: Final = 2.0
+RETRY_S: Final = 5.0
 _TIMEOUT_S: Final = 1
 PRIMARY: Final = "default"
 # The replayed position before the snapshot that shows the heartbeat, or it could be ahead of what the snapshot shows.
@@ -40,9 +42,9 @@ _HEARTBEAT: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One look at a database. beat_at: its newest heartbeat, seconds on the primary's clock; lsn: what it had applied.
+    """One look at a store. beat_at: its newest heartbeat, seconds on the primary's clock; lsn: what it had applied.
 
-    taken_at: on this process's monotonic clock; error: empty where the database answered; since: when that began.
+    taken_at: on this process's monotonic clock; error: empty where the store answered; since: when that began.
     """
 
     beat_at: float | None
@@ -62,20 +64,21 @@ class Monitor:
         # Primary's clock minus our monotonic one, never too small.
         self._offset_s: float | None = None
         self._threads: list[threading.Thread] = []
-        self._locks = {alias: threading.Lock() for alias in urls}
+        self._locks: dict[str, threading.Lock] = {}
 
     def start(self) -> None:
-        """Watch every database from now on."""
-        for alias in self._urls:
-            thread = threading.Thread(target=self._watch, args=(alias,), name=f"monitor {alias}", daemon=True)
+        """Watch every database, and every source registered by now, from now on."""
+        for name in [*self._urls, *sources_known()]:
+            thread = threading.Thread(target=self._watch, args=(name,), name=f"monitor {name}", daemon=True)
             thread.start()
             self._threads.append(thread)
 
-    def reading(self, alias: str) -> Reading | None:
-        """The latest reading of a database; None where there is none that still says anything."""
-        if not self._threads and self._is_old(alias, INTERVAL_S):
-            self.look(alias)
-        return None if self._is_old(alias, STALE_S) else self._readings[alias]
+    def reading(self, name: str) -> Reading | None:
+        """The latest reading of a store; None where there is none that still says anything."""
+        interval_s = self._interval_s(name)
+        if not self._threads and self._is_old(name, interval_s):
+            self.look(name)
+        return None if self._is_old(name, STALE_S + interval_s) else self._readings[name]
 
     def primary_now(self) -> float | None:
         """Seconds on the primary's clock, never too early; None where the primary was never seen."""
@@ -88,27 +91,39 @@ class Monitor:
         now = self.primary_now() if at is None else at
         return None if now is None or beat_at is None else max(0.0, now - beat_at)
 
-    def look(self, alias: str) -> Reading:
-        """Ask one database now."""
-        with self._locks[alias]:
-            began = time.monotonic()
-            try:
-                connection = self._connections.get(alias)
-                if connection is None or connection.closed:
-                    connection = self._connections[alias] = self._connect(alias)
-                (lsn,) = connection.execute(_REPLAYED).fetchone() or (None,)
-                row = connection.execute(_HEARTBEAT).fetchone()
-            except psycopg.Error as error:
-                self._drop(alias)
-                reading = self._noted(alias, Reading(None, None, time.monotonic(), type(error).__name__, began))
-            else:
-                beat_at, clock = row if row is not None else (None, None)
-                if alias == PRIMARY and clock is not None:
-                    # Read after `began`: at `began` the primary's clock showed no more than this.
-                    self._offset_s = clock - began
-                reading = self._noted(
-                    alias, Reading(beat_at, None if lsn is None else lsn_parse(lsn), time.monotonic(), "", began)
-                )
+    def look(self, name: str) -> Reading:
+        """Ask one store now."""
+        with self._locks.setdefault(name, threading.Lock()):
+            return self._look_at_database(name) if name in self._urls else self._look_at_source(name)
+
+    def _look_at_source(self, name: str) -> Reading:
+        source = sources_known()[name]
+        began = time.monotonic()
+        try:
+            applied = source.probe()
+        except source.failures as error:
+            return self._noted(name, Reading(None, None, time.monotonic(), type(error).__name__, began))
+        return self._noted(name, Reading(applied.beat_at, applied.lsn, time.monotonic(), "", began))
+
+    def _look_at_database(self, alias: str) -> Reading:
+        began = time.monotonic()
+        try:
+            connection = self._connections.get(alias)
+            if connection is None or connection.closed:
+                connection = self._connections[alias] = self._connect(alias)
+            (lsn,) = connection.execute(_REPLAYED).fetchone() or (None,)
+            row = connection.execute(_HEARTBEAT).fetchone()
+        except psycopg.Error as error:
+            self._drop(alias)
+            reading = self._noted(alias, Reading(None, None, time.monotonic(), type(error).__name__, began))
+        else:
+            beat_at, clock = row if row is not None else (None, None)
+            if alias == PRIMARY and clock is not None:
+                # Read after `began`: at `began` the primary's clock showed no more than this.
+                self._offset_s = clock - began
+            reading = self._noted(
+                alias, Reading(beat_at, None if lsn is None else lsn_parse(lsn), time.monotonic(), "", began)
+            )
         return reading
 
     def close(self) -> None:
@@ -121,7 +136,7 @@ class Monitor:
         if before is not None and bool(before.error) == bool(reading.error):
             reading = Reading(reading.beat_at, reading.lsn, reading.taken_at, reading.error, before.since)
         elif before is not None:
-            log.warning("A database changed state.", extra={"alias": alias, "error": reading.error or "answers again"})
+            log.warning("A store changed state.", extra={"store": alias, "error": reading.error or "answers again"})
         self._readings[alias] = reading
         return reading
 
@@ -137,14 +152,23 @@ class Monitor:
         if connection is not None:
             connection.close()
 
-    def _is_old(self, alias: str, age_s: float) -> bool:
-        reading = self._readings.get(alias)
+    def _interval_s(self, name: str) -> float:
+        source = sources_known().get(name)
+        return INTERVAL_S if source is None else source.interval_s
+
+    def _is_old(self, name: str, age_s: float) -> bool:
+        reading = self._readings.get(name)
         return reading is None or time.monotonic() - reading.taken_at > age_s
 
-    def _watch(self, alias: str) -> None:
+    def _watch(self, name: str) -> None:
         while True:
-            self.look(alias)
-            time.sleep(INTERVAL_S)
+            try:
+                self.look(name)
+            except Exception:
+                # An owner's probe with a fault of its own: its reading grows old, which says enough to every reader.
+                log.exception("A store can't be looked at.", extra={"store": name})
+                time.sleep(RETRY_S)
+            time.sleep(self._interval_s(name))
 
 
 def database_urls() -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
@@ -10,10 +11,41 @@ Tier: TypeAlias = Literal["REALTIME", "NEAR_REALTIME", "EVENTUAL"]
 TIERS: Final[tuple[Tier, ...]] = ("REALTIME", "NEAR_REALTIME", "EVENTUAL")
 OnStale: TypeAlias = Literal["serve", "wait", "fail"]
 ON_STALE: Final[tuple[OnStale, ...]] = ("serve", "wait", "fail")
-Source: TypeAlias = Literal["primary", "read-replica", "redis-cache", "stream", "clickhouse", "data-lake"]
+SourceName: TypeAlias = Literal["primary", "read-replica", "redis-cache", "stream", "clickhouse", "data-lake"]
+# Which sources, in which order, and how far behind each may be to be taken, in seconds. The primary is never behind.
+Tree: TypeAlias = Mapping[SourceName, float]
 
 # The oldest answer each tier accepts, in seconds. EVENTUAL without a class of its own takes that of reporting.
 TIER_SLA_S: Final[dict[Tier, float]] = {"REALTIME": 1.0, "NEAR_REALTIME": 10.0, "EVENTUAL": 300.0}
+
+# The decision tree, see Note [Decision tree] in `freshness.choice`. A replica more than 10 s behind counts as failed
+# whatever the tier.
+TREE: Final[dict[Tier, Tree]] = {
+    "REALTIME": {"primary": 0.5},
+    "NEAR_REALTIME": {"read-replica": 5.0, "redis-cache": 5.0, "primary": 0.5},
+    "EVENTUAL": {"clickhouse": 60.0, "read-replica": 10.0, "primary": 0.5},
+}
+# A cache fresher than this stands in, honestly marked, while a primary that was asked for is away.
+STAND_IN_S: Final = 5.0
+# What classes of their own do otherwise than their tier. Old data in ClickHouse is what they are made for: nobody wants
+# a year's trend from a replica because ClickHouse is two minutes late.
+_CLASS_TREE: Final[dict[str, Tree]] = {
+    "dashboard": {"redis-cache": 5.0, "read-replica": 5.0, "primary": 0.5},
+    "alert": {"stream": 30.0, "redis-cache": 30.0, "clickhouse": 30.0, "read-replica": 10.0, "primary": 0.5},
+    "analytics": {"clickhouse": 1_800.0, "read-replica": 10.0, "primary": 0.5},
+    "historical": {"clickhouse": 7_200.0, "data-lake": 7_200.0, "read-replica": 10.0, "primary": 0.5},
+    "compliance": {"data-lake": 86_400.0, "clickhouse": 86_400.0, "read-replica": 10.0, "primary": 0.5},
+}
+# The class of each operation whose request says nothing of freshness itself.
+OPERATION_CLASS: Final[dict[str, str]] = {
+    "entity": "critical",
+    "value": "critical",
+    "search": "operational",
+    "attributes": "operational",
+    "jobs": "critical",
+    "history": "operational",
+    "aggregate": "reporting",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +55,13 @@ class QueryClass:
     name: str
     tier: Tier
     sla_s: float | None
-    source: Source
+    source: SourceName
     max_lag_s: float
     fallback: str
+
+    @property
+    def tree(self) -> Tree:
+        return _CLASS_TREE.get(self.name, TREE[self.tier])
 
 
 QUERY_CLASSES: Final[dict[str, QueryClass]] = {
@@ -45,12 +81,20 @@ QUERY_CLASSES: Final[dict[str, QueryClass]] = {
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What a request asks of its answer. sla_s: the oldest it accepts, None for any age."""
+    """What a request asks of its answer. sla_s: the oldest it accepts, None for any age.
+
+    own_tree: the class's, where it differs from the tier's.
+    """
 
     tier: Tier
     sla_s: float | None
     on_stale: OnStale = "serve"
     wait_ms: int = 0
+    own_tree: Tree | None = None
+
+    @property
+    def tree(self) -> Tree:
+        return TREE[self.tier] if self.own_tree is None else self.own_tree
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +121,9 @@ def budget_settle(*, wish: Wish, query_class: str) -> Budget:
         sla_s = wish.max_lag_s
     if wish.max_lag_s is not None:
         sla_s = wish.max_lag_s if sla_s is None else min(sla_s, wish.max_lag_s)
-    return Budget(tier, sla_s, wish.on_stale, wish.wait_ms)
+    # A request that asks for the class's own tier, or for nothing, goes the class's way.
+    own_tree = _CLASS_TREE.get(query_class) if tier == row.tier else None
+    return Budget(tier, sla_s, wish.on_stale, wish.wait_ms, own_tree)
 
 
 def freshness_word(lag_s: float | None) -> str:

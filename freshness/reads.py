@@ -2,7 +2,13 @@
 
 Every read of data passes `read_through`. It settles the budget, judges the candidates, and runs the reader on the best;
 position and lag are read in the same snapshot as the data, so that the claim belongs to the answer. A store that fails
-on the way is left out for a moment, and the next one answers.
+on the way is left out for a moment, and the next one answers. The caller brings the reader of databases; whoever owns
+another store registers a reader of its own for the operation, see `freshness.sources`.
+
+# Note [Two positions]
+What an answer shows is at least all up to one position and at most all up to another: a snapshot is taken between two
+looks at the log. "At least" is what a token asks of a store, and what X-Data-Position says. "At most" goes into a
+cursor: the next page must come from a store that has at least all that this page may have shown.
 """
 
 from __future__ import annotations
@@ -11,17 +17,18 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, TypeVar
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connections
 
 from atlasco.lib.errors import Problem, Unavailable
-from freshness.choice import Candidate, Verdict, candidates_judge
+from freshness.choice import Candidate, Verdict, candidates_judge, lag_accepted
 from freshness.escalation import escalation_take
 from freshness.monitor import PRIMARY, monitor
-from freshness.policy import Budget, budget_settle
+from freshness.policy import OPERATION_CLASS, Budget, SourceName, budget_settle
+from freshness.sources import Found, Reader, reader_of, sources_known
 from freshness.state import Answer, FreshnessState, freshness_state
 from freshness.tokens import ConsistencyToken, lsn_parse
 from tenants.binding import tenant_current
@@ -35,6 +42,12 @@ _POLL_S: Final = 0.02
 _REST_S: Final = 1.0
 _OWN_WRITES_S: Final = 10.0
 _OWN_WRITES_MAX: Final = 10_000
+_DATABASES: Final = ("primary", "read-replica")
+# Heartbeat's position and instant, a position that nothing in the snapshot is newer than, and whether it is a standby.
+_SNAPSHOT_FACTS: Final = (
+    "SELECT lsn::text, extract(epoch FROM ts)::float8, CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()"
+    " ELSE pg_current_wal_insert_lsn() END::text, pg_is_in_recovery() FROM heartbeat"
+)
 _CONNECTION_ERRORS: Final = (OperationalError, InterfaceError)
 # Classes of SQLSTATE that are about the connection or the server, not about the statement; 40: a replica cancels a read
 # that stands in the way of what it must apply.
@@ -74,7 +87,7 @@ class PrimaryUnavailable(Unavailable):
 
 @dataclass(frozen=True, slots=True)
 class ReadSource:
-    """Where a reader reads. using: the database alias; position: what it reflects at least, as text."""
+    """Where a reader reads. using: the database alias; position: for cursors, as text: nothing it shows is newer."""
 
     using: str
     position: str
@@ -121,52 +134,190 @@ _rests = _Rests()
 _own_writes = _OwnWrites()
 
 
-def read_through(reader: Callable[[ReadSource], T], *, query_class: str, at_least: int = 0) -> T:
-    """Return what the reader reads from the best store for this class of query.
+def read_through(
+    reader: Callable[[ReadSource], T],
+    *,
+    operation: str,
+    request: object = None,
+    query_class: str | None = None,
+    at_least: int = 0,
+) -> T:
+    """Return what the best store for this class of query answers.
 
-    reader: called inside one snapshot of the store; it may be called again on another store where the first fails.
+    reader: reads a database, inside one snapshot of it; it may be called again on another one where the first fails.
+    operation, request: what the registered readers of other sources go by; no request, no other sources.
+    query_class: a row of the budget matrix; by default the operation's own.
     at_least: a log position that the store must have reached, besides the request's consistency token.
-    Raises StaleBeyondBudget with X-On-Stale: fail; PositionNotReached; QueryTimeout; NoStoreAnswers.
+    Raises StaleBeyondBudget with X-On-Stale: fail; PositionNotReached; QueryTimeout; NoStoreAnswers; and what the
+    reader raises.
     """
     state = freshness_state()
-    state.budget = budget_settle(wish=state.wish, query_class=query_class)
+    state.budget = budget = budget_settle(wish=state.wish, query_class=query_class or OPERATION_CLASS[operation])
     tenant = tenant_current()
     own = 0 if tenant is None else _own_writes.lsn((tenant.pk, state.asker))
     needed = max(at_least, state.token.lsn if state.token is not None else 0)
-    deadline = time.monotonic() + (state.budget.wait_ms / 1000 if state.budget.on_stale == "wait" else 0.0)
+    asked = operation if request is not None else None
+    deadline = time.monotonic() + (budget.wait_ms / 1000 if budget.on_stale == "wait" else 0.0)
     while True:
-        state.verdicts = verdicts = candidates_judge(
-            budget=state.budget, needed_lsn=needed, wished_lsn=own, candidates=candidates_now()
+        verdicts = candidates_judge(
+            budget=budget, needed_lsn=needed, wished_lsn=own, candidates=candidates_now(operation=asked)
         )
         if verdicts[0].qualifies or time.monotonic() >= deadline:
             break
         time.sleep(_POLL_S)
-    verdicts = state.verdicts = _protected(verdicts, state.budget, 0 if tenant is None else tenant.pk)
-    if state.budget.on_stale == "fail" and not verdicts[0].qualifies:
-        raise StaleBeyondBudget(sources={verdict.candidate.name: verdict.reason for verdict in verdicts})
+    verdicts = state.verdicts = _protected(verdicts, budget, 0 if tenant is None else tenant.pk)
+    attempt = _Attempt(reader, operation, request, needed, state)
     unreached = False
-    for verdict in verdicts:
+    for place, verdict in enumerate(verdicts):
         if verdict.reason == "down":
             continue
         if not verdict.reached:
             unreached = True
             continue
-        if state.budget.on_stale == "fail" and not verdict.qualifies:
-            raise StaleBeyondBudget(sources={known.candidate.name: known.reason for known in verdicts})
+        if budget.on_stale == "fail" and not verdict.qualifies:
+            break
         try:
-            return _read(reader, verdict, state)
+            # The last that qualifies answers also where it turns out later than it seemed.
+            answer: T = attempt.read(verdict, is_last=not any(later.qualifies for later in verdicts[place + 1 :]))
+        except _NotThisOne as other:
+            unreached = unreached or other.unreached
+        else:
+            return answer
+    if budget.on_stale == "fail":
+        raise StaleBeyondBudget(sources={verdict.candidate.name: verdict.reason for verdict in verdicts})
+    raise PositionNotReached if unreached else NoStoreAnswers
+
+
+class _NotThisOne(Exception):
+    """A store can't answer after all. unreached: because it has not reached what the answer must show."""
+
+    def __init__(self, *, unreached: bool = False) -> None:
+        self.unreached = unreached
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """One read, tried on one candidate after the other. missed: readers that would like to keep the answer."""
+
+    reader: Callable[[ReadSource], Any]
+    operation: str
+    request: object
+    needed_lsn: int
+    state: FreshnessState
+    missed: list[Reader] = field(default_factory=list)
+
+    def read(self, verdict: Verdict, *, is_last: bool) -> Any:
+        """What one candidate answers. Raises _NotThisOne where the next one must be asked.
+
+        is_last: no other one is known that qualifies, so an answer that is late is better than none.
+        """
+        candidate = verdict.candidate
+        try:
+            if candidate.source in _DATABASES:
+                return self._read_database(verdict, is_last=is_last)
+            return self._read_source(verdict, is_last=is_last)
         except _CONNECTION_ERRORS as error:
-            state.answer = None
+            self.state.answer = None
             if _sqlstate(error) == _QUERY_CANCELED:
                 raise QueryTimeout from error
             if not is_store_failure(error):
                 raise
-            alias = alias_of(verdict.candidate)
-            _rests.rest(alias)
+            alias = alias_of(candidate)
+            _store_failed(candidate)
             # A broken connection must not be the first thing that the next request meets.
             connections[alias].close()
-            log.warning("A store failed a read; the next one answers.", extra={"store": verdict.candidate.name})
-    raise PositionNotReached if unreached else NoStoreAnswers
+            raise _NotThisOne from error
+
+    def _read_database(self, verdict: Verdict, *, is_last: bool) -> Any:
+        candidate = verdict.candidate
+        alias = alias_of(candidate)
+        is_primary = alias == PRIMARY
+        watch = monitor()
+        began = watch.primary_now()
+        # A replica that was killed a moment ago may be behind what the monitor saw of it: with a token, ask again.
+        # Before the snapshot, or it could be ahead of what that shows.
+        known_lsn = 0 if is_primary or not self.needed_lsn else _replayed_lsn(alias)
+        with read_snapshot(alias):
+            with connections[alias].cursor() as cursor:
+                # The first statement of the snapshot: what it shows of the heartbeat, the data shows of all other rows.
+                cursor.execute(_SNAPSHOT_FACTS)
+                at_least, beat_at, at_most, is_standby = cursor.fetchone()
+            if is_primary and is_standby:
+                # Its address leads to a server that was demoted: what it shows may be any age.
+                _store_failed(candidate)
+                raise _NotThisOne
+            lag_s = 0.0 if is_primary else watch.lag_s(beat_at, at=began)
+            self._note(verdict, lag_s=lag_s, lsn=max(lsn_parse(at_least), known_lsn), is_last=is_last)
+            value = self.reader(ReadSource(using=alias, position=at_most))
+        if not is_primary:
+            # Not from the primary: its snapshot may lack what its log has already, see `entities.cache`.
+            for missed in self.missed:
+                _keep(missed, self.request, value, lsn_parse(at_least))
+        return value
+
+    def _read_source(self, verdict: Verdict, *, is_last: bool) -> Any:
+        candidate = verdict.candidate
+        registered = reader_of(self.operation, candidate.source)
+        if registered is None:
+            raise _NotThisOne
+        watch = monitor()
+        began = watch.primary_now()
+        try:
+            found: Found | None = registered.read(self.request)
+        except registered.source.failures as error:
+            _store_failed(candidate)
+            raise _NotThisOne from error
+        if found is None:
+            if registered.fill is not None:
+                self.missed.append(registered)
+            raise _NotThisOne
+        lag_s = watch.lag_s(found.applied.beat_at, at=began)
+        self._note(verdict, lag_s=lag_s, lsn=found.applied.lsn or 0, is_last=is_last)
+        if found.problem is not None:
+            raise found.problem
+        return found.value
+
+    def _note(self, verdict: Verdict, *, lag_s: float | None, lsn: int, is_last: bool) -> None:
+        """Note what is known of the answer: that there is no such entity is an answer too, of this store and this age.
+
+        Raises _NotThisOne where it is not what it seemed to be; StaleBeyondBudget with X-On-Stale: fail.
+        """
+        candidate, state = verdict.candidate, self.state
+        if candidate.source != "primary" and self.needed_lsn and lsn < self.needed_lsn:
+            raise _NotThisOne(unreached=True)
+        if not is_last and verdict.qualifies and not lag_accepted(state.budget, candidate.source, lag_s):
+            raise _NotThisOne
+        state.answer = Answer(
+            source=candidate.source,
+            lag_s=lag_s,
+            position=lsn,
+            cache_hit=candidate.source == "redis-cache",
+            replication_lag_s=lag_s,
+            store=candidate.name,
+        )
+        if state.budget is not None and state.budget.on_stale == "fail" and state.sla_met() is not True:
+            raise StaleBeyondBudget(sources={candidate.name: f"lag {lag_s} s when it was read"})
+
+
+def _keep(reader: Reader, request: object, value: object, lsn: int) -> None:
+    if reader.fill is None:
+        return
+    try:
+        reader.fill(request, value, lsn)
+    except reader.source.failures as error:
+        # The answer is there; that it could not be kept is the store's trouble.
+        log.info("An answer can't be kept.", extra={"store": reader.source.name, "error": type(error).__name__})
+
+
+def _store_failed(candidate: Candidate) -> None:
+    _rests.rest(candidate.name)
+    log.warning("A store failed a read; the next one answers.", extra={"store": candidate.name})
+
+
+def _replayed_lsn(alias: str) -> int:
+    with connections[alias].cursor() as cursor:
+        cursor.execute("SELECT coalesce(pg_last_wal_replay_lsn(), '0/0')::text")
+        return lsn_parse(cursor.fetchone()[0])
 
 
 def _protected(verdicts: list[Verdict], budget: Budget, tenant_id: int) -> list[Verdict]:
@@ -195,62 +346,42 @@ def primary_source(*, query_class: str) -> ReadSource:
     return ReadSource(using=PRIMARY, position=text)
 
 
-def candidates_now() -> list[Candidate]:
-    """Every database as it is known now."""
-    watch = monitor()
-    primary = watch.reading(PRIMARY)
-    found = [
-        Candidate(
-            name="primary",
-            source="primary",
-            lag_s=0.0,
-            position=None if primary is None else primary.lsn,
-            up=primary is not None and not primary.error and not _rests.rests(PRIMARY),
-        )
+def candidates_now(*, operation: str | None = None) -> list[Candidate]:
+    """Every database as it is known now, and each other source that has a reader for the operation."""
+    others = [
+        _candidate(source.name, source.name)
+        for source in sources_known().values()
+        if operation is not None and reader_of(operation, source.name) is not None
     ]
-    for alias in settings.REPLICA_ALIASES:
-        reading = watch.reading(alias)
-        found.append(
-            Candidate(
-                name=alias,
-                source="read-replica",
-                lag_s=None if reading is None else watch.lag_s(reading.beat_at),
-                position=None if reading is None else reading.lsn,
-                up=reading is not None and not reading.error and not _rests.rests(alias),
-            )
-        )
-    return found
+    return [*_databases_now(), *others]
+
+
+def stores_now() -> list[Candidate]:
+    """Every store there is, as it is known now."""
+    return [*_databases_now(), *(_candidate(source.name, source.name) for source in sources_known().values())]
+
+
+def _databases_now() -> list[Candidate]:
+    primary = _candidate("primary", "primary", reading_of=PRIMARY)
+    replicas = [_candidate(alias, "read-replica") for alias in settings.REPLICA_ALIASES]
+    return [replace(primary, lag_s=0.0), *replicas]
+
+
+def _candidate(name: str, source: SourceName, *, reading_of: str | None = None) -> Candidate:
+    watch = monitor()
+    reading = watch.reading(reading_of or name)
+    return Candidate(
+        name=name,
+        source=source,
+        lag_s=None if reading is None else watch.lag_s(reading.beat_at),
+        position=None if reading is None else reading.lsn,
+        up=reading is not None and not reading.error and not _rests.rests(name),
+    )
 
 
 def alias_of(candidate: Candidate) -> str:
+    """The database alias of a candidate that is a database, and the monitor's name for any."""
     return PRIMARY if candidate.source == "primary" else candidate.name
-
-
-def _read(reader: Callable[[ReadSource], T], verdict: Verdict, state: FreshnessState) -> T:
-    alias = alias_of(verdict.candidate)
-    watch = monitor()
-    began = watch.primary_now()
-    with read_snapshot(alias):
-        with connections[alias].cursor() as cursor:
-            # The first statement of the snapshot: what it shows of the heartbeat, the data shows of every other row.
-            if alias == PRIMARY:
-                cursor.execute("SELECT pg_current_wal_lsn()::text, NULL::float8")
-            else:
-                cursor.execute("SELECT lsn::text, extract(epoch FROM ts)::float8 FROM heartbeat")
-            text, beat_at = cursor.fetchone()
-        lag_s = 0.0 if alias == PRIMARY else watch.lag_s(beat_at, at=began)
-        # Noted before the reader runs: that there is no such entity is an answer too, of this store and this age.
-        state.answer = Answer(
-            source=verdict.candidate.source,
-            lag_s=lag_s,
-            # Both are lower bounds: what the monitor had seen applied before, and the heartbeat of this snapshot.
-            position=max(lsn_parse(text), verdict.candidate.position or 0),
-            replication_lag_s=lag_s,
-            store=verdict.candidate.name,
-        )
-        if state.budget is not None and state.budget.on_stale == "fail" and state.sla_met() is not True:
-            raise StaleBeyondBudget(sources={verdict.candidate.name: f"lag {lag_s} s when it was read"})
-        return reader(ReadSource(using=alias, position=text))
 
 
 def _sqlstate(error: Exception) -> str | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from freshness.choice import Verdict
-from freshness.policy import Budget, Source, Wish, lag_shown, sla_met
+from freshness.policy import Budget, SourceName, Wish, lag_shown, sla_met
 from freshness.tokens import ConsistencyToken, lsn_text
 
 
@@ -21,7 +21,7 @@ class Answer:
     store: which of the source's stores it was, "replica1" say.
     """
 
-    source: Source
+    source: SourceName
     lag_s: float | None
     position: int
     cache_hit: bool = False

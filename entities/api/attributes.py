@@ -41,7 +41,7 @@ class AttributeList(APIView):
                 cursor=values.get("cursor") or None,
                 using=source.using,
             ),
-            query_class="operational",
+            operation="attributes",
         )
         return Response(
             {
@@ -64,7 +64,7 @@ class AttributeDetail(APIView):
         tenant_id, known = tenant_required().pk, attribute_name_parse(name)
         row = read_through(
             lambda source: selectors.attribute_get(tenant_id=tenant_id, name=known, using=source.using),
-            query_class="operational",
+            operation="attributes",
         )
         return Response(attribute_json(row))
 

@@ -26,6 +26,7 @@ from entities.api.common import (
     versions_expected,
 )
 from entities.api.search import page_json, search_through
+from entities.reads import EntityRead, ValueRead
 from entities.search.query import AtLeast, Condition, Query, Report, entity_type_parse
 from entities.values import EXTERNAL_ID_MAX_CHARS, key_error
 from freshness.reads import read_through, write_finished
@@ -96,7 +97,8 @@ class EntityDetail(APIView):
         tenant_id, number = tenant_required().pk, entity_id_parse(entity_id)
         row = read_through(
             lambda source: selectors.entity_get(tenant_id=tenant_id, entity_id=number, using=source.using),
-            query_class="critical",
+            operation="entity",
+            request=EntityRead(tenant_id, number),
         )
         tag = etag(row.entity_id, row.version)
         if none_match(request, tag):
@@ -155,7 +157,8 @@ class EntityAttributeDetail(APIView):
             lambda source: selectors.value_get(
                 tenant_id=tenant_id, entity_id=number, name=attribute, using=source.using
             ),
-            query_class="critical",
+            operation="value",
+            request=ValueRead(tenant_id, number, attribute),
         )
         return _value_response(entity_id, row)
 

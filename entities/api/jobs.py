@@ -66,7 +66,7 @@ class ImportJobList(APIView):
             lambda source: jobs.import_jobs_page(
                 tenant_id=tenant_id, limit=limit, cursor=values.get("cursor") or None, using=source.using
             ),
-            query_class="critical",
+            operation="jobs",
         )
         return Response(
             {
@@ -132,7 +132,7 @@ class ImportJobDetail(APIView):
         tenant_id = tenant_required().pk
         job = read_through(
             lambda source: jobs.import_job_get(tenant_id=tenant_id, job_id=job_id, using=source.using),
-            query_class="critical",
+            operation="jobs",
         )
         return Response(job_json(job))
 

@@ -12,6 +12,7 @@ from rest_framework.views import APIView
 from atlasco.lib.json_api import json_body
 from entities.api import openapi
 from entities.api.common import entity_json, parameters
+from entities.reads import SearchRead
 from entities.search.cursors import cursor_position
 from entities.search.query import Query, query_parse
 from entities.search.run import Page, search_run
@@ -42,7 +43,8 @@ def search_through(query: Query) -> Page:
     tenant_id = tenant_required().pk
     return read_through(
         lambda source: search_run(tenant_id=tenant_id, query=query, using=source.using, position=source.position),
-        query_class="operational",
+        operation="search",
+        request=SearchRead(tenant_id, query),
         at_least=cursor_position(tenant_id=tenant_id, query=query),
     )
 

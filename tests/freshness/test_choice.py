@@ -79,6 +79,25 @@ def test_without_the_primary_the_freshest_replica_is_tried_though_it_does_not_qu
     assert verdicts[-1].reason == "down"
 
 
+def test_realtime_without_the_primary_takes_a_fresh_cache_before_a_fresher_replica() -> None:
+    down = Candidate("primary", "primary", 0.0, 900, up=False)
+    cache = Candidate("redis-cache", "redis-cache", 4.9, 900)
+    late = Candidate("redis-cache", "redis-cache", 5.0, 900)
+    budget = Budget("REALTIME", 1.0)
+    for candidates, first in (([down, replica(), cache], "redis-cache"), ([down, replica(), late], "replica1")):
+        verdicts = candidates_judge(budget=budget, needed_lsn=0, candidates=candidates)
+        assert (verdicts[0].candidate.name, verdicts[0].qualifies) == (first, False)
+
+
+def test_each_tier_goes_down_its_tree() -> None:
+    cache, late = Candidate("redis-cache", "redis-cache", 1.0, 900), replica(lag_s=6.0)
+    house = Candidate("clickhouse", "clickhouse", 59.0, 900)
+    assert chosen("NEAR_REALTIME", PRIMARY, cache, house, late) == "redis-cache"
+    assert chosen("NEAR_REALTIME", PRIMARY, cache, house, replica()) == "replica1"
+    assert chosen("EVENTUAL", PRIMARY, cache, house, replica()) == "clickhouse"
+    assert chosen("EVENTUAL", PRIMARY, cache, Candidate("clickhouse", "clickhouse", 60.0, 900), late) == "replica1"
+
+
 CANDIDATES = st.builds(
     Candidate,
     name=st.sampled_from(["replica1", "replica2", "replica3"]),

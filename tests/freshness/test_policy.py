@@ -29,7 +29,14 @@ MATRIX = [
 
 @pytest.mark.parametrize(("name", "tier", "sla_s"), MATRIX)
 def test_a_request_that_asks_for_nothing_gets_its_operations_class(name: str, tier: str, sla_s: float | None) -> None:
-    assert budget_settle(wish=Wish(), query_class=name) == Budget(tier, sla_s)  # type: ignore[arg-type]
+    budget = budget_settle(wish=Wish(), query_class=name)
+    assert (budget.tier, budget.sla_s) == (tier, sla_s)
+
+
+def test_a_dashboard_asks_the_cache_first_unless_the_request_names_another_tier() -> None:
+    assert next(iter(budget_settle(wish=Wish(), query_class="dashboard").tree)) == "redis-cache"
+    assert next(iter(budget_settle(wish=Wish(tier="NEAR_REALTIME"), query_class="dashboard").tree)) == "redis-cache"
+    assert next(iter(budget_settle(wish=Wish(tier="EVENTUAL"), query_class="dashboard").tree)) == "clickhouse"
 
 
 def test_the_matrix_has_no_other_class() -> None:
