@@ -23,5 +23,6 @@ def schedule_gather(sender: Celery, **_: object) -> None:
     """Put every app's periodic tasks on beat's table."""
     from analytics import tasks as analytics_tasks
     from entities import tasks as entities_tasks
+    from tenants.notices import tasks as notices_tasks
 
-    sender.conf.beat_schedule = {**entities_tasks.SCHEDULE, **analytics_tasks.SCHEDULE}
+    sender.conf.beat_schedule = {**notices_tasks.SCHEDULE, **entities_tasks.SCHEDULE, **analytics_tasks.SCHEDULE}

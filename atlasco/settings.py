@@ -78,6 +78,7 @@ SHARED_APPS = [
     "atlasco",
     "unfold",  # Before django_tenants, or its sidebar breaks.
     "unfold.contrib.filters",
+    "tenants.notices",
     "tenants",  # Before django_tenants: of two commands with one name, the earlier app's is run.
     "django_tenants",
     "freshness",
@@ -286,6 +287,22 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
 LOGIN_URL = "admin:login"
+
+# --- Notices ----------------------------------------------------------------------------------------------------------
+_MAIL = env.mail(
+    "ATLASCO_EMAIL_URL",
+    help="How e-mail is sent: smtp://USER:PASSWORD@HOST:PORT, smtp+tls://…, smtps://…, or console:. Unset: not at all.",
+)
+EMAIL_BACKEND = f"django.core.mail.backends.{_MAIL.backend}.EmailBackend"
+EMAIL_HOST, EMAIL_PORT, EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = _MAIL.host, _MAIL.port, _MAIL.user, _MAIL.password
+EMAIL_USE_TLS, EMAIL_USE_SSL, EMAIL_TIMEOUT = _MAIL.is_tls, _MAIL.is_ssl, 10
+EMAIL_IS_CONFIGURED = _MAIL.backend != "dummy"
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.text(
+    "ATLASCO_EMAIL_FROM", f"atlasco@{BASE_DOMAIN}", help="The sender of e-mail."
+)
+WEBHOOKS_TO_PRIVATE = env.flag(
+    "ATLASCO_WEBHOOKS_TO_PRIVATE", False, help="Webhooks may go to private addresses, this machine's own among them."
+)
 
 # --- Demo -------------------------------------------------------------------------------------------------------------
 DEMO_RATE = env.number(

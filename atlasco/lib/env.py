@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
+from urllib.parse import unquote, urlsplit
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,46 @@ def flag(name: str, default: bool, *, help: str) -> bool:
 def words(name: str, default: str = "", *, help: str) -> list[str]:
     """A comma-separated list; empty parts are dropped."""
     return [part.strip() for part in text(name, default, help=help).split(",") if part.strip()]
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """How e-mail is sent. backend: Django's, by its last name; is_tls: STARTTLS; is_ssl: TLS from the first byte."""
+
+    backend: str = "dummy"
+    host: str = ""
+    port: int = 0
+    user: str = ""
+    password: str = field(default="", repr=False)
+    is_tls: bool = False
+    is_ssl: bool = False
+
+
+def mail(name: str, *, help: str) -> Mail:
+    """A mail server from a URL: `smtp://`, `smtp+tls://`, `smtps://`, or `console:` for the log. Unset: none."""
+    raw = text(name, help=help)
+    if not raw:
+        return Mail()
+    if raw == "console:":
+        return Mail("console")
+    try:
+        parts = urlsplit(raw)
+        port = parts.port
+    except ValueError:
+        parts, port = urlsplit(""), None
+    ports = {"smtp": 25, "smtp+tls": 587, "smtps": 465}
+    if parts.scheme not in ports or not parts.hostname:
+        # The value is not repeated: it may hold a password.
+        raise BadSetting(f"{name} must be smtp://, smtp+tls:// or smtps:// with a host, or console:.")
+    return Mail(
+        backend="smtp",
+        host=parts.hostname,
+        port=port or ports[parts.scheme],
+        user=unquote(parts.username or ""),
+        password=unquote(parts.password or ""),
+        is_tls=parts.scheme == "smtp+tls",
+        is_ssl=parts.scheme == "smtps",
+    )
 
 
 def file_values(path: Path) -> dict[str, str]:

@@ -20,6 +20,11 @@ CREATE FUNCTION public.entity_id_next() RETURNS bigint
     LANGUAGE sql
     RETURN (public.entity_id_at(clock_timestamp()) | (nextval('public.entity_seq'::regclass) & (4194303)::bigint));
 
+CREATE FUNCTION public.notice_tenants_due(p_now timestamp with time zone) RETURNS SETOF integer
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$ SELECT DISTINCT tenant_id FROM public.notice_deliveries WHERE due_at <= p_now $$;
+
 CREATE FUNCTION public.tenant_bound() RETURNS integer
     LANGUAGE sql STABLE PARALLEL SAFE
     RETURN (NULLIF(current_setting('atlasco.tenant_id'::text, true), ''::text))::integer;
@@ -680,6 +685,38 @@ ALTER TABLE public.members_user_user_permissions ALTER COLUMN id ADD GENERATED B
     CACHE 1
 );
 
+CREATE TABLE public.notice_deliveries (
+    delivery_id bigint NOT NULL,
+    tenant_id integer,
+    kind text NOT NULL,
+    address text NOT NULL COLLATE pg_catalog."C",
+    nonce text DEFAULT ''::text NOT NULL,
+    notice_key text NOT NULL COLLATE pg_catalog."C",
+    event text NOT NULL,
+    subject text NOT NULL,
+    body text NOT NULL,
+    facts jsonb NOT NULL,
+    happened_at timestamp with time zone NOT NULL,
+    queued_at timestamp with time zone NOT NULL,
+    attempts smallint DEFAULT 0 NOT NULL,
+    due_at timestamp with time zone,
+    delivered_at timestamp with time zone,
+    failed_at timestamp with time zone,
+    error text DEFAULT ''::text NOT NULL,
+    CONSTRAINT notice_deliveries_kind_check CHECK ((kind = ANY (ARRAY['webhook'::text, 'email'::text])))
+);
+
+ALTER TABLE ONLY public.notice_deliveries FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE public.notice_deliveries ALTER COLUMN delivery_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.notice_deliveries_delivery_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE public.tenants_domain (
     id bigint NOT NULL,
     domain character varying(253) NOT NULL,
@@ -814,6 +851,12 @@ ALTER TABLE ONLY public.members_user_user_permissions
 ALTER TABLE ONLY public.members_user
     ADD CONSTRAINT members_user_username_key UNIQUE (username);
 
+ALTER TABLE ONLY public.notice_deliveries
+    ADD CONSTRAINT notice_deliveries_once UNIQUE NULLS NOT DISTINCT (tenant_id, kind, address, notice_key);
+
+ALTER TABLE ONLY public.notice_deliveries
+    ADD CONSTRAINT notice_deliveries_pkey PRIMARY KEY (delivery_id);
+
 ALTER TABLE ONLY public.members_savedsearch
     ADD CONSTRAINT savedsearch_name_unique UNIQUE (owner_id, name);
 
@@ -882,6 +925,10 @@ CREATE INDEX members_user_user_permissions_user_id_3371a207 ON public.members_us
 
 CREATE INDEX members_user_username_c7299158_like ON public.members_user USING btree (username varchar_pattern_ops);
 
+CREATE INDEX notice_deliveries_due ON public.notice_deliveries USING btree (due_at) WHERE (due_at IS NOT NULL);
+
+CREATE INDEX notice_deliveries_queued ON public.notice_deliveries USING btree (queued_at);
+
 CREATE INDEX tenants_domain_domain_e75f0449_like ON public.tenants_domain USING btree (domain varchar_pattern_ops);
 
 CREATE INDEX tenants_domain_is_primary_0abe1b9f ON public.tenants_domain USING btree (is_primary);
@@ -930,6 +977,8 @@ ALTER TABLE public.attribute_changes ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.attribute_metadata ENABLE ROW LEVEL SECURITY;
 
+CREATE POLICY due ON public.notice_deliveries FOR SELECT TO atlasco_owner USING (true);
+
 ALTER TABLE public.entities ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.entity_attributes ENABLE ROW LEVEL SECURITY;
@@ -945,6 +994,8 @@ CREATE POLICY feed ON public.entity_attributes FOR SELECT TO atlasco_replication
 ALTER TABLE public.import_jobs ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.import_receipts ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.notice_deliveries ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY search ON public.entities FOR SELECT TO atlasco_search USING (true);
 
@@ -964,7 +1015,12 @@ CREATE POLICY tenant ON public.import_jobs USING ((tenant_id = ( SELECT public.t
 
 CREATE POLICY tenant ON public.import_receipts USING ((tenant_id = ( SELECT public.tenant_bound() AS tenant_bound))) WITH CHECK ((tenant_id = ( SELECT public.tenant_bound() AS tenant_bound)));
 
+CREATE POLICY tenant ON public.notice_deliveries TO atlasco_app USING ((NOT (tenant_id IS DISTINCT FROM ( SELECT (NULLIF(current_setting('atlasco.tenant_id'::text, true), ''::text))::integer AS "nullif")))) WITH CHECK ((NOT (tenant_id IS DISTINCT FROM ( SELECT (NULLIF(current_setting('atlasco.tenant_id'::text, true), ''::text))::integer AS "nullif"))));
+
 GRANT USAGE ON SEQUENCE public.entity_seq TO atlasco_app;
+
+REVOKE ALL ON FUNCTION public.notice_tenants_due(p_now timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.notice_tenants_due(p_now timestamp with time zone) TO atlasco_app;
 
 REVOKE ALL ON FUNCTION public.tenant_dedicate(p_tenant_id integer, months_ahead integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.tenant_dedicate(p_tenant_id integer, months_ahead integer) TO atlasco_app;
@@ -1037,6 +1093,8 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.members_user TO atlasco_app;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.members_user_groups TO atlasco_app;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.members_user_user_permissions TO atlasco_app;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.notice_deliveries TO atlasco_app;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.tenants_domain TO atlasco_app;
 

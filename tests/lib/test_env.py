@@ -128,3 +128,23 @@ def test_the_settings_take_nothing_of_a_leftover_stack_for_another_primary(lefto
         [sys.executable, "-c", script], env=environ, cwd=BASE_DIR, capture_output=True, text=True, check=True
     )
     assert done.stdout == "[] ['']\n"
+
+
+def test_a_mail_server_is_read_from_a_url(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert env.mail("LAMPS", help="") == env.Mail()
+    monkeypatch.setenv("LAMPS", "smtp+tls://me%40example.com:p%3Aw@mail.example.com")
+    made = env.mail("LAMPS", help="")
+    assert made == env.Mail("smtp", "mail.example.com", 587, "me@example.com", "p:w", is_tls=True)
+    assert "p:w" not in repr(made)
+    monkeypatch.setenv("LAMPS", "console:")
+    assert env.mail("LAMPS", help="").backend == "console"
+    monkeypatch.setenv("LAMPS", "smtp://secret")
+    assert env.mail("LAMPS", help="").port == 25
+
+
+@pytest.mark.parametrize("raw", ["mail.example.com", "http://x:secret@y", "smtp://", "smtp://h:x"])
+def test_another_url_ends_without_telling_the_password(monkeypatch: pytest.MonkeyPatch, raw: str) -> None:
+    monkeypatch.setenv("LAMPS", raw)
+    with pytest.raises(env.BadSetting) as ended:
+        env.mail("LAMPS", help="")
+    assert "secret" not in str(ended.value)

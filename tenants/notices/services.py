@@ -1,0 +1,168 @@
+"""Queueing notices and delivering what is due. See Note [How a notice leaves]."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+from django.db import DEFAULT_DB_ALIAS, connections
+
+from atlasco.lib.sql import sql_blocks
+from tenants.binding import public_bind, tenant_bind
+from tenants.models import Tenant
+from tenants.notices.channels import DeliveryFailed, Kind, Notice, Target, deliver
+from tenants.stores import TenantStore, store_register
+
+log = logging.getLogger(__name__)
+
+SQL: Final = sql_blocks(Path(__file__).parent / "sql" / "queries.sql")
+# 10 s, 20 s, 40 s, … at most an hour: twelve attempts reach over three and a half hours.
+RETRY_FIRST: Final = timedelta(seconds=10)
+RETRY_MAX: Final = timedelta(hours=1)
+ATTEMPTS_MAX: Final = 12
+KEPT: Final = timedelta(days=30)
+# Longer than a slice of deliveries can take.
+_LEASE: Final = timedelta(minutes=5)
+_SLICE: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One notice to one address, and what became of it. due_at: of the next attempt, None where there is none."""
+
+    delivery_id: int
+    kind: Kind
+    address: str
+    key: str
+    event: str
+    queued_at: datetime
+    attempts: int
+    due_at: datetime | None
+    delivered_at: datetime | None
+    failed_at: datetime | None
+    error: str
+
+
+def notices_queue(*, tenant_id: int | None, notice: Notice, targets: Iterable[Target], now: datetime) -> None:
+    """Queue a notice for each address, in the caller's transaction. tenant_id: the bound tenant; None: the platform's.
+
+    A notice whose key was queued for an address before is not queued for it again.
+    """
+    with connections[DEFAULT_DB_ALIAS].cursor() as cursor:
+        for values in queue_values(tenant_id=tenant_id, notice=notice, targets=targets, now=now):
+            cursor.execute(SQL["notice_queue"], values)
+
+
+def queue_values(
+    *, tenant_id: int | None, notice: Notice, targets: Iterable[Target], now: datetime
+) -> list[dict[str, Any]]:
+    """What `notice_queue` binds, for callers with a connection of their own."""
+    return [
+        {
+            "tenant_id": tenant_id,
+            "kind": target.kind,
+            "address": target.address,
+            "nonce": target.nonce,
+            "key": notice.key,
+            "event": notice.event,
+            "subject": notice.subject,
+            "body": notice.body,
+            "facts": orjson.dumps(dict(notice.facts)).decode(),
+            "happened_at": notice.happened_at,
+            "now": now,
+        }
+        for target in targets
+    ]
+
+
+def notices_deliver(*, clock: Callable[[], datetime]) -> int:
+    """Send what is due, the platform's own and each tenant's. Returns how many notices arrived.
+
+    Safe to run beside itself: what one has taken, another does not.
+    """
+    with public_bind(), connections[DEFAULT_DB_ALIAS].cursor() as cursor:
+        cursor.execute(SQL["tenants_due"], {"now": clock()})
+        due = [row[0] for row in cursor.fetchall()]
+        tenants = {
+            tenant.pk: tenant for tenant in Tenant.objects.using(DEFAULT_DB_ALIAS).filter(pk__in=filter(None, due))
+        }
+    arrived = 0
+    for tenant_id in due:
+        if tenant_id is None:
+            with public_bind():
+                arrived += _deliver_of(None, clock)
+        elif tenant_id in tenants:
+            with tenant_bind(tenants[tenant_id]):
+                arrived += _deliver_of(tenant_id, clock)
+    return arrived
+
+
+def _deliver_of(tenant_id: int | None, clock: Callable[[], datetime]) -> int:
+    """One slice of a tenant's, so that a tenant with many dead addresses holds nobody up for long."""
+    now = clock()
+    with connections[DEFAULT_DB_ALIAS].cursor() as cursor:
+        cursor.execute(
+            SQL["deliveries_claim"], {"tenant_id": tenant_id, "now": now, "until": now + _LEASE, "limit": _SLICE}
+        )
+        claimed = cursor.fetchall()
+    arrived = 0
+    for delivery_id, kind, address, nonce, event, subject, body, facts, happened_at, attempts in claimed:
+        notice = Notice("", event, subject, body, orjson.loads(facts), happened_at)
+        outcome: dict[str, Any] = {"due_at": None, "delivered_at": None, "failed_at": None, "error": ""}
+        try:
+            deliver(target=Target(kind, address, nonce), notice=notice, delivery_id=delivery_id, now=clock())
+        except DeliveryFailed as error:
+            outcome["error"] = str(error)
+            if error.is_final or attempts >= ATTEMPTS_MAX:
+                outcome["failed_at"] = clock()
+            else:
+                outcome["due_at"] = clock() + retry_pause(attempts)
+            log.warning("A notice did not arrive.", extra={"delivery": delivery_id, "reason": str(error)})
+        else:
+            outcome["delivered_at"] = clock()
+            arrived += 1
+        with connections[DEFAULT_DB_ALIAS].cursor() as cursor:
+            cursor.execute(SQL["delivery_finish"], {"delivery_id": delivery_id, **outcome})
+    return arrived
+
+
+def retry_pause(attempts: int) -> timedelta:
+    """How long to wait after so many failed attempts."""
+    return min(RETRY_FIRST * 2 ** (attempts - 1), RETRY_MAX)
+
+
+def deliveries_read(*, tenant_id: int | None, prefix: str, limit: int) -> list[Delivery]:
+    """The newest deliveries of the bound tenant whose key begins so."""
+    with connections[DEFAULT_DB_ALIAS].cursor() as cursor:
+        cursor.execute(SQL["deliveries_read"], {"tenant_id": tenant_id, "prefix": prefix, "limit": limit})
+        return [Delivery(*row) for row in cursor.fetchall()]
+
+
+def deliveries_expire(*, tenant_id: int | None, now: datetime) -> int:
+    """Forget what ended long ago. Returns how many."""
+    with connections[DEFAULT_DB_ALIAS].cursor() as cursor:
+        cursor.execute(SQL["deliveries_expire"], {"tenant_id": tenant_id, "before": now - KEPT})
+        return int(cursor.rowcount)
+
+
+# --- What is kept of a tenant -----------------------------------------------------------------------------------------
+def stores_register() -> None:
+    """Make the queue known. Early: what fills it is erased first, and a round is repeated where it got more."""
+    store_register(TenantStore(name="notice_deliveries", count=_count, erase=_erase, order=150))
+
+
+def _count(tenant: Tenant) -> int:
+    with connections[DEFAULT_DB_ALIAS].cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM notice_deliveries WHERE tenant_id = %s", (tenant.pk,))
+        return int(cursor.fetchone()[0])
+
+
+def _erase(tenant: Tenant) -> int:
+    with connections[DEFAULT_DB_ALIAS].cursor() as cursor:
+        cursor.execute("DELETE FROM notice_deliveries WHERE tenant_id = %s", (tenant.pk,))
+        return int(cursor.rowcount)

@@ -1,0 +1,2 @@
+DROP FUNCTION notice_tenants_due(timestamptz);
+DROP TABLE notice_deliveries;

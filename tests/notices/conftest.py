@@ -1,0 +1,50 @@
+"""Two tenants on the real servers, and a receiver of webhooks in this process."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from tests.tenants.conftest import acme, globex, tenant_make
+
+__all__ = ["acme", "globex", "tenant_make"]
+
+
+@dataclass
+class Receiver:
+    """What came, and what is answered: the statuses in turn, the last one for ever."""
+
+    url: str = ""
+    statuses: list[int] = field(default_factory=lambda: [204])
+    heard: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
+
+    def answer(self, headers: dict[str, str], content: bytes) -> int:
+        self.heard.append((headers, content))
+        return self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    made = Receiver()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            content = self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(made.answer({name.lower(): text for name, text in self.headers.items()}, content))
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    made.url = f"http://127.0.0.1:{server.server_port}/hook?of=acme"
+    yield made
+    server.shutdown()
+    server.server_close()
+    thread.join()
