@@ -85,6 +85,8 @@ class AttributeMetadata(models.Model):
     value_type = models.CharField(max_length=20)
     value_types = models.JSONField(default=dict)
     is_indexed = models.BooleanField(default=False)
+    is_indexing = models.BooleanField(default=False)
+    value_bytes = models.FloatField(null=True)
     cardinality_estimate = models.BigIntegerField(null=True)
     null_rate = models.FloatField(null=True)
     most_common = models.JSONField(default=list)

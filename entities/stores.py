@@ -21,6 +21,10 @@ _TABLES: Final = (
     "attribute_changes",
     "import_receipts",
     "import_jobs",
+    "tenant_statistics",
+    "attribute_usage",
+    "search_samples",
+    "attribute_index_jobs",
 )
 # A slice per transaction, so that erasing a large tenant holds no lock and no log for long.
 _SLICE: Final = 20_000

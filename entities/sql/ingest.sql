@@ -158,7 +158,8 @@ SELECT %(tenant_id)s, v.entity_id, v.attribute_name,
        CASE WHEN v.value_type = 'number' THEN (v.value)::numeric END,
        CASE WHEN v.value_type = 'timestamp' THEN value_instant(v.value) END,
        v.attribute_name = ANY (ARRAY(
-           SELECT m.attribute_name::text FROM attribute_metadata m WHERE m.tenant_id = %(tenant_id)s AND m.is_indexed
+           SELECT m.attribute_name::text FROM attribute_metadata m
+           WHERE m.tenant_id = %(tenant_id)s AND (m.is_indexed OR m.is_indexing)
        )) AND v.value_type <> 'null' AND octet_length(v.value #>> '{}') <= 1000,
        v.at, v.at
 FROM ingest_value v

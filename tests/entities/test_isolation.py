@@ -35,6 +35,9 @@ TABLES = {
     "attribute_changes": "attribute_name",
     "import_receipts": "idempotency_key",
     "import_jobs": "file_name",
+    "attribute_usage": "attribute_name",
+    "search_samples": "fingerprint",
+    "attribute_index_jobs": "reason",
 }
 VIEWS = ("entity_documents", "entity_values")
 EVERY_TABLE = pytest.mark.parametrize("table", TABLES)
@@ -53,6 +56,13 @@ def both(acme: Tenant, globex: Tenant) -> tuple[Tenant, Tenant]:
                 "INSERT INTO import_jobs (job_id, tenant_id, file_name, file_path, bytes_total)"
                 " VALUES (gen_random_uuid(), %s, 'f', 'f', 1)",
                 [tenant.pk],
+            )
+            cursor.execute(
+                "INSERT INTO attribute_usage VALUES (%(id)s, 'secret', 1, 1, now());"
+                " INSERT INTO search_samples VALUES (%(id)s, 'f', '{}', 1, 1, now());"
+                " INSERT INTO attribute_index_jobs (tenant_id, attribute_name, action)"
+                " VALUES (%(id)s, 'secret', 'build')",
+                {"id": tenant.pk},
             )
     return acme, globex
 
