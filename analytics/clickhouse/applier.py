@@ -13,10 +13,10 @@ from decimal import Context, Decimal
 from typing import Any, Final
 
 from analytics.clickhouse.client import clickhouse_client, text_escape
-from analytics.clickhouse.load import ENTITY_COLUMNS, HISTORY_COLUMNS, snapshot_load
+from analytics.clickhouse.load import CHANGE_COLUMNS, CHANGES, snapshot_load
 from analytics.clickhouse.migrate import migrations_apply
 from analytics.clickhouse.position import position_read, position_write
-from analytics.feed.events import UNCHANGED, Change, Event, Position, TableTruncated, TenantErased
+from analytics.feed.events import UNCHANGED, Change, Event, Position, Table, TableTruncated, TenantErased
 from analytics.feed.slots import snapshot_export
 
 log = logging.getLogger(__name__)
@@ -26,11 +26,12 @@ NAME: Final = "clickhouse"
 _EXACT_DIGITS: Final = 15
 # Wide enough for every digit of a double and of its remainder.
 _EXACT: Final = Context(prec=2000)
-_TENANT_TABLES: Final = ("entities", "attribute_values", "attribute_history")
+_TENANT_TABLES: Final = ("attribute_values", "attribute_history")
+_OWN_ROWS: Final[dict[Table, str]] = {"entities": "= ''", "entity_attributes": "!= ''"}
 
 
 class ClickHouseApplier:
-    """Inserts what comes into three tables, then the position. dsn: of the replication role, for snapshots."""
+    """Inserts what comes, then the position. dsn: of the replication role, for snapshots."""
 
     name = NAME
     # Each apply makes a part per table, which ClickHouse has to merge: better fewer and larger ones.
@@ -50,10 +51,11 @@ class ClickHouseApplier:
     def load(self, *, start: Position) -> Position:
         """Read a snapshot of the primary into every table, and hide what the primary has no more."""
         before = position_read(self._client)
-        # LSNs of another cluster mean nothing here, so they must not decide which row is the newer.
         if before is not None and before.cluster != start.cluster:
-            for table in ("entities", "attribute_values"):
-                self._client.command(f"TRUNCATE TABLE {table}")
+            # LSNs of another cluster mean nothing here, so they must not decide which row is the newer. What the
+            # position spoke for goes, so the position goes first.
+            position_write(self._client, Position(start.cluster, 0))
+            self._client.command("TRUNCATE TABLE attribute_values")
         with snapshot_export(self._dsn) as snapshot:
             snapshot_load(self._client, snapshot)
             position = Position(snapshot.cluster, snapshot.lsn)
@@ -61,57 +63,53 @@ class ClickHouseApplier:
         return position
 
     def apply(self, events: list[Event], position: Position) -> None:
-        entities: list[str] = []
-        values: list[str] = []
+        lines: list[str] = []
         for event in events:
             match event:
                 case Change(table="entities"):
-                    entities.append(entity_line(event))
+                    if event.row is not None and event.row["attributes"] is UNCHANGED:
+                        event = self._completed(event, "attributes", "document", lines)  # noqa: PLW2901 - the same, whole
+                    lines.append(entity_line(event))
                 case Change(table="entity_attributes"):
                     if event.row is not None and event.row["attribute_value"] is UNCHANGED:
-                        self._flush(entities, values)
-                        values.append(self._completed_line(event))
-                    else:
-                        values.append(value_line(event))
+                        event = self._completed(event, "attribute_value", "value", lines)  # noqa: PLW2901 - the same, whole
+                    lines.append(value_line(event))
                 case TenantErased(tenant_id=tenant_id):
-                    self._flush(entities, values)
+                    self._flush(lines)
                     tenant_erase(self._client, tenant_id=tenant_id)
-                case TableTruncated(table="entities"):
-                    self._flush(entities, values)
-                    self._client.command("TRUNCATE TABLE entities")
-                case TableTruncated(table="entity_attributes"):
-                    self._flush(entities, values)
-                    self._client.command("TRUNCATE TABLE attribute_values")
+                case TableTruncated(table=("entities" | "entity_attributes") as table):
+                    self._flush(lines)
+                    self._client.command(
+                        f"ALTER TABLE attribute_values DELETE WHERE attribute_name {_OWN_ROWS[table]}",
+                        settings={"mutations_sync": "2"},
+                    )
                 case _:
                     pass
-        self._flush(entities, values)
+        self._flush(lines)
         position_write(self._client, position)
 
-    def _flush(self, entities: list[str], values: list[str]) -> None:
-        for table, columns, lines in (
-            ("entities", ENTITY_COLUMNS, entities),
-            ("attribute_history", HISTORY_COLUMNS, values),
-        ):
-            if lines:
-                block = "".join(lines).encode()
-                self._client.raw_insert(table, column_names=columns, insert_block=block, fmt="TabSeparated")
-                lines.clear()
+    def _flush(self, lines: list[str]) -> None:
+        """One insert, one block, one part: what readers see of it, they see whole."""
+        if lines:
+            block = "".join(lines).encode()
+            self._client.raw_insert(CHANGES, column_names=CHANGE_COLUMNS, insert_block=block, fmt="TabSeparated")
+            lines.clear()
 
-    def _completed_line(self, change: Change) -> str:
-        """A value row whose long text did not change and did not come: it is the one that we have."""
-        tenant_id, entity_id, attribute_name = change.key
+    def _completed(self, change: Change, member: str, column: str, lines: list[str]) -> Change:
+        """A row whose long text did not change and did not come: it is the one that we have."""
+        # It may be on its way.
+        self._flush(lines)
+        tenant_id, entity_id, *rest = change.key
         rows = self._client.query(
-            "SELECT value FROM attribute_values FINAL WHERE tenant_id = {tenant:UInt32}"
+            f"SELECT {column} FROM attribute_values FINAL WHERE tenant_id = {{tenant:UInt32}}"
             " AND attribute_name = {name:String} AND entity_id = {entity:Int64}",
-            parameters={"tenant": tenant_id, "name": attribute_name, "entity": entity_id},
+            parameters={"tenant": tenant_id, "name": rest[0] if rest else "", "entity": entity_id},
         ).result_rows
         if not rows:
             # It was deleted afterwards in a part of the log that we have seen already; the deletion comes again.
             log.info("A value that did not come with its change is not here either.")
-        row = {**(change.row or {}), "attribute_value": rows[0][0] if rows else ""}
-        return value_line(
-            Change(change.table, tenant_id, change.key, row, change.lsn, change.commit_lsn, change.committed_us)
-        )
+        row = {**(change.row or {}), member: rows[0][0] if rows else ""}
+        return Change(change.table, tenant_id, change.key, row, change.lsn, change.commit_lsn, change.committed_us)
 
     def close(self) -> None:
         if self._client is not None:
@@ -122,33 +120,38 @@ class ClickHouseApplier:
 
 
 def entity_line(change: Change) -> str:
-    """A change of `entities` as a line of TabSeparated, in the order of ENTITY_COLUMNS."""
+    """A change of `entities` as a line of TabSeparated, in the order of CHANGE_COLUMNS."""
     tenant_id, entity_id = change.key
     row = change.row
     if row is None:
-        return f"{tenant_id}\t{entity_id}\t\t\t0\t0\t0\t{change.lsn}\t1\n"
+        return _removed_line(change, "", entity_id)
     return (
-        f"{tenant_id}\t{entity_id}\t{text_escape(row['entity_type'])}\t{text_escape(row['external_id'])}"
-        f"\t{row['created_at']}\t{row['updated_at']}\t{row['version']}\t{change.lsn}\t0\n"
+        f"{tenant_id}\t\t{entity_id}\t{row['updated_at']}\tentity\t{text_escape(row['external_id'])}\t0\t0"
+        f"\t{row['created_at']}\t{change.lsn}\t{change.committed_us}\t{text_escape(row['entity_type'])}"
+        f"\t{row['version']}\t{text_escape(row['attributes'])}\n"
     )
 
 
 def value_line(change: Change) -> str:
-    """A change of `entity_attributes` as a line of TabSeparated, in the order of HISTORY_COLUMNS.
-
-    A row that is deleted together with its entity is removed at the instant of the commit.
-    """
+    """A change of `entity_attributes` as a line of TabSeparated, in the order of CHANGE_COLUMNS."""
     tenant_id, entity_id, attribute_name = change.key
-    head = f"{tenant_id}\t{text_escape(attribute_name)}\t{entity_id}\t"
-    tail = f"\t{change.lsn}\t{change.committed_us}\n"
     row = change.row
     if row is None:
-        return f"{head}{change.committed_us}\tremoved\t\t0\t0\t0{tail}"
+        return _removed_line(change, attribute_name, entity_id)
     digits = row["numeric_value"]
     number, rest = (0.0, 0.0) if digits is None else number_split(digits)
     return (
-        f"{head}{row['updated_at']}\t{row['value_type']}\t{text_escape(row['attribute_value'])}"
-        f"\t{number!r}\t{rest!r}\t{row['instant_value'] or 0}{tail}"
+        f"{tenant_id}\t{text_escape(attribute_name)}\t{entity_id}\t{row['updated_at']}\t{row['value_type']}"
+        f"\t{text_escape(row['attribute_value'])}\t{number!r}\t{rest!r}\t{row['instant_value'] or 0}"
+        f"\t{change.lsn}\t{change.committed_us}\t\t0\t\n"
+    )
+
+
+def _removed_line(change: Change, attribute_name: str, entity_id: int) -> str:
+    """A row that is deleted, values together with their entity, is removed at the instant of the commit."""
+    return (
+        f"{change.tenant_id}\t{text_escape(attribute_name)}\t{entity_id}\t{change.committed_us}\tremoved\t\t0\t0\t0"
+        f"\t{change.lsn}\t{change.committed_us}\t\t0\t\n"
     )
 
 

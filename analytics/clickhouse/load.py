@@ -21,46 +21,35 @@ log = logging.getLogger(__name__)
 
 _SQL: Final = sql_blocks(Path(__file__).parent.parent / "sql" / "load.sql")
 _PIECE_BYTES: Final = 4 << 20
-ENTITY_COLUMNS: Final = (
-    "tenant_id", "entity_id", "entity_type", "external_id", "created_us", "updated_us", "version", "lsn", "is_deleted",
-)  # fmt: skip
-HISTORY_COLUMNS: Final = (
+CHANGES: Final = "feed_changes"
+CHANGE_COLUMNS: Final = (
     "tenant_id", "attribute_name", "entity_id", "updated_us", "value_type", "value", "number", "number_rest",
-    "instant_us", "lsn", "committed_us",
+    "instant_us", "lsn", "committed_us", "entity_type", "version", "document",
 )  # fmt: skip
-_HIDE_ENTITIES: Final = (
-    "INSERT INTO entities (tenant_id, entity_id, entity_type, external_id, created_us, updated_us, version, lsn,"
-    " is_deleted) SELECT tenant_id, entity_id, '', '', 0, 0, 0, {floor:UInt64}, 1 FROM entities FINAL"
-    " WHERE lsn < {floor:UInt64}"
-)
-# Through the history, as every other removal; when it happened is not known, only that it has.
-_HIDE_VALUES: Final = (
-    "INSERT INTO attribute_history (tenant_id, attribute_name, entity_id, updated_us, value_type, value, number,"
-    " number_rest, instant_us, lsn, committed_us) SELECT tenant_id, attribute_name, entity_id,"
-    " toUnixTimestamp64Micro(now64(6)), 'removed', '', 0, 0, 0, {floor:UInt64}, toUnixTimestamp64Micro(now64(6))"
-    " FROM attribute_values FINAL WHERE lsn < {floor:UInt64}"
+# As every other removal; when it happened is not known, only that it has.
+_HIDE: Final = (
+    f"INSERT INTO {CHANGES} ({', '.join(CHANGE_COLUMNS)}) SELECT tenant_id, attribute_name, entity_id,"
+    " toUnixTimestamp64Micro(now64(6)), 'removed', '', 0, 0, 0, {floor:UInt64}, toUnixTimestamp64Micro(now64(6)),"
+    " '', 0, '' FROM attribute_values FINAL WHERE lsn < {floor:UInt64}"
 )
 
 
 def snapshot_load(client: Any, snapshot: Snapshot, *, tenant_id: int | None = None) -> None:
     """Make ClickHouse what the snapshot is, for every tenant or one. What the feed knows better stays."""
     of_tenant = sql.SQL("true") if tenant_id is None else sql.SQL("tenant_id = {}").format(sql.Literal(tenant_id))
-    for block, table, columns in (
-        ("entities", "entities", ENTITY_COLUMNS),
-        ("values", "attribute_history", HISTORY_COLUMNS),
-    ):
+    # Values first: an entity is seen from the moment on at which its own row is there.
+    for block in ("values", "entities"):
         statement = sql.SQL(_SQL[block]).format(lsn=sql.Literal(snapshot.floor_lsn), tenant=of_tenant)
         size = 0
         for piece in _pieces(snapshot.connection, statement):
-            client.raw_insert(table, column_names=columns, insert_block=piece, fmt="TabSeparated")
+            client.raw_insert(CHANGES, column_names=CHANGE_COLUMNS, insert_block=piece, fmt="TabSeparated")
             size += len(piece)
-        log.info("Loaded into ClickHouse.", extra={"table": table, "bytes": size})
-    for statement_text in (_HIDE_ENTITIES, _HIDE_VALUES):
-        parameters: dict[str, Any] = {"floor": snapshot.floor_lsn}
-        if tenant_id is not None:
-            statement_text += " AND tenant_id = {tenant:UInt32}"  # noqa: PLW2901 - the same statement, narrowed
-            parameters["tenant"] = tenant_id
-        client.command(statement_text, parameters=parameters)
+        log.info("Loaded into ClickHouse.", extra={"rows_of": block, "bytes": size})
+    hide, parameters = _HIDE, {"floor": snapshot.floor_lsn}
+    if tenant_id is not None:
+        hide += " AND tenant_id = {tenant:UInt32}"
+        parameters["tenant"] = tenant_id
+    client.command(hide, parameters=parameters)
 
 
 def _pieces(connection: psycopg.Connection[tuple[Any, ...]], statement: sql.Composed) -> Iterator[bytes]:

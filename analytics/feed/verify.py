@@ -27,12 +27,12 @@ _SQL: Final = sql_blocks(Path(__file__).parent.parent / "sql" / "verify.sql")
 _POLL_S: Final = 0.1
 _SLICE: Final = 1000
 _EXAMPLES: Final = 5
-_ENTITY_TEXT: Final = "concat_ws('|', entity_id, entity_type, external_id, created_us, updated_us, version)"
+_ENTITY_TEXT: Final = "concat_ws('|', entity_id, entity_type, value, instant_us, updated_us, version, document)"
 _VALUE_TEXT: Final = "concat_ws('|', entity_id, attribute_name, toString(value_type), value, updated_us)"
-# Table in ClickHouse, the row's text, its key as text.
-_TABLES: Final = {
-    "entities": ("entities", _ENTITY_TEXT, "toString(entity_id)"),
-    "values": ("attribute_values", _VALUE_TEXT, "concat(toString(entity_id), ' ', attribute_name)"),
+# Which rows of `attribute_values`, a row's text, its key as text.
+_PARTS: Final = {
+    "entities": ("attribute_name = ''", _ENTITY_TEXT, "toString(entity_id)"),
+    "values": ("attribute_name != ''", _VALUE_TEXT, "concat(toString(entity_id), ' ', attribute_name)"),
 }
 
 
@@ -111,7 +111,7 @@ class _Run:
         self.differences: list[Difference] = []
 
     def tenant(self, tenant_id: int, slug: str) -> None:
-        found = [self._clickhouse_table(tenant_id, slug, name) for name in _TABLES]
+        found = [self._clickhouse_part(tenant_id, slug, name) for name in _PARTS]
         if any(found) and self.repair:
             snapshot_load(self.clickhouse, self.snapshot, tenant_id=tenant_id)
         self._cached(tenant_id, slug)
@@ -119,7 +119,7 @@ class _Run:
     def strangers(self, known: set[int]) -> None:
         """Tenants that ClickHouse has and the primary does not."""
         rows = self.clickhouse.query(
-            "SELECT DISTINCT tenant_id FROM entities WHERE lsn < {floor:UInt64}"
+            "SELECT DISTINCT tenant_id FROM attribute_values WHERE lsn < {floor:UInt64}"
             " UNION DISTINCT SELECT DISTINCT tenant_id FROM attribute_history WHERE lsn < {floor:UInt64}",
             parameters={"floor": self.snapshot.floor_lsn},
         ).result_rows
@@ -130,29 +130,30 @@ class _Run:
                     tenant_erase(self.clickhouse, tenant_id=tenant_id)
 
     # --- ClickHouse ---------------------------------------------------------------------------------------------------
-    def _clickhouse_table(self, tenant_id: int, slug: str, name: str) -> bool:
+    def _clickhouse_part(self, tenant_id: int, slug: str, name: str) -> bool:
         """Whether there is a difference."""
-        table, text, key = _TABLES[name]
+        rows, text, _ = _PARTS[name]
         parameters = {"tenant": tenant_id}
         ours = self.clickhouse.query(
             # A UInt32 in the order of MD5's hexadecimal text.
             f"SELECT count(), sum(toUInt64(reinterpretAsUInt32(reverse(substring(MD5({text}), 1, 4)))))"
-            f" FROM {table} FINAL WHERE tenant_id = {{tenant:UInt32}}",
+            f" FROM attribute_values FINAL WHERE tenant_id = {{tenant:UInt32}} AND {rows}",
             parameters=parameters,
         ).result_rows[0]
         theirs = self.snapshot.connection.execute(_SQL[f"{name}_digest"], {"tenant_id": tenant_id}).fetchone()
         self.rows += theirs[0] if theirs else 0
         if theirs == tuple(ours):
             return False
-        return self._clickhouse_rows(tenant_id, slug, name, table, text, key)
+        return self._clickhouse_rows(tenant_id, slug, name)
 
-    def _clickhouse_rows(self, tenant_id: int, slug: str, name: str, table: str, text: str, key: str) -> bool:
+    def _clickhouse_rows(self, tenant_id: int, slug: str, name: str) -> bool:
+        rows, text, key = _PARTS[name]
         # The newest row of each key, deletions too: a key that moved on must not look like one that is missing.
         ours = {
             row[0]: (row[1], bool(row[2]), row[3])
             for row in self.clickhouse.query(
                 f"SELECT {key} AS key, argMax(lower(hex(MD5({text}))), lsn), argMax(is_deleted, lsn), max(lsn)"
-                f" FROM {table} WHERE tenant_id = {{tenant:UInt32}} GROUP BY key",
+                f" FROM attribute_values WHERE tenant_id = {{tenant:UInt32}} AND {rows} GROUP BY key",
                 parameters={"tenant": tenant_id},
             ).result_rows
         }

@@ -1,10 +1,11 @@
 -- What ClickHouse is loaded from: run on the primary, in a snapshot. PostgreSQL's text format is ClickHouse's
--- TabSeparated, so rows pass through without being looked at. Columns as in `analytics.clickhouse.applier`.
+-- TabSeparated, so rows pass through without being looked at. Columns as in `analytics.clickhouse.load`.
 
 -- name: entities
 COPY (
-    SELECT tenant_id, entity_id, entity_type, external_id, (extract(epoch FROM created_at) * 1000000)::bigint,
-           (extract(epoch FROM updated_at) * 1000000)::bigint, version, {lsn}, 0
+    SELECT tenant_id, '', entity_id, (extract(epoch FROM updated_at) * 1000000)::bigint, 'entity', external_id, 0, 0,
+           (extract(epoch FROM created_at) * 1000000)::bigint, {lsn},
+           (extract(epoch FROM updated_at) * 1000000)::bigint, entity_type, version, attributes::text
     FROM entities
     WHERE {tenant}
 ) TO STDOUT
@@ -18,7 +19,7 @@ COPY (
            CASE WHEN length(numeric_value::text) > 15
                 THEN (numeric_value - (numeric_key::text)::numeric)::float8 ELSE 0 END,
            coalesce((extract(epoch FROM instant_value) * 1000000)::bigint, 0), {lsn},
-           (extract(epoch FROM updated_at) * 1000000)::bigint
+           (extract(epoch FROM updated_at) * 1000000)::bigint, '', 0, ''
     FROM entity_attributes
     WHERE {tenant}
 ) TO STDOUT

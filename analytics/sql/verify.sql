@@ -6,7 +6,7 @@ SELECT id, slug FROM tenants_tenant ORDER BY slug
 
 -- name: entities_digest
 SELECT count(*), coalesce(sum(('x' || left(md5(concat_ws('|', entity_id, entity_type, external_id,
-    (extract(epoch FROM created_at) * 1000000)::bigint, (extract(epoch FROM updated_at) * 1000000)::bigint, version)), 8))::bit(32)::bigint), 0)::bigint
+    (extract(epoch FROM created_at) * 1000000)::bigint, (extract(epoch FROM updated_at) * 1000000)::bigint, version, attributes::text)), 8))::bit(32)::bigint), 0)::bigint
 FROM entities
 WHERE tenant_id = %(tenant_id)s
 
@@ -18,7 +18,7 @@ WHERE tenant_id = %(tenant_id)s AND value_type <> 'removed'
 
 -- name: entities_rows
 SELECT entity_id::text, md5(concat_ws('|', entity_id, entity_type, external_id,
-    (extract(epoch FROM created_at) * 1000000)::bigint, (extract(epoch FROM updated_at) * 1000000)::bigint, version))
+    (extract(epoch FROM created_at) * 1000000)::bigint, (extract(epoch FROM updated_at) * 1000000)::bigint, version, attributes::text))
 FROM entities
 WHERE tenant_id = %(tenant_id)s
 

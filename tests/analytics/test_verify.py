@@ -68,14 +68,15 @@ def test_every_kind_of_difference_is_found_and_repaired(feed: Feed, dsn: str, ac
     client = clickhouse_client()
     client.command(
         f"ALTER TABLE attribute_values DELETE WHERE tenant_id = {acme.pk} AND entity_id = {rows[0].entity_id}"
+        " AND attribute_name != ''"
         " SETTINGS mutations_sync = 2"
     )
     client.command(
-        f"ALTER TABLE entities UPDATE external_id = 'wrong' WHERE tenant_id = {acme.pk}"
+        f"ALTER TABLE attribute_values UPDATE document = '{{}}' WHERE tenant_id = {acme.pk} AND attribute_name = ''"
         f" AND entity_id = {rows[1].entity_id} SETTINGS mutations_sync = 2"
     )
-    columns = ["tenant_id", "entity_id", "entity_type", "external_id", "created_us", "updated_us", "version", "lsn"]
-    client.insert("entities", [[acme.pk, 5, "ghost", "x", 0, 0, 1, 5]], column_names=columns)
+    columns = ["tenant_id", "attribute_name", "entity_id", "value_type", "value", "lsn"]
+    client.insert("attribute_values", [[acme.pk, "", 5, "entity", "ghost", 5]], column_names=columns)
     with cache_client() as cache:
         cache.hset(entity_key(acme.pk, rows[2].entity_id), "a", "{}")
     found = {(one.store, one.kind): one.count for one in verify(dsn, acme).differences}
