@@ -272,6 +272,18 @@ IMPORT_LINE_MAX_BYTES = env.integer(
     help="The longest line of an import; longer ones are rejected one by one.",
     minimum=1024,
 )
+ATTRIBUTE_NAMES_MAX = env.integer(
+    "ATLASCO_ATTRIBUTE_NAMES_MAX",
+    25_000,
+    help="Attribute names that a tenant may have; further ones are stored and quarantined.",
+    minimum=1,
+)
+NEW_ATTRIBUTE_NAMES_PER_HOUR = env.integer(
+    "ATLASCO_NEW_ATTRIBUTE_NAMES_PER_HOUR",
+    15_000,
+    help="New attribute names of a tenant in an hour; further ones are stored and quarantined.",
+    minimum=1,
+)
 
 # --- Safety -----------------------------------------------------------------------------------------------------------
 SESSION_COOKIE_HTTPONLY = True

@@ -78,6 +78,7 @@ class AttributeMetadata(models.Model):
         ACTIVE = "active"
         DEPRECATED = "deprecated"
         HIDDEN = "hidden"
+        QUARANTINED = "quarantined"  # Nobody asked for it: see `entities.governance`.
 
     pk = models.CompositePrimaryKey("tenant_id", "attribute_name")
     tenant_id = models.IntegerField()
@@ -98,6 +99,8 @@ class AttributeMetadata(models.Model):
     description = models.TextField(blank=True, default="")
     unit = models.CharField(max_length=50, blank=True, default="")
     status = models.CharField(max_length=20, choices=Status.choices, default=Status.ACTIVE)
+    owner = models.CharField(max_length=150, blank=True, default="")
+    quarantine_reason = models.CharField(max_length=20, blank=True, default="")
 
     class Meta:
         managed = False
@@ -112,11 +115,18 @@ class ImportJob(models.Model):
     """An import that a worker does in the background."""
 
     class Status(models.TextChoices):
+        DRAFT = "draft"  # The file is there, and nobody has said go.
         QUEUED = "queued"
         RUNNING = "running"
+        CHECKED = "checked"  # A dry run has ended, and the file is still there.
         DONE = "done"
         FAILED = "failed"
         CANCELLED = "cancelled"
+
+    class Format(models.TextChoices):
+        NDJSON = "ndjson", "NDJSON"
+        CSV = "csv", "CSV"
+        PARQUET = "parquet", "Parquet"
 
     job_id = models.UUIDField(primary_key=True)
     tenant_id = models.IntegerField()
@@ -134,6 +144,9 @@ class ImportJob(models.Model):
     detail = models.TextField(default="")
     created_by = models.TextField(default="")
     attempts = models.SmallIntegerField(default=0)
+    format = models.CharField(max_length=20, choices=Format.choices, default=Format.NDJSON)
+    options = models.JSONField(default=dict)
+    is_dry_run = models.BooleanField(default=False)
 
     class Meta:
         managed = False
@@ -141,3 +154,127 @@ class ImportJob(models.Model):
 
     def __str__(self) -> str:
         return self.file_name
+
+
+class ImportRejection(models.Model):
+    """A line that an import left out, as it came."""
+
+    pk = models.CompositePrimaryKey("tenant_id", "job_id", "line")
+    tenant_id = models.IntegerField()
+    job_id = models.UUIDField()
+    line = models.BigIntegerField()
+    code = models.TextField()
+    detail = models.TextField()
+    errors = models.JSONField(default=list)
+    raw = models.TextField(null=True)  # noqa: DJ001  # An empty line is one that was kept.
+
+    class Meta:
+        managed = False
+        db_table = "import_rejections"
+
+    def __str__(self) -> str:
+        return f"{self.line}: {self.detail}"
+
+
+class ImportMapping(models.Model):
+    """How a file with certain columns was last understood."""
+
+    pk = models.CompositePrimaryKey("tenant_id", "fingerprint")
+    tenant_id = models.IntegerField()
+    fingerprint = models.CharField(max_length=64)
+    options = models.JSONField()
+    used_at = models.DateTimeField()
+
+    class Meta:
+        managed = False
+        db_table = "import_mappings"
+
+    def __str__(self) -> str:
+        return self.fingerprint
+
+
+class AttributeAlias(models.Model):
+    """A name that writers may still send, and the one that is stored instead."""
+
+    pk = models.CompositePrimaryKey("tenant_id", "alias")
+    tenant_id = models.IntegerField()
+    alias = models.CharField(max_length=255)
+    attribute_name = models.CharField(max_length=255)
+    created_at = models.DateTimeField()
+    created_by = models.TextField(default="")
+
+    class Meta:
+        managed = False
+        db_table = "attribute_aliases"
+        verbose_name_plural = "attribute aliases"
+
+    def __str__(self) -> str:
+        return self.alias
+
+
+class AttributeRule(models.Model):
+    """What the values of one attribute must be like."""
+
+    class Mode(models.TextChoices):
+        OFF = "off"
+        WARN = "warn"
+        ENFORCE = "enforce"
+
+    pk = models.CompositePrimaryKey("tenant_id", "attribute_name")
+    tenant_id = models.IntegerField()
+    attribute_name = models.CharField(max_length=255)
+    mode = models.CharField(max_length=10, choices=Mode.choices, default=Mode.OFF)
+    conditions = models.JSONField()
+    updated_at = models.DateTimeField()
+    updated_by = models.TextField(default="")
+
+    class Meta:
+        managed = False
+        db_table = "attribute_rules"
+
+    def __str__(self) -> str:
+        return self.attribute_name
+
+
+class AttributeJob(models.Model):
+    """What a worker does about one attribute, entity after entity."""
+
+    class Kind(models.TextChoices):
+        RULE_CHECK = "rule_check", "Check of a rule"
+        RENAME = "rename", "Rename"
+        DROP = "drop", "Removal"
+        UNDO = "undo", "Undo"
+        SIMILAR = "similar", "Look for near-duplicates"
+
+    class Status(models.TextChoices):
+        QUEUED = "queued"
+        RUNNING = "running"
+        DONE = "done"
+        FAILED = "failed"
+        CANCELLED = "cancelled"
+
+    job_id = models.UUIDField(primary_key=True)
+    tenant_id = models.IntegerField()
+    created_at = models.DateTimeField()
+    started_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+    kind = models.CharField(max_length=20, choices=Kind.choices)
+    status = models.CharField(max_length=20, choices=Status.choices, default=Status.QUEUED)
+    attribute_name = models.CharField(max_length=255, default="")
+    target = models.CharField(max_length=255, default="")
+    options = models.JSONField(default=dict)
+    entities_total = models.BigIntegerField(default=0)
+    entities_done = models.BigIntegerField(default=0)
+    after_entity_id = models.BigIntegerField(default=0)
+    changed = models.BigIntegerField(default=0)
+    result = models.JSONField(default=dict)
+    detail = models.TextField(default="")
+    created_by = models.TextField(default="")
+    attempts = models.SmallIntegerField(default=0)
+
+    class Meta:
+        managed = False
+        db_table = "attribute_jobs"
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.attribute_name}"

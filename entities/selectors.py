@@ -65,6 +65,8 @@ class AttributeRow:
     description: str
     unit: str
     status: str
+    owner: str
+    quarantine_reason: str
 
     @property
     def value_type(self) -> str | None:
@@ -100,8 +102,23 @@ def value_get(*, tenant_id: int, entity_id: int, name: str, using: str) -> Value
     return ValueRow(name, orjson.Fragment(value), *rest)
 
 
-def attributes_page(*, tenant_id: int, prefix: str, limit: int, cursor: str | None, using: str) -> AttributePage:
-    """Return one page of the tenant's registry in order of name. Raises InvalidCursor."""
+def alias_target(*, tenant_id: int, alias: str, using: str) -> str | None:
+    """The attribute that this name is an alias of; None where it is none."""
+    with connections[using].cursor() as cursor:
+        cursor.execute(
+            "SELECT attribute_name FROM attribute_aliases WHERE tenant_id = %s AND alias = %s", (tenant_id, alias)
+        )
+        row = cursor.fetchone()
+    return None if row is None else str(row[0])
+
+
+def attributes_page(
+    *, tenant_id: int, prefix: str, limit: int, cursor: str | None, using: str, status: str = ""
+) -> AttributePage:
+    """Return one page of the tenant's registry in order of name. Raises InvalidCursor.
+
+    status: one of them, "all", or "" for all but what is quarantined.
+    """
     after = ""
     signer = signing.Signer(salt=f"{_CURSOR_SALT}.{tenant_id}")
     if cursor is not None:
@@ -109,7 +126,7 @@ def attributes_page(*, tenant_id: int, prefix: str, limit: int, cursor: str | No
             after = signing.b64_decode(signer.unsign(cursor).encode()).decode()
         except (signing.BadSignature, ValueError):
             raise InvalidCursor from None
-    rows = _attributes(tenant_id, after=after, prefix=prefix, name=None, limit=limit + 1, using=using)
+    rows = _attributes(tenant_id, after=after, prefix=prefix, name=None, limit=limit + 1, using=using, status=status)
     next_cursor = None
     if len(rows) > limit:
         rows.pop()
@@ -119,19 +136,22 @@ def attributes_page(*, tenant_id: int, prefix: str, limit: int, cursor: str | No
 
 def attribute_get(*, tenant_id: int, name: str, using: str) -> AttributeRow:
     """Return what is known of one attribute. Raises AttributeUnknown."""
-    rows = _attributes(tenant_id, after="", prefix="", name=name, limit=1, using=using)
+    rows = _attributes(tenant_id, after="", prefix="", name=name, limit=1, using=using, status="all")
     if not rows:
         raise AttributeUnknown
     return rows[0]
 
 
 def _attributes(
-    tenant_id: int, *, after: str, prefix: str, name: str | None, limit: int, using: str
+    tenant_id: int, *, after: str, prefix: str, name: str | None, limit: int, using: str, status: str
 ) -> list[AttributeRow]:
     with connections[using].cursor() as cursor:
         cursor.execute(
             SQL["attributes_page"],
-            {"tenant_id": tenant_id, "after": after, "prefix": prefix, "name": name, "limit": limit},
+            {
+                "tenant_id": tenant_id, "after": after, "prefix": prefix, "name": name, "limit": limit,
+                "status": status,
+            },  # fmt: skip
         )
         return [_attribute_row(*row) for row in cursor.fetchall()]
 

@@ -14,7 +14,7 @@ from django.db import connections, transaction
 from atlasco.lib.errors import Conflict, FieldError, Invalid, Problem
 from atlasco.lib.sql import sql_blocks
 from entities import selectors
-from entities.ingest.batch import SQL, LockedEntity, batch_write
+from entities.ingest.batch import SQL, BatchResult, LockedEntity, batch_write
 from entities.ingest.lines import Line
 from entities.search.run import EntityRow
 from entities.selectors import AttributeNotFound, EntityNotFound
@@ -35,6 +35,12 @@ class InvalidEntity(Invalid):
     """The entity can't be stored as it is; `errors` says where and why."""
 
     code = "invalid_entity"
+
+
+class RuleBroken(Invalid):
+    """A rule of this tenant does not allow that; `errors` says what each attribute must be."""
+
+    code = "rule_broken"
 
 
 class EntityExists(Conflict):
@@ -124,13 +130,14 @@ def entity_create(*, tenant_id: int, entity: EntityInput, upsert: bool, now: dat
             if not locked[0].is_new and not upsert:
                 raise EntityExists(entity_id=str(locked[0].entity_id))
 
-        batch_write(
+        result = batch_write(
             tenant_id=tenant_id,
             lines=[_line(entity, entity_id=entity_id)],
             mode="merge",
             now=now,
             inspect=inspect,
         )
+        _refuse(result)
         row = selectors.entity_get(tenant_id=tenant_id, entity_id=found[0].entity_id, using="default")
         return row, found[0].is_new
 
@@ -161,7 +168,13 @@ def attribute_put(
     entity = EntityInput("", None, None, None, {name: value})
     with transaction.atomic(using="default"):
         _write_by_id(tenant_id, entity_id, entity, lambda locked: _expect(locked, expected_versions), now)
-        return selectors.value_get(tenant_id=tenant_id, entity_id=entity_id, name=name, using="default")
+        try:
+            return selectors.value_get(tenant_id=tenant_id, entity_id=entity_id, name=name, using="default")
+        except AttributeNotFound:  # It was written under the name that this one is an alias of.
+            stored = selectors.alias_target(tenant_id=tenant_id, alias=name, using="default")
+            if stored is None:
+                raise
+            return selectors.value_get(tenant_id=tenant_id, entity_id=entity_id, name=stored, using="default")
 
 
 def attribute_delete(
@@ -193,7 +206,7 @@ def entity_delete(*, tenant_id: int, entity_id: int, expected_versions: Collecti
 
 
 def attribute_describe(*, tenant_id: int, name: str, changes: dict[str, str]) -> selectors.AttributeRow:
-    """Change what people say of an attribute: description, unit, status. Raises AttributeUnknown."""
+    """Change what people say of an attribute: description, unit, owner, status. Raises AttributeUnknown."""
     from entities.models import AttributeMetadata
 
     if changes:
@@ -251,7 +264,13 @@ def _write_by_id(tenant_id: int, entity_id: int, entity: EntityInput, inspect: A
             orjson.dumps(entity.attributes),
             entity_id,
         )
-        batch_write(tenant_id=tenant_id, lines=[line], mode="merge", now=now, inspect=inspect, by_id=True)
+        _refuse(batch_write(tenant_id=tenant_id, lines=[line], mode="merge", now=now, inspect=inspect, by_id=True))
+
+
+def _refuse(result: BatchResult) -> None:
+    """Raise RuleBroken where the one line of a single write breaks a rule of the tenant."""
+    for rejection in result.rejected:
+        raise RuleBroken(rejection.detail, errors=list(rejection.errors))
 
 
 def _expect(locked: list[LockedEntity], expected_versions: Collection[int] | None) -> None:

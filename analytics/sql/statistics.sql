@@ -3,10 +3,11 @@
 
 -- name: attributes_due
 -- Attributes that were never analysed, that changed enough since, or whose few changes have waited long enough.
+-- Quarantined names wait until somebody wants them.
 SELECT m.attribute_name, m.pending_changes, c.count
 FROM attribute_metadata m
 CROSS JOIN LATERAL (SELECT coalesce(sum(value::bigint), 0)::bigint FROM jsonb_each_text(m.value_types)) c(count)
-WHERE m.tenant_id = %(tenant_id)s
+WHERE m.tenant_id = %(tenant_id)s AND m.status <> 'quarantined'
   AND (%(force)s
        OR m.last_analyzed IS NULL
        OR m.pending_changes > 0 AND (m.pending_changes >= %(share)s * c.count OR m.last_analyzed < %(stale_before)s))

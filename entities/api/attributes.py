@@ -14,7 +14,7 @@ from atlasco.lib.errors import FieldError
 from atlasco.lib.json_api import json_body
 from entities import selectors, services
 from entities.api import openapi
-from entities.api.common import attribute_name_parse, limit_parameter, parameters
+from entities.api.common import attribute_name_parse, limit_parameter, parameter_error, parameters
 from entities.models import AttributeMetadata
 from freshness.reads import read_through, write_finished
 from freshness.state import freshness_state
@@ -26,12 +26,24 @@ class AttributeList(APIView):
 
     @extend_schema(
         operation_id="attributes_list",
-        parameters=[OpenApiParameter("prefix"), openapi.LIMIT, openapi.CURSOR],
+        parameters=[
+            OpenApiParameter("prefix"),
+            OpenApiParameter(
+                "status",
+                enum=["all", *AttributeMetadata.Status.values],
+                description="Only names of this status. By default all but those that are quarantined.",
+            ),
+            openapi.LIMIT,
+            openapi.CURSOR,
+        ],
         responses={200: openapi.ATTRIBUTE_PAGE},
     )
     def get(self, request: Request) -> Response:
         """A page of the registry in order of name, narrowed by prefix."""
-        values = parameters(request, ("prefix", "limit", "cursor"))
+        values = parameters(request, ("prefix", "status", "limit", "cursor"))
+        status = values.get("status", "")
+        if status and status not in {"all", *AttributeMetadata.Status.values}:
+            raise parameter_error("status", f"`status` is all or one of {', '.join(AttributeMetadata.Status.values)}.")
         tenant_id, limit = tenant_required().pk, limit_parameter(values)
         page = read_through(
             lambda source: selectors.attributes_page(
@@ -40,6 +52,7 @@ class AttributeList(APIView):
                 limit=limit,
                 cursor=values.get("cursor") or None,
                 using=source.using,
+                status=status,
             ),
             operation="attributes",
         )
@@ -75,7 +88,7 @@ class AttributeDetail(APIView):
         responses={200: openapi.ATTRIBUTE},
     )
     def patch(self, request: Request, name: str) -> Response:
-        """Change its description, unit or status."""
+        """Change its description, unit, owner or status. A quarantined name is promoted by any other status."""
         parameters(request, ())
         changes = description_parse(json_body(request))
         tenant_id = tenant_required().pk
@@ -84,7 +97,7 @@ class AttributeDetail(APIView):
         return Response(attribute_json(row))
 
 
-_LIMITS: Final = {"description": 10_000, "unit": 50, "status": 20}
+_LIMITS: Final = {"description": 10_000, "unit": 50, "owner": 150, "status": 20}
 
 
 def description_parse(body: object) -> dict[str, str]:
@@ -123,5 +136,7 @@ def attribute_json(row: selectors.AttributeRow) -> dict[str, Any]:
         "first_seen_at": iso(row.first_seen_at),
         "description": row.description,
         "unit": row.unit,
+        "owner": row.owner,
         "status": row.status,
+        "quarantine_reason": row.quarantine_reason or None,
     }

@@ -142,6 +142,19 @@ SEARCH_EXAMPLE: Final = OpenApiExample(
     },
     request_only=True,
 )
+_LINE: Final = object_of(
+    {
+        "line": {"type": "integer"},
+        "code": {"type": "string"},
+        "detail": {"type": "string"},
+        "errors": {
+            "type": "array",
+            "items": object_of({"path": {"type": "string"}, "code": {"type": "string"}, "detail": {"type": "string"}}),
+            "description": "Each attribute that is wrong; absent where the line itself is.",
+        },
+    },
+    required=["line", "code", "detail"],
+)
 IMPORT_SUMMARY: Final = object_of(
     {
         "received": {"type": "integer"},
@@ -150,11 +163,21 @@ IMPORT_SUMMARY: Final = object_of(
         "unchanged": {"type": "integer"},
         "rejected": {
             "type": "array",
-            "items": object_of({"line": {"type": "integer"}, "code": {"type": "string"}, "detail": {"type": "string"}}),
+            "items": _LINE,
         },
         "rejected_not_listed": {
             "type": "integer",
             "description": "Rejected lines beyond those listed; absent where there are none.",
+        },
+        "warnings": {
+            **object_of(
+                {
+                    "rules": object_of({"count": {"type": "integer"}, "lines": {"type": "array", "items": _LINE}}),
+                    "quarantined": object_of({"count": {"type": "integer"}, "names": {"type": "array", "items": _NAME}}),
+                }
+            ),
+            "description": "Lines that were written although they break a rule that only warns, and new names that were "
+            "quarantined; at most 100 of each are listed. Absent where there are none.",
         },
         "position": {"type": "string"},
     }
@@ -178,10 +201,23 @@ ATTRIBUTE: Final = object_of(
         "first_seen_at": _INSTANT,
         "description": {"type": "string"},
         "unit": {"type": "string"},
-        "status": {"type": "string", "enum": ["active", "deprecated", "hidden"]},
+        "owner": {"type": "string", "description": "Who knows what it means."},
+        "status": {
+            "type": "string",
+            "enum": ["active", "deprecated", "hidden", "quarantined"],
+            "description": "A new name that looks like an id, or comes beyond the quota, is quarantined: its values are "
+            "stored and found, but it is not indexed and not listed unless asked for.",
+        },
+        "quarantine_reason": {
+            "type": "string",
+            "nullable": True,
+            "description": "uuid, hex, digits, date: what it looks like; quota, flood: what it exceeded.",
+        },
     }
 )
-ATTRIBUTE_PATCH: Final = object_of({name: ATTRIBUTE["properties"][name] for name in ("description", "unit", "status")})
+ATTRIBUTE_PATCH: Final = object_of(
+    {name: ATTRIBUTE["properties"][name] for name in ("description", "unit", "owner", "status")}
+)
 ATTRIBUTE_PAGE: Final = object_of(
     {
         "attributes": {"type": "array", "items": ATTRIBUTE},

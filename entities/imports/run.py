@@ -14,7 +14,7 @@ from django.db import InterfaceError, OperationalError
 from django.db.models import F
 from django.db.models.functions import Coalesce
 
-from atlasco.lib.errors import Unavailable
+from atlasco.lib.errors import FieldError, Unavailable
 from entities.imports.files import CHUNK, file_remove
 from entities.imports.jobs import UNFINISHED, Status, job_lock
 from entities.ingest.batch import Mode
@@ -157,7 +157,9 @@ def _summary_write(summary: ImportSummary) -> dict[str, Any]:
 
 def _summary_read(stored: dict[str, Any]) -> ImportSummary:
     """The summary to go on with; an empty one where the job begins."""
-    rejected = [Rejection(**rejection) for rejection in stored.get("rejected", ())]
+    rejected = [_rejection_read(told) for told in stored.get("rejected", ())]
+    warnings = stored.get("warnings", {})
+    rules, quarantined = warnings.get("rules", {}), warnings.get("quarantined", {})
     return ImportSummary(
         received=stored.get("received", 0),
         created=stored.get("created", 0),
@@ -165,4 +167,13 @@ def _summary_read(stored: dict[str, Any]) -> ImportSummary:
         unchanged=stored.get("unchanged", 0),
         rejected_count=len(rejected) + stored.get("rejected_not_listed", 0),
         rejected=rejected,
+        warned_count=rules.get("count", 0),
+        warned=[_rejection_read(told) for told in rules.get("lines", ())],
+        quarantined_count=quarantined.get("count", 0),
+        quarantined=quarantined.get("names", []),
     )
+
+
+def _rejection_read(told: dict[str, Any]) -> Rejection:
+    errors = tuple(FieldError(**error) for error in told.get("errors", ()))
+    return Rejection(told["line"], told["code"], told["detail"], errors)

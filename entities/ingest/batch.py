@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
 import orjson
+from django.conf import settings
 from django.db import OperationalError, connections, transaction
 from django.db.backends.utils import CursorWrapper
 
 from atlasco.lib.errors import Invalid, Unavailable
 from atlasco.lib.sql import sql_blocks
-from entities.ingest.lines import Line
+from entities.governance.gate import gate_read
+from entities.ingest.lines import Line, Rejection
 from entities.values import instant_text
 from tenants.services import TenantBusy
 
@@ -32,11 +34,18 @@ _PROGRAM_LIMIT_EXCEEDED: Final = "54000"
 
 @dataclass(frozen=True, slots=True)
 class BatchResult:
-    """What the lines of a batch did, had they come one by one."""
+    """What the lines of a batch did, had they come one by one.
+
+    rejected: lines that break a rule of the tenant, and were left out; warnings: lines that were written although they
+    break one that only warns; quarantined: new names that nobody gets to see unasked. See Note [Quarantine].
+    """
 
     created: int
     updated: int
     unchanged: int
+    rejected: tuple[Rejection, ...] = ()
+    warnings: tuple[Rejection, ...] = ()
+    quarantined: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,15 +77,26 @@ class _EntityVanished(Exception):
     """A key of the batch points to an entity that was deleted while we waited for its lock."""
 
 
-def tenant_hold(*, tenant_id: int) -> None:
+class _LinesRefused(Exception):
+    """Lines that would create an incomplete entity; without them the batch may go on."""
+
+    def __init__(self, rejections: list[Rejection]) -> None:
+        self.rejections = rejections
+
+
+def tenant_hold(*, tenant_id: int) -> int | None:
     """Keep a deletion of the tenant from erasing before this transaction ends. Raises TenantBusy where one has begun.
 
     For whoever adds rows: a request is let in by what is remembered of its tenant, and may write long after that.
+    Returns the version of the tenant's rules and aliases; None where it has none.
     """
     with connections["default"].cursor() as cursor:
         cursor.execute(SQL["tenant_hold"], {"tenant_id": tenant_id})
-        if cursor.rowcount == 0:
-            raise TenantBusy
+        row = cursor.fetchone()
+    if row is None:
+        raise TenantBusy
+    version: int | None = row[0]
+    return version
 
 
 def batch_write(
@@ -88,6 +108,7 @@ def batch_write(
     inspect: Inspect | None = None,
     by_id: bool = False,
     dry_run: bool = False,
+    governed: bool = True,
 ) -> BatchResult:
     """Write one batch of lines for the bound tenant, all or nothing.
 
@@ -97,17 +118,25 @@ def batch_write(
     inspect: called under the locks, before anything is changed; what it raises undoes the batch.
     by_id: the one line names its entity by entity_id and never creates it; no such entity → inspect sees an empty list.
     dry_run: everything is done, counted and undone.
+    governed: the tenant's rules and aliases apply; not for what only moves what is there already.
     Raises WriteContention, EntityTooLarge, TenantBusy.
     """
-    for attempt in range(1, _TRIES + 1):
+    refused: list[Rejection] = []
+    attempt = 1
+    while attempt <= _TRIES:
         try:
             with transaction.atomic(using="default"), connections["default"].cursor() as cursor:
                 if attempt > _TRIES_BESIDE_DELETES:
                     cursor.execute(SQL["deletes_await"], {"tenant_id": tenant_id})
-                result = _batch_run(cursor, tenant_id, lines, mode, now, inspect, by_id)
+                result = _batch_run(cursor, tenant_id, lines, mode, now, inspect, by_id, governed)
                 if dry_run:
                     transaction.set_rollback(True, using="default")
-                return result
+                return replace(result, rejected=(*refused, *result.rejected)) if refused else result
+        except _LinesRefused as error:
+            refused += error.rejections
+            left_out = {rejection.line for rejection in error.rejections}
+            lines = [line for line in lines if line.number not in left_out]
+            continue
         except _EntityVanished:
             log.info("An entity was deleted under a batch; the batch starts again.", extra={"attempt": attempt})
         except OperationalError as error:
@@ -117,6 +146,7 @@ def batch_write(
             if state not in {"40P01", "40001"}:
                 raise
             log.warning("A batch was the victim of a deadlock and starts again.", extra={"attempt": attempt})
+        attempt += 1
     raise WriteContention
 
 
@@ -128,9 +158,22 @@ def _batch_run(
     now: datetime,
     inspect: Inspect | None,
     by_id: bool,
+    governed: bool,
 ) -> BatchResult:
-    values = {"tenant_id": tenant_id, "mode": mode, "now": now}
-    tenant_hold(tenant_id=tenant_id)
+    values = {
+        "tenant_id": tenant_id,
+        "mode": mode,
+        "now": now,
+        "names_max": settings.ATTRIBUTE_NAMES_MAX,
+        "new_names_max": settings.NEW_ATTRIBUTE_NAMES_PER_HOUR,
+    }
+    version = tenant_hold(tenant_id=tenant_id)
+    gate = gate_read(tenant_id=tenant_id, version=version) if governed and version is not None else None
+    judged = None if gate is None else gate.judge(lines, mode=mode)
+    if judged is not None:
+        lines = judged.lines
+        if not lines:
+            return BatchResult(0, 0, 0, tuple(judged.rejected), tuple(judged.warnings))
     cursor.execute(SQL["stage_create"])
     with cursor.copy(
         "COPY ingest_stage (line, entity_id, entity_type, external_id, created_at, at, attributes) FROM STDIN"
@@ -156,6 +199,10 @@ def _batch_run(
         found += cursor.rowcount
         if found < len({(line.entity_type, line.external_id) for line in lines}):
             raise _EntityVanished
+        if gate is not None and gate.requires:
+            cursor.execute("SELECT entity_type, external_id FROM ingest_entity WHERE is_new")
+            if refusals := gate.creation_refusals(lines, cursor.fetchall()):
+                raise _LinesRefused(refusals)
     if inspect is not None:
         cursor.execute("SELECT entity_id, is_new, version, attributes FROM ingest_entity")
         # Django hands jsonb over as text.
@@ -165,14 +212,12 @@ def _batch_run(
                 for entity_id, is_new, version, attributes in cursor.fetchall()
             ]
         )
-    for block in (
-        "values_resolve",
-        "values_write",
-        "entities_insert",
-        "entities_update",
-        "registry_write",
-        "lines_count",
-    ):
+    for block in ("values_resolve", "values_write", "entities_insert", "entities_update"):
         cursor.execute(SQL[block], values)
+    cursor.execute(SQL["registry_write"], values)
+    quarantined = tuple(name for (name,) in cursor.fetchall())
+    cursor.execute(SQL["lines_count"], values)
     created, updated, unchanged = cursor.fetchone()
-    return BatchResult(created, updated, unchanged)
+    if judged is None:
+        return BatchResult(created, updated, unchanged, quarantined=quarantined)
+    return BatchResult(created, updated, unchanged, tuple(judged.rejected), tuple(judged.warnings), quarantined)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from entities.ingest.batch import EntityTooLarge, Mode, batch_write
 from entities.ingest.lines import Line, Rejection, line_parse, lines_split
@@ -14,11 +14,16 @@ BATCH_LINES: Final = 5_000
 BATCH_BYTES: Final = 8 << 20
 # Rejections beyond this are counted, not listed: a wrong file must not fill the memory.
 REJECTIONS_MAX: Final = 10_000
+# The same for what is worth a word and was written all the same.
+WARNINGS_MAX: Final = 100
 
 
 @dataclass(slots=True)
 class ImportSummary:
-    """What an import did. received counts the lines that are not blank; the other four add up to it."""
+    """What an import did. received counts the lines that are not blank; the next four add up to it.
+
+    warned, quarantined: lines that break a rule that only warns, and new names that were quarantined.
+    """
 
     received: int = 0
     created: int = 0
@@ -26,6 +31,10 @@ class ImportSummary:
     unchanged: int = 0
     rejected_count: int = 0
     rejected: list[Rejection] = field(default_factory=list)
+    warned_count: int = 0
+    warned: list[Rejection] = field(default_factory=list)
+    quarantined_count: int = 0
+    quarantined: list[str] = field(default_factory=list)
 
     @property
     def lines_done(self) -> int:
@@ -38,14 +47,23 @@ class ImportSummary:
             "created": self.created,
             "updated": self.updated,
             "unchanged": self.unchanged,
-            "rejected": [rejection.as_dict() for rejection in self.rejected],
+            "rejected": [told.as_dict() for told in sorted(self.rejected, key=lambda rejection: rejection.line)],
         }
         if self.rejected_count > len(self.rejected):
             answer["rejected_not_listed"] = self.rejected_count - len(self.rejected)
+        if self.warned_count or self.quarantined_count:
+            answer["warnings"] = {
+                "rules": {"count": self.warned_count, "lines": [warning.as_dict() for warning in self.warned]},
+                "quarantined": {"count": self.quarantined_count, "names": self.quarantined},
+            }
         return answer
 
 
 Progress = Callable[[ImportSummary], None]
+# A line's number, the line or why it is none, and how it stood in a file of another format (None: as it is).
+SourceLine: TypeAlias = tuple[int, bytes | Rejection, bytes | None]
+# What is told of a line that was left out: why, and how it stood in the file; None where that was too long to keep.
+Refused: TypeAlias = Callable[[Rejection, bytes | None], None]
 
 
 def import_run(
@@ -61,71 +79,130 @@ def import_run(
 ) -> ImportSummary:
     """Write every good line of an NDJSON stream for the bound tenant and say what became of each.
 
+    As `lines_import`. Raises what the stream raises (`BrokenBody`, say) and WriteContention.
+    """
+    return lines_import(
+        tenant_id=tenant_id,
+        lines=((number, raw, None) for number, raw in lines_split(chunks, line_max_bytes=line_max_bytes)),
+        mode=mode,
+        now=now,
+        dry_run=dry_run,
+        progress=progress,
+        summary=summary,
+    )
+
+
+def lines_import(
+    *,
+    tenant_id: int,
+    lines: Iterable[SourceLine],
+    mode: Mode,
+    now: datetime,
+    dry_run: bool = False,
+    progress: Progress | None = None,
+    refused: Refused | None = None,
+    summary: ImportSummary | None = None,
+) -> ImportSummary:
+    """Write every good line for the bound tenant and say what became of each.
+
     Each batch is a transaction: after a crash or a cut connection the batches before it stand, and sending the same
     lines again changes nothing. A line is written whole or not at all.
     dry_run: all is done and undone, batch by batch.
     progress: called after each batch with the summary so far; what it raises ends the import.
+    refused: called for each line that is left out, before the `progress` of its batch.
     summary: filled as the import goes, for a caller that wants to know how far it came when it raises. Lines that it
     counts already are passed over: so an interrupted import goes on.
-    Raises what the stream raises (`BrokenBody`, say) and WriteContention.
+    Raises what the stream of lines raises, and WriteContention.
     """
-    summary = summary or ImportSummary()
-    lines_left_out = summary.lines_done
-    batch: list[Line] = []
-    # Of each entity in the batch, whether its lines carry `at`.
-    keys: dict[tuple[str, str], bool] = {}
-    size = 0
-
-    def write(lines: list[Line]) -> None:
-        try:
-            result = batch_write(tenant_id=tenant_id, lines=lines, mode=mode, now=now, dry_run=dry_run)
-        except EntityTooLarge as error:
-            # Which line it was, only the database could tell, and does not: halve until it stands alone.
-            if len(lines) == 1:
-                reject(Rejection(lines[0].number, error.code, error.detail))
-                return
-            middle = len(lines) // 2
-            write(lines[:middle])
-            write(lines[middle:])
-            return
-        summary.created += result.created
-        summary.updated += result.updated
-        summary.unchanged += result.unchanged
-
-    def reject(rejection: Rejection) -> None:
-        summary.rejected_count += 1
-        if len(summary.rejected) < REJECTIONS_MAX:
-            summary.rejected.append(rejection)
-
-    def batch_flush() -> None:
-        nonlocal size
-        if batch:
-            write(batch)
-            batch.clear()
-            keys.clear()
-            size = 0
-        if progress is not None:
-            progress(summary)
-
-    for number, raw in lines_split(chunks, line_max_bytes=line_max_bytes):
+    importer = _Importer(tenant_id, mode, now, dry_run, progress, refused, summary or ImportSummary())
+    lines_left_out = importer.summary.lines_done
+    for number, raw, original in lines:
         if lines_left_out:
             lines_left_out -= 1
             continue
-        summary.received += 1
+        importer.take(number, raw, original)
+    importer.flush()
+    return importer.summary
+
+
+@dataclass(slots=True)
+class _Importer:
+    """An import under way: the batch that fills, and the summary.
+
+    keys: of each entity in the batch, whether its lines carry `at`. originals: of the batch's lines, by number.
+    """
+
+    tenant_id: int
+    mode: Mode
+    now: datetime
+    dry_run: bool
+    progress: Progress | None
+    refused: Refused | None
+    summary: ImportSummary
+    batch: list[Line] = field(default_factory=list)
+    keys: dict[tuple[str, str], bool] = field(default_factory=dict)
+    originals: dict[int, bytes] = field(default_factory=dict)
+    size: int = 0
+
+    def take(self, number: int, raw: bytes | Rejection, original: bytes | None) -> None:
+        self.summary.received += 1
         line = raw if isinstance(raw, Rejection) else line_parse(number, raw)
         if isinstance(line, Rejection):
-            reject(line)
-            continue
+            self._reject(line, original if isinstance(raw, Rejection) or original is not None else raw)
+            return
         key = (line.entity_type, line.external_id)
         has_at = line.at is not None
         # What a replacing line removes depends on the line before it, so an entity stands once in such a batch.
         # Nor can a batch judge lines with `at` beside lines without: which one is newer depends on what changed.
-        if key in keys and (mode == "replace" or keys[key] != has_at):
-            batch_flush()
-        batch.append(line)
-        keys[key] = has_at
-        size += len(line.attributes)
-        if len(batch) >= BATCH_LINES or size >= BATCH_BYTES:
-            batch_flush()
-    batch_flush()
-    return summary
+        if key in self.keys and (self.mode == "replace" or self.keys[key] != has_at):
+            self.flush()
+        self.batch.append(line)
+        self.keys[key] = has_at
+        self.size += len(line.attributes)
+        if self.refused is not None:
+            self.originals[number] = original if original is not None else raw  # type: ignore[assignment]
+        if len(self.batch) >= BATCH_LINES or self.size >= BATCH_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        if self.batch:
+            self._write(self.batch)
+            self.batch.clear()
+            self.keys.clear()
+            self.originals.clear()
+            self.size = 0
+        if self.progress is not None:
+            self.progress(self.summary)
+
+    def _write(self, lines: list[Line]) -> None:
+        try:
+            result = batch_write(
+                tenant_id=self.tenant_id, lines=lines, mode=self.mode, now=self.now, dry_run=self.dry_run
+            )
+        except EntityTooLarge as error:
+            # Which line it was, only the database could tell, and does not: halve until it stands alone.
+            if len(lines) == 1:
+                rejection = Rejection(lines[0].number, error.code, error.detail)
+                self._reject(rejection, self.originals.get(rejection.line))
+                return
+            middle = len(lines) // 2
+            self._write(lines[:middle])
+            self._write(lines[middle:])
+            return
+        summary = self.summary
+        summary.created += result.created
+        summary.updated += result.updated
+        summary.unchanged += result.unchanged
+        for rejection in result.rejected:
+            self._reject(rejection, self.originals.get(rejection.line))
+        summary.warned_count += len(result.warnings)
+        summary.warned += result.warnings[: WARNINGS_MAX - len(summary.warned)]
+        summary.quarantined_count += len(result.quarantined)
+        summary.quarantined += result.quarantined[: WARNINGS_MAX - len(summary.quarantined)]
+
+    def _reject(self, rejection: Rejection, original: bytes | None) -> None:
+        self.summary.rejected_count += 1
+        if len(self.summary.rejected) < REJECTIONS_MAX:
+            self.summary.rejected.append(rejection)
+        if self.refused is not None:
+            self.refused(rejection, original)

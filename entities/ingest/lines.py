@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import orjson
 
-from atlasco.lib.errors import Invalid
+from atlasco.lib.errors import FieldError, Invalid
 from entities.values import (
     ENTITY_TYPE_MAX_CHARS,
     EXTERNAL_ID_MAX_CHARS,
@@ -42,14 +42,18 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """Why a line was left out."""
+    """Why a line was left out. errors: each attribute that is wrong, where it is about attributes."""
 
     line: int
     code: str
     detail: str
+    errors: tuple[FieldError, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        return {"line": self.line, "code": self.code, "detail": self.detail}
+        told: dict[str, Any] = {"line": self.line, "code": self.code, "detail": self.detail}
+        if self.errors:
+            told["errors"] = [error.as_dict() for error in self.errors]
+        return told
 
 
 class BrokenBody(Invalid):
@@ -82,7 +86,7 @@ def line_parse(number: int, raw: bytes) -> Line | Rejection:
         or next(iter(attributes_errors(attributes, "attributes", null_allowed=True)), None)
     )
     if fault is not None:
-        return Rejection(number, fault.code, f"{fault.path}: {fault.detail}")
+        return Rejection(number, fault.code, f"{fault.path}: {fault.detail}", (fault,))
     return Line(number, str(entity_type), str(external_id), created_at, at, orjson.dumps(attributes))
 
 

@@ -39,7 +39,9 @@ CREATE TEMP TABLE IF NOT EXISTS ingest_value (
 -- name: tenant_hold
 -- No row: the tenant is marked as being deleted, or gone. A deletion marks it, waits for this lock, and erases then: so
 -- it sees all that was written under the lock, and nothing is written after it.
-SELECT FROM public.tenants_tenant WHERE id = %(tenant_id)s AND status <> 'deleting' FOR KEY SHARE;
+-- By the way: the version of the tenant's rules and aliases, NULL where it has none.
+SELECT (SELECT g.version FROM attribute_governance g WHERE g.tenant_id = %(tenant_id)s)
+FROM public.tenants_tenant WHERE id = %(tenant_id)s AND status <> 'deleting' FOR KEY SHARE;
 
 -- name: deletes_await
 -- For a batch whose entities were deleted under it twice: running deletes end, later ones wait for the batch.
@@ -222,36 +224,55 @@ WHERE NOT t.is_new
   AND (v.changes OR v.at > t.updated_at OR s.created_at <> t.created_at);
 
 -- name: registry_write
--- Names seen for the first time, then what changed for each name and type.
+-- Names seen for the first time, then what changed for each name and type. Returns the new names that are quarantined:
+-- those that look like ids, and those beyond the room that the tenant has left, which is counted only where a name is new.
 WITH observed AS (
     SELECT attribute_name, value_type, value_kind(stored) AS stored_type,
            nullif(value, 'null') IS DISTINCT FROM stored AS changes
     FROM ingest_value
     WHERE is_last
-), named AS (
-    INSERT INTO attribute_metadata (tenant_id, attribute_name, value_type, first_seen_at)
-    SELECT %(tenant_id)s, o.attribute_name, min(o.value_type), %(now)s
+), fresh AS (
+    SELECT o.attribute_name, min(o.value_type) AS value_type, attribute_name_suspect(o.attribute_name) AS suspect
     FROM observed o
     WHERE o.value_type <> 'null'
       AND NOT EXISTS (
           SELECT FROM attribute_metadata m WHERE m.tenant_id = %(tenant_id)s AND m.attribute_name = o.attribute_name
       )
     GROUP BY o.attribute_name
-    ORDER BY o.attribute_name
+), placed AS (
+    SELECT f.*, row_number() OVER (PARTITION BY f.suspect IS NULL ORDER BY f.attribute_name) AS place FROM fresh f
+), room AS (
+    SELECT %(names_max)s - count(*) AS in_all,
+           %(new_names_max)s - count(*) FILTER (WHERE first_seen_at > %(now)s::timestamptz - interval '1 hour') AS this_hour
+    FROM attribute_metadata
+    WHERE tenant_id = %(tenant_id)s AND status <> 'quarantined' AND EXISTS (SELECT FROM fresh WHERE suspect IS NULL)
+), named AS (
+    INSERT INTO attribute_metadata (tenant_id, attribute_name, value_type, first_seen_at, status, quarantine_reason)
+    SELECT %(tenant_id)s, p.attribute_name, p.value_type, %(now)s,
+           CASE WHEN r.reason IS NULL THEN 'active' ELSE 'quarantined' END, coalesce(r.reason, '')
+    FROM placed p
+    CROSS JOIN room
+    CROSS JOIN LATERAL (SELECT coalesce(p.suspect, CASE
+        WHEN p.place > room.in_all THEN 'quota' WHEN p.place > room.this_hour THEN 'flood'
+    END)) r(reason)
+    ORDER BY p.attribute_name
     ON CONFLICT DO NOTHING
+    RETURNING attribute_name, status
+), changed AS (
+    INSERT INTO attribute_changes (tenant_id, attribute_name, value_type, entity_delta, value_changes)
+    SELECT %(tenant_id)s, attribute_name, value_type, sum(entity_delta), sum(value_changes)
+    FROM (
+        SELECT attribute_name, value_type, 1 AS entity_delta, 1 AS value_changes FROM observed WHERE changes
+        UNION ALL
+        -- A removal is a change, too; the change of a value was counted above.
+        SELECT attribute_name, stored_type, -1, (value_type = 'null')::integer
+        FROM observed
+        WHERE changes AND stored_type IS NOT NULL
+    ) d
+    WHERE value_type <> 'null'
+    GROUP BY attribute_name, value_type
 )
-INSERT INTO attribute_changes (tenant_id, attribute_name, value_type, entity_delta, value_changes)
-SELECT %(tenant_id)s, attribute_name, value_type, sum(entity_delta), sum(value_changes)
-FROM (
-    SELECT attribute_name, value_type, 1 AS entity_delta, 1 AS value_changes FROM observed WHERE changes
-    UNION ALL
-    -- A removal is a change, too; the change of a value was counted above.
-    SELECT attribute_name, stored_type, -1, (value_type = 'null')::integer
-    FROM observed
-    WHERE changes AND stored_type IS NOT NULL
-) d
-WHERE value_type <> 'null'
-GROUP BY attribute_name, value_type;
+SELECT attribute_name FROM named WHERE status = 'quarantined' ORDER BY attribute_name;
 
 -- name: lines_count
 -- What each line did, had they come one by one.

@@ -5,6 +5,10 @@ CREATE SCHEMA public;
 
 COMMENT ON SCHEMA public IS 'standard public schema';
 
+CREATE FUNCTION public.attribute_name_suspect(name text) RETURNS text
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    RETURN CASE WHEN (name ~* '[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}'::text) THEN 'uuid'::text WHEN (name ~ '(19|20)[0-9]{2}[-_./](0[1-9]|1[0-2])[-_./]([0-2][0-9]|3[01])'::text) THEN 'date'::text WHEN (name ~ '[0-9]{7}'::text) THEN 'digits'::text WHEN (name ~* '(^|[^0-9a-z])(?=[a-f]*[0-9])[0-9a-f]{12,}($|[^0-9a-z])'::text) THEN 'hex'::text ELSE NULL::text END;
+
 CREATE FUNCTION public.entity_id_at(instant timestamp with time zone) RETURNS bigint
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN (((floor((EXTRACT(epoch FROM instant) * (1000)::numeric)))::bigint - '1704067200000'::bigint) << 22);
@@ -300,6 +304,17 @@ CREATE FUNCTION public.value_kind(value jsonb) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN CASE WHEN (public.value_instant(value) IS NOT NULL) THEN 'timestamp'::text ELSE jsonb_typeof(value) END;
 
+CREATE TABLE public.attribute_aliases (
+    tenant_id integer NOT NULL,
+    alias character varying(255) NOT NULL COLLATE pg_catalog."C",
+    attribute_name character varying(255) NOT NULL COLLATE pg_catalog."C",
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    created_by text DEFAULT ''::text NOT NULL,
+    CONSTRAINT attribute_aliases_other CHECK (((alias)::text <> (attribute_name)::text))
+);
+
+ALTER TABLE ONLY public.attribute_aliases FORCE ROW LEVEL SECURITY;
+
 CREATE TABLE public.attribute_changes (
     change_id bigint NOT NULL,
     tenant_id integer NOT NULL,
@@ -319,6 +334,13 @@ ALTER TABLE public.attribute_changes ALTER COLUMN change_id ADD GENERATED ALWAYS
     NO MAXVALUE
     CACHE 1
 );
+
+CREATE TABLE public.attribute_governance (
+    tenant_id integer NOT NULL,
+    version bigint NOT NULL
+);
+
+ALTER TABLE ONLY public.attribute_governance FORCE ROW LEVEL SECURITY;
 
 CREATE TABLE public.attribute_index_jobs (
     tenant_id integer NOT NULL,
@@ -344,6 +366,42 @@ CREATE TABLE public.attribute_index_jobs (
 
 ALTER TABLE ONLY public.attribute_index_jobs FORCE ROW LEVEL SECURITY;
 
+CREATE TABLE public.attribute_job_changes (
+    tenant_id integer NOT NULL,
+    job_id uuid NOT NULL,
+    entity_id bigint NOT NULL,
+    at timestamp with time zone NOT NULL,
+    old_value jsonb NOT NULL,
+    replaced jsonb
+);
+
+ALTER TABLE ONLY public.attribute_job_changes FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE public.attribute_jobs (
+    job_id uuid NOT NULL,
+    tenant_id integer NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    started_at timestamp with time zone,
+    finished_at timestamp with time zone,
+    kind character varying(20) NOT NULL,
+    status character varying(20) DEFAULT 'queued'::character varying NOT NULL,
+    attribute_name character varying(255) DEFAULT ''::character varying NOT NULL COLLATE pg_catalog."C",
+    target character varying(255) DEFAULT ''::character varying NOT NULL COLLATE pg_catalog."C",
+    options jsonb DEFAULT '{}'::jsonb NOT NULL,
+    entities_total bigint DEFAULT 0 NOT NULL,
+    entities_done bigint DEFAULT 0 NOT NULL,
+    after_entity_id bigint DEFAULT 0 NOT NULL,
+    changed bigint DEFAULT 0 NOT NULL,
+    result jsonb DEFAULT '{}'::jsonb NOT NULL,
+    detail text DEFAULT ''::text NOT NULL,
+    created_by text DEFAULT ''::text NOT NULL,
+    attempts smallint DEFAULT 0 NOT NULL,
+    CONSTRAINT attribute_jobs_kind CHECK (((kind)::text = ANY ((ARRAY['rule_check'::character varying, 'rename'::character varying, 'drop'::character varying, 'undo'::character varying, 'similar'::character varying])::text[]))),
+    CONSTRAINT attribute_jobs_status CHECK (((status)::text = ANY ((ARRAY['queued'::character varying, 'running'::character varying, 'done'::character varying, 'failed'::character varying, 'cancelled'::character varying])::text[])))
+);
+
+ALTER TABLE ONLY public.attribute_jobs FORCE ROW LEVEL SECURITY;
+
 CREATE TABLE public.attribute_metadata (
     tenant_id integer NOT NULL,
     attribute_name character varying(255) NOT NULL COLLATE pg_catalog."C",
@@ -363,10 +421,24 @@ CREATE TABLE public.attribute_metadata (
     status character varying(20) DEFAULT 'active'::character varying NOT NULL,
     is_indexing boolean DEFAULT false NOT NULL,
     value_bytes double precision,
-    CONSTRAINT attribute_metadata_status CHECK (((status)::text = ANY ((ARRAY['active'::character varying, 'deprecated'::character varying, 'hidden'::character varying])::text[])))
+    owner character varying(150) DEFAULT ''::character varying NOT NULL,
+    quarantine_reason character varying(20) DEFAULT ''::character varying NOT NULL,
+    CONSTRAINT attribute_metadata_status CHECK (((status)::text = ANY ((ARRAY['active'::character varying, 'deprecated'::character varying, 'hidden'::character varying, 'quarantined'::character varying])::text[])))
 );
 
 ALTER TABLE ONLY public.attribute_metadata FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE public.attribute_rules (
+    tenant_id integer NOT NULL,
+    attribute_name character varying(255) NOT NULL COLLATE pg_catalog."C",
+    mode character varying(10) DEFAULT 'off'::character varying NOT NULL,
+    conditions jsonb NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_by text DEFAULT ''::text NOT NULL,
+    CONSTRAINT attribute_rules_mode CHECK (((mode)::text = ANY ((ARRAY['off'::character varying, 'warn'::character varying, 'enforce'::character varying])::text[])))
+);
+
+ALTER TABLE ONLY public.attribute_rules FORCE ROW LEVEL SECURITY;
 
 CREATE TABLE public.attribute_usage (
     tenant_id integer NOT NULL,
@@ -608,10 +680,23 @@ CREATE TABLE public.import_jobs (
     detail text DEFAULT ''::text NOT NULL,
     created_by text DEFAULT ''::text NOT NULL,
     attempts smallint DEFAULT 0 NOT NULL,
-    CONSTRAINT import_jobs_status CHECK (((status)::text = ANY ((ARRAY['queued'::character varying, 'running'::character varying, 'done'::character varying, 'failed'::character varying, 'cancelled'::character varying])::text[])))
+    format character varying(20) DEFAULT 'ndjson'::character varying NOT NULL,
+    options jsonb DEFAULT '{}'::jsonb NOT NULL,
+    is_dry_run boolean DEFAULT false NOT NULL,
+    CONSTRAINT import_jobs_format CHECK (((format)::text = ANY ((ARRAY['ndjson'::character varying, 'csv'::character varying, 'parquet'::character varying])::text[]))),
+    CONSTRAINT import_jobs_status CHECK (((status)::text = ANY ((ARRAY['draft'::character varying, 'queued'::character varying, 'running'::character varying, 'checked'::character varying, 'done'::character varying, 'failed'::character varying, 'cancelled'::character varying])::text[])))
 );
 
 ALTER TABLE ONLY public.import_jobs FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE public.import_mappings (
+    tenant_id integer NOT NULL,
+    fingerprint character varying(64) NOT NULL COLLATE pg_catalog."C",
+    options jsonb NOT NULL,
+    used_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+ALTER TABLE ONLY public.import_mappings FORCE ROW LEVEL SECURITY;
 
 CREATE TABLE public.import_receipts (
     tenant_id integer NOT NULL,
@@ -623,6 +708,18 @@ CREATE TABLE public.import_receipts (
 );
 
 ALTER TABLE ONLY public.import_receipts FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE public.import_rejections (
+    tenant_id integer NOT NULL,
+    job_id uuid NOT NULL,
+    line bigint NOT NULL,
+    code text NOT NULL,
+    detail text NOT NULL,
+    errors jsonb DEFAULT '[]'::jsonb NOT NULL,
+    raw text
+);
+
+ALTER TABLE ONLY public.import_rejections FORCE ROW LEVEL SECURITY;
 
 CREATE TABLE public.members_apitoken (
     id bigint NOT NULL,
@@ -811,14 +908,29 @@ ALTER TABLE public.tenants_tenant ALTER COLUMN id ADD GENERATED BY DEFAULT AS ID
     CACHE 1
 );
 
+ALTER TABLE ONLY public.attribute_aliases
+    ADD CONSTRAINT attribute_aliases_pkey PRIMARY KEY (tenant_id, alias);
+
 ALTER TABLE ONLY public.attribute_changes
     ADD CONSTRAINT attribute_changes_pkey PRIMARY KEY (change_id);
+
+ALTER TABLE ONLY public.attribute_governance
+    ADD CONSTRAINT attribute_governance_pkey PRIMARY KEY (tenant_id);
 
 ALTER TABLE ONLY public.attribute_index_jobs
     ADD CONSTRAINT attribute_index_jobs_pkey PRIMARY KEY (tenant_id, attribute_name);
 
+ALTER TABLE ONLY public.attribute_job_changes
+    ADD CONSTRAINT attribute_job_changes_pkey PRIMARY KEY (tenant_id, job_id, entity_id);
+
+ALTER TABLE ONLY public.attribute_jobs
+    ADD CONSTRAINT attribute_jobs_pkey PRIMARY KEY (job_id);
+
 ALTER TABLE ONLY public.attribute_metadata
     ADD CONSTRAINT attribute_metadata_pkey PRIMARY KEY (tenant_id, attribute_name);
+
+ALTER TABLE ONLY public.attribute_rules
+    ADD CONSTRAINT attribute_rules_pkey PRIMARY KEY (tenant_id, attribute_name);
 
 ALTER TABLE ONLY public.attribute_usage
     ADD CONSTRAINT attribute_usage_pkey PRIMARY KEY (tenant_id, attribute_name);
@@ -883,8 +995,14 @@ ALTER TABLE ONLY public.heartbeat
 ALTER TABLE ONLY public.import_jobs
     ADD CONSTRAINT import_jobs_pkey PRIMARY KEY (job_id);
 
+ALTER TABLE ONLY public.import_mappings
+    ADD CONSTRAINT import_mappings_pkey PRIMARY KEY (tenant_id, fingerprint);
+
 ALTER TABLE ONLY public.import_receipts
     ADD CONSTRAINT import_receipts_pkey PRIMARY KEY (tenant_id, idempotency_key);
+
+ALTER TABLE ONLY public.import_rejections
+    ADD CONSTRAINT import_rejections_pkey PRIMARY KEY (tenant_id, job_id, line);
 
 ALTER TABLE ONLY public.members_apitoken
     ADD CONSTRAINT members_apitoken_digest_key UNIQUE (digest);
@@ -944,6 +1062,10 @@ ALTER TABLE ONLY public.tenants_tenant
     ADD CONSTRAINT tenants_tenant_schema_name_key UNIQUE (schema_name);
 
 CREATE INDEX attribute_changes_name ON public.attribute_changes USING btree (tenant_id, attribute_name);
+
+CREATE INDEX attribute_jobs_newest ON public.attribute_jobs USING btree (tenant_id, created_at DESC);
+
+CREATE INDEX attribute_metadata_admitted ON public.attribute_metadata USING btree (tenant_id, first_seen_at) WHERE ((status)::text <> 'quarantined'::text);
 
 CREATE INDEX auth_group_name_a6ea08ec_like ON public.auth_group USING btree (name varchar_pattern_ops);
 
@@ -1041,11 +1163,21 @@ ALTER TABLE ONLY public.members_user_user_permissions
 ALTER TABLE ONLY public.tenants_domain
     ADD CONSTRAINT tenants_domain_tenant_id_3c778562_fk_tenants_tenant_id FOREIGN KEY (tenant_id) REFERENCES public.tenants_tenant(id) DEFERRABLE INITIALLY DEFERRED;
 
+ALTER TABLE public.attribute_aliases ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE public.attribute_changes ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.attribute_governance ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.attribute_index_jobs ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE public.attribute_job_changes ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.attribute_jobs ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE public.attribute_metadata ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.attribute_rules ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.attribute_usage ENABLE ROW LEVEL SECURITY;
 
@@ -1065,7 +1197,11 @@ CREATE POLICY feed ON public.entity_attributes FOR SELECT TO atlasco_replication
 
 ALTER TABLE public.import_jobs ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE public.import_mappings ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE public.import_receipts ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.import_rejections ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.notice_deliveries ENABLE ROW LEVEL SECURITY;
 
@@ -1075,11 +1211,21 @@ CREATE POLICY search ON public.entity_attributes FOR SELECT TO atlasco_search US
 
 ALTER TABLE public.search_samples ENABLE ROW LEVEL SECURITY;
 
+CREATE POLICY tenant ON public.attribute_aliases USING ((tenant_id = ( SELECT public.tenant_bound() AS tenant_bound))) WITH CHECK ((tenant_id = ( SELECT public.tenant_bound() AS tenant_bound)));
+
 CREATE POLICY tenant ON public.attribute_changes USING ((tenant_id = ( SELECT public.tenant_bound() AS tenant_bound))) WITH CHECK ((tenant_id = ( SELECT public.tenant_bound() AS tenant_bound)));
+
+CREATE POLICY tenant ON public.attribute_governance USING ((tenant_id = ( SELECT public.tenant_bound() AS tenant_bound))) WITH CHECK ((tenant_id = ( SELECT public.tenant_bound() AS tenant_bound)));
 
 CREATE POLICY tenant ON public.attribute_index_jobs USING ((tenant_id = ( SELECT public.tenant_bound() AS tenant_bound))) WITH CHECK ((tenant_id = ( SELECT public.tenant_bound() AS tenant_bound)));
 
+CREATE POLICY tenant ON public.attribute_job_changes USING ((tenant_id = ( SELECT public.tenant_bound() AS tenant_bound))) WITH CHECK ((tenant_id = ( SELECT public.tenant_bound() AS tenant_bound)));
+
+CREATE POLICY tenant ON public.attribute_jobs USING ((tenant_id = ( SELECT public.tenant_bound() AS tenant_bound))) WITH CHECK ((tenant_id = ( SELECT public.tenant_bound() AS tenant_bound)));
+
 CREATE POLICY tenant ON public.attribute_metadata USING ((tenant_id = ( SELECT public.tenant_bound() AS tenant_bound))) WITH CHECK ((tenant_id = ( SELECT public.tenant_bound() AS tenant_bound)));
+
+CREATE POLICY tenant ON public.attribute_rules USING ((tenant_id = ( SELECT public.tenant_bound() AS tenant_bound))) WITH CHECK ((tenant_id = ( SELECT public.tenant_bound() AS tenant_bound)));
 
 CREATE POLICY tenant ON public.attribute_usage USING ((tenant_id = ( SELECT public.tenant_bound() AS tenant_bound))) WITH CHECK ((tenant_id = ( SELECT public.tenant_bound() AS tenant_bound)));
 
@@ -1091,7 +1237,11 @@ CREATE POLICY tenant ON public.entity_keys USING ((tenant_id = ( SELECT public.t
 
 CREATE POLICY tenant ON public.import_jobs USING ((tenant_id = ( SELECT public.tenant_bound() AS tenant_bound))) WITH CHECK ((tenant_id = ( SELECT public.tenant_bound() AS tenant_bound)));
 
+CREATE POLICY tenant ON public.import_mappings USING ((tenant_id = ( SELECT public.tenant_bound() AS tenant_bound))) WITH CHECK ((tenant_id = ( SELECT public.tenant_bound() AS tenant_bound)));
+
 CREATE POLICY tenant ON public.import_receipts USING ((tenant_id = ( SELECT public.tenant_bound() AS tenant_bound))) WITH CHECK ((tenant_id = ( SELECT public.tenant_bound() AS tenant_bound)));
+
+CREATE POLICY tenant ON public.import_rejections USING ((tenant_id = ( SELECT public.tenant_bound() AS tenant_bound))) WITH CHECK ((tenant_id = ( SELECT public.tenant_bound() AS tenant_bound)));
 
 CREATE POLICY tenant ON public.notice_deliveries TO atlasco_app USING ((NOT (tenant_id IS DISTINCT FROM ( SELECT (NULLIF(current_setting('atlasco.tenant_id'::text, true), ''::text))::integer AS "nullif")))) WITH CHECK ((NOT (tenant_id IS DISTINCT FROM ( SELECT (NULLIF(current_setting('atlasco.tenant_id'::text, true), ''::text))::integer AS "nullif"))));
 
@@ -1122,12 +1272,22 @@ REVOKE ALL ON FUNCTION public.tenant_schema_grant(p_schema name) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION public.tenant_template_unclonable() FROM PUBLIC;
 
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.attribute_aliases TO atlasco_app;
+
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.attribute_changes TO atlasco_app;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.attribute_governance TO atlasco_app;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.attribute_index_jobs TO atlasco_app;
 
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.attribute_job_changes TO atlasco_app;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.attribute_jobs TO atlasco_app;
+
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.attribute_metadata TO atlasco_app;
 GRANT SELECT ON TABLE public.attribute_metadata TO atlasco_replication;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.attribute_rules TO atlasco_app;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.attribute_usage TO atlasco_app;
 
@@ -1170,7 +1330,11 @@ GRANT SELECT ON TABLE public.heartbeat TO atlasco_replication;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.import_jobs TO atlasco_app;
 
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.import_mappings TO atlasco_app;
+
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.import_receipts TO atlasco_app;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.import_rejections TO atlasco_app;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.members_apitoken TO atlasco_app;
 
