@@ -149,9 +149,13 @@ def _attributes(
         cursor.execute(
             SQL["attributes_page"],
             {
-                "tenant_id": tenant_id, "after": after, "prefix": prefix, "name": name, "limit": limit,
+                "tenant_id": tenant_id,
+                "after": after,
+                "prefix": prefix,
+                "name": name,
+                "limit": limit,
                 "status": status,
-            },  # fmt: skip
+            },
         )
         return [_attribute_row(*row) for row in cursor.fetchall()]
 

@@ -173,11 +173,13 @@ IMPORT_SUMMARY: Final = object_of(
             **object_of(
                 {
                     "rules": object_of({"count": {"type": "integer"}, "lines": {"type": "array", "items": _LINE}}),
-                    "quarantined": object_of({"count": {"type": "integer"}, "names": {"type": "array", "items": _NAME}}),
+                    "quarantined": object_of(
+                        {"count": {"type": "integer"}, "names": {"type": "array", "items": _NAME}}
+                    ),
                 }
             ),
-            "description": "Lines that were written although they break a rule that only warns, and new names that were "
-            "quarantined; at most 100 of each are listed. Absent where there are none.",
+            "description": "Lines that were written although they break a rule that only warns, and new names that "
+            "were quarantined; at most 100 of each are listed. Absent where there are none.",
         },
         "position": {"type": "string"},
     }
@@ -205,8 +207,8 @@ ATTRIBUTE: Final = object_of(
         "status": {
             "type": "string",
             "enum": ["active", "deprecated", "hidden", "quarantined"],
-            "description": "A new name that looks like an id, or comes beyond the quota, is quarantined: its values are "
-            "stored and found, but it is not indexed and not listed unless asked for.",
+            "description": "A new name that looks like an id, or comes beyond the quota, is quarantined: its values "
+            "are stored and found, but it is not indexed and not listed unless asked for.",
         },
         "quarantine_reason": {
             "type": "string",
