@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from entities.admin.attributes import AttributeList
-from entities.admin.entities import EntityDetail, EntityLookup, EntityValue
+from entities.admin.browser import EntityBrowser, EntityCount, EntityNames, EntityValues
+from entities.admin.entities import EntityDetail, EntityValue
 from tenants.admin.routes import Route
 
 tenant_routes = (
     Route("attributes/", AttributeList, "attributes"),
-    Route("entities/", EntityLookup, "entities"),
+    Route("entities/", EntityBrowser, "entities"),
+    Route("entities/count/", EntityCount, "entity_count"),
+    Route("entities/names/", EntityNames, "entity_names"),
+    Route("entities/values/", EntityValues, "entity_values"),
     Route("entities/<int:entity_id>/", EntityDetail, "entity"),
     Route("entities/<int:entity_id>/value/", EntityValue, "entity_value"),
 )

@@ -75,3 +75,92 @@ LIMIT %(limit)s;
 -- One whole value as text.
 SELECT attribute_value FROM entity_attributes
 WHERE tenant_id = %(tenant_id)s AND entity_id = %(entity_id)s AND attribute_name = %(name)s AND value_type <> 'removed';
+
+-- name: names_suggest
+-- Attribute names that hold a text: the very name, then those that start with it, then those with a word that does, then
+-- the rest; of equals those that most entities have. A hidden name only where it is spelled out.
+SELECT m.attribute_name, m.value_types || coalesce(c.value_types, '{}'), m.description, m.unit, m.status
+FROM (
+    SELECT a.*, CASE
+        WHEN a.attribute_name = %(part)s THEN 0
+        WHEN strpos(lower(a.attribute_name), lower(%(part)s)) = 1 THEN 1
+        WHEN lower(a.attribute_name) ~ ('[ _./:-]' || %(pattern)s) THEN 2
+        ELSE 3 END AS rank
+    FROM attribute_metadata a
+    WHERE a.tenant_id = %(tenant_id)s AND strpos(lower(a.attribute_name), lower(%(part)s)) > 0
+      AND (a.status <> 'hidden' OR a.attribute_name = %(part)s)
+    ORDER BY rank, a.status, a.null_rate NULLS LAST, a.attribute_name
+    LIMIT %(limit)s
+) m
+LEFT JOIN LATERAL (
+    SELECT jsonb_object_agg(d.value_type, d.delta + coalesce((m.value_types ->> d.value_type)::bigint, 0)) AS value_types
+    FROM (
+        SELECT value_type, sum(entity_delta)::bigint AS delta
+        FROM attribute_changes
+        WHERE tenant_id = %(tenant_id)s AND attribute_name = m.attribute_name
+        GROUP BY value_type
+    ) d
+) c ON true
+ORDER BY m.rank, m.status, m.null_rate NULLS LAST, m.attribute_name;
+
+-- name: names_known
+-- What is known of some attributes: types with counts, and whether people should still use them.
+SELECT m.attribute_name, m.value_types || coalesce(c.value_types, '{}'), m.description, m.unit, m.status
+FROM attribute_metadata m
+LEFT JOIN LATERAL (
+    SELECT jsonb_object_agg(d.value_type, d.delta + coalesce((m.value_types ->> d.value_type)::bigint, 0)) AS value_types
+    FROM (
+        SELECT value_type, sum(entity_delta)::bigint AS delta
+        FROM attribute_changes
+        WHERE tenant_id = %(tenant_id)s AND attribute_name = m.attribute_name
+        GROUP BY value_type
+    ) d
+) c ON true
+WHERE m.tenant_id = %(tenant_id)s AND m.attribute_name = ANY(%(names)s::text[]);
+
+-- name: values_most_common
+-- The commonest values of an attribute as the statistics know them.
+SELECT most_common FROM attribute_metadata WHERE tenant_id = %(tenant_id)s AND attribute_name = %(name)s;
+
+-- name: values_sample
+-- The values of an attribute among the newest entities, commonest first; only those that hold a text.
+SELECT v.value::text, count(*)
+FROM (
+    SELECT e.attributes -> %(name)s AS value
+    FROM entity_documents e
+    WHERE e.tenant_id = %(tenant_id)s
+    ORDER BY e.updated_at DESC, e.entity_id DESC
+    LIMIT %(sample)s
+) v
+WHERE v.value IS NOT NULL AND length(v.value #>> '{}') <= %(chars)s AND strpos(lower(v.value #>> '{}'), lower(%(part)s)) > 0
+GROUP BY v.value
+ORDER BY count(*) DESC, v.value
+LIMIT %(limit)s;
+
+-- name: external_ids_prefix
+-- External ids that start with a text, in order.
+SELECT DISTINCT external_id FROM entity_keys
+WHERE tenant_id = %(tenant_id)s AND external_id >= %(part)s AND external_id < %(part)s || chr(1114111)
+ORDER BY external_id
+LIMIT %(limit)s;
+
+-- name: names_common
+-- The attributes that most of some entities have, for a table nobody has chosen columns for.
+SELECT k.name
+FROM (
+    SELECT jsonb_object_keys(e.attributes) AS name
+    FROM entity_documents e
+    WHERE e.tenant_id = %(tenant_id)s AND e.entity_id = ANY(%(entity_ids)s)
+) k
+JOIN attribute_metadata m ON m.tenant_id = %(tenant_id)s AND m.attribute_name = k.name AND m.status = 'active'
+GROUP BY k.name
+ORDER BY count(*) DESC, min(m.null_rate) NULLS LAST, k.name
+LIMIT %(limit)s;
+
+-- name: cells
+-- Some attributes of some entities: the type of each value, and its text cut to what a cell shows.
+SELECT e.entity_id, f.name, value_kind(v.value), left(v.value #>> '{}', %(chars)s), length(v.value #>> '{}')
+FROM entity_documents e
+CROSS JOIN unnest(%(names)s::text[]) f(name)
+CROSS JOIN LATERAL (SELECT e.attributes -> f.name AS value OFFSET 0) v
+WHERE e.tenant_id = %(tenant_id)s AND e.entity_id = ANY(%(entity_ids)s) AND v.value IS NOT NULL;

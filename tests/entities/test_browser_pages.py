@@ -1,0 +1,183 @@
+"""The entity browser's pages: the table a filter leads to, and what the filter is suggested."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+from django.db import connections
+
+from tenants.models import Tenant
+from tests.admin_client import Browser, platform_browser, tenant_browser
+from tests.browser.data import aircraft, entities_write
+
+
+@pytest.fixture(autouse=True)
+def _quick_passwords(settings: Any) -> None:
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+@pytest.fixture(params=["tenant", "platform"])
+def reader(request: pytest.FixtureRequest, acme: Tenant) -> tuple[Browser, str]:
+    """Somebody who may see acme's data, and where: its own admin, and a platform admin who looks in."""
+    if request.param == "tenant":
+        return tenant_browser(acme), ""
+    return platform_browser(), f"tenants/{acme.slug}/"
+
+
+def shown(response: Any) -> list[str]:
+    assert response.status_code == 200
+    return [row.entity.external_id for row in response.context["table"]]
+
+
+def asking(*where: Any) -> str:
+    return orjson.dumps(list(where)).decode()
+
+
+def test_a_filter_finds_what_the_api_would(acme: Tenant, globex: Tenant, reader: tuple[Browser, str]) -> None:
+    browser, base = reader
+    entities_write(
+        acme,
+        aircraft("N1", seats=100, owner="acme"),
+        aircraft("N2", seats=200, owner="acme", retired=True),
+        aircraft("N3", seats="200"),
+        {"entity_type": "gate", "external_id": "G1", "attributes": {"seats": 300}},
+    )
+    entities_write(globex, aircraft("G-SECRET", seats=500))
+    page = f"{base}entities/"
+    assert set(shown(browser.get(page, {"where": asking(["seats", "ge", 200])}))) == {"N2", "G1"}
+    assert shown(browser.get(page, {"where": asking(["seats", "ge", 200]), "type": "aircraft"})) == ["N2"]
+    either = '{"any":[["retired","exists"],{"not":["owner","exists"]}]}'
+    assert set(shown(browser.get(page, {"where": either}))) == {"N2", "N3", "G1"}
+    two_of = '{"at_least":2,"of":[["seats","eq",200],["owner","eq","acme"],["@external_id","prefix","N"]]}'
+    assert set(shown(browser.get(page, {"where": two_of}))) == {"N1", "N2"}
+    assert shown(browser.get(page, {"sort": "external_id"})) == ["G1", "N1", "N2", "N3"]
+    html = browser.text(page, data={"where": asking(["seats", "eq", 7])})
+    assert "No entity satisfies this filter" in html
+
+
+def test_columns_are_those_chosen_or_what_the_entities_have(acme: Tenant, reader: tuple[Browser, str]) -> None:
+    browser, base = reader
+    entities_write(acme, aircraft("N1", seats=149, seen="2026-01-31T12:00:00Z", note="<b>x</b>" * 100, on=False))
+    page = browser.get(f"{base}entities/", {"column": ["note", "@created_at", "nobody"]})
+    assert [head["title"] for head in page.context["heads"]] == ["External id", "note", "Created", "nobody"]
+    html = page.content.decode()
+    assert "&lt;b&gt;" in html
+    assert "<b>x" not in html
+    kinds = [cell.kind for cell in page.context["table"][0].cells]
+    assert kinds == ["string", "instant", "missing"]
+    assert page.context["table"][0].cells[0].is_cut
+    automatic = browser.get(f"{base}entities/", {"type": "aircraft"})
+    assert {name for name, _ in automatic.context["columns"]} >= {"seats", "seen", "on", "@updated_at"}
+    tested = browser.get(f"{base}entities/", {"where": asking(["nobody", "missing"])})
+    assert tested.context["columns"][1][0] == "nobody"
+
+
+def test_a_page_leads_to_the_next_with_the_same_question(acme: Tenant) -> None:
+    browser = tenant_browser(acme)
+    entities_write(acme, *(aircraft(f"N{number:02}", seats=number) for number in range(40)))
+    first = browser.get("entities/", {"where": asking(["seats", "ge", 5]), "sort": "external_id", "column": "seats"})
+    second = browser.get(f"entities/?{first.context['next_query']}")
+    assert shown(first) + shown(second) == [f"N{number:02}" for number in range(5, 40)]
+    assert second.context["next_query"] == ""
+    assert second.context["state"].columns == ("seats",)
+    # A cursor of another question is worth the first page.
+    other = browser.get(f"entities/?{first.context['next_query'].replace('5]]', '6]]')}")
+    assert shown(other)[0] == "N06"
+
+
+def test_faults_are_shown_in_words_and_nothing_is_searched(acme: Tenant, reader: tuple[Browser, str]) -> None:
+    browser, base = reader
+    entities_write(acme, aircraft("N1"))
+    for where, words in (('[["a","gt","x"]]', "compares numbers"), ("nonsense", "not JSON"), ('{"x":1}', "A node is")):
+        response = browser.get(f"{base}entities/", {"where": where})
+        html = response.content.decode()
+        assert response.status_code == 200
+        assert words in html
+        assert "can’t be understood yet" in html
+        assert "N1" not in html
+
+
+def test_the_same_search_is_there_to_copy(acme: Tenant, reader: tuple[Browser, str]) -> None:
+    browser, base = reader
+    entities_write(acme, aircraft("N1", seats=1))
+    response = browser.get(f"{base}entities/", {"where": asking(["seats", "eq", 1])})
+    assert f"http://{acme.slug}.localhost/api/v1/entities/search/" in response.context["code"]["curl"]
+    assert '["seats","eq",1]' in response.context["code"]["curl"]
+
+
+def test_the_total_is_counted_beside_the_page(acme: Tenant, reader: tuple[Browser, str]) -> None:
+    browser, base = reader
+    entities_write(acme, *(aircraft(f"N{number:02}", seats=number) for number in range(40)))
+    assert "<strong>40</strong>" in browser.text(f"{base}entities/count/")
+    assert "about 35" in browser.text(f"{base}entities/count/", data={"where": asking(["seats", "ge", 5])})
+    assert "Not counted" in browser.text(f"{base}entities/count/", data={"where": "x"})
+
+
+def test_names_are_suggested_the_best_first(acme: Tenant, globex: Tenant, reader: tuple[Browser, str]) -> None:
+    browser, base = reader
+    entities_write(acme, aircraft("N1", owner=1, **{"last owner": "x", "Owner name": "y", "powner": True, "a.*b": 1}))
+    entities_write(globex, aircraft("N1", owner_of_globex=1))
+
+    def names(part: str, **more: str) -> list[str]:
+        answer = browser.get(f"{base}entities/names/", {"part": part, **more}).json()
+        return [known["name"] for known in answer["names"]]
+
+    assert names("owner") == ["owner", "Owner name", "last owner", "powner"]
+    assert names("OWN")[-1] == "powner"
+    assert names(".*") == ["a.*b"]
+    assert names("@") == ["@created_at", "@updated_at", "@entity_type", "@external_id"]
+    assert names("", **{"for": "columns"})[-1] == "@entity_id"
+    [known] = browser.get(f"{base}entities/names/", {"part": "powner"}).json()["names"]
+    assert known["types"] == {"boolean": 1}
+    for strange in ("\x00", "'", "\\", "%", "(", "x" * 1000):
+        assert browser.get(f"{base}entities/names/", {"part": strange}).status_code == 200
+
+
+def test_values_are_suggested_with_their_types(acme: Tenant, globex: Tenant, reader: tuple[Browser, str]) -> None:
+    browser, base = reader
+    entities_write(
+        acme, aircraft("N1", v="Boeing"), aircraft("N2", v="Boeing"), aircraft("N3", v="A Boeing"),
+        aircraft("N4", v=9007199254740993), aircraft("N5", v=True), aircraft("N6", v=1),
+    )  # fmt: skip
+    entities_write(globex, aircraft("N7", v="Boeing of globex"))
+
+    def values(name: str, part: str = "") -> list[tuple[str, str]]:
+        answer = browser.get(f"{base}entities/values/", {"name": name, "part": part}).json()
+        return [(value["type"], value["text"]) for value in answer["values"]]
+
+    assert values("v", "boe") == [("string", "Boeing"), ("string", "A Boeing")]
+    assert values("v")[0] == ("string", "Boeing")
+    assert {("number", "9007199254740993"), ("boolean", "true"), ("number", "1")} <= set(values("v"))
+    assert values("@entity_type", "air") == [("string", "aircraft")]
+    assert values("@external_id", "N") == [("string", f"N{number}") for number in range(1, 7)]
+    assert values("nobody") == []
+
+
+def test_hidden_names_are_suggested_only_where_they_are_spelled_out(acme: Tenant) -> None:
+    browser = tenant_browser(acme)
+    entities_write(acme, aircraft("N1", secretive=1, secret=2))
+    from entities.services import attribute_describe
+    from tenants.binding import tenant_bind
+
+    with tenant_bind(acme):
+        attribute_describe(tenant_id=acme.pk, name="secretive", changes={"status": "hidden"})
+    names = [known["name"] for known in browser.get("entities/names/", {"part": "secret"}).json()["names"]]
+    assert names == ["secret"]
+    assert browser.get("entities/names/", {"part": "secretive"}).json()["names"][0]["status"] == "hidden"
+
+
+def test_a_filtered_page_costs_the_same_however_much_there_is(acme: Tenant, django_assert_max_num_queries: Any) -> None:
+    entities_write(acme, *(aircraft(f"N{number:03}", seats=number, owner="x") for number in range(60)))
+    browser = tenant_browser(acme)
+    where = asking(["seats", "ge", 1], ["owner", "eq", "x"])
+    for path, queries in (
+        (f"entities/?where={where}&type=aircraft", 14),
+        ("entities/?column=seats&column=owner", 13),
+        (f"entities/count/?where={where}", 11),
+        ("entities/names/?part=o", 4),
+        ("entities/values/?name=owner", 5),
+    ):
+        with django_assert_max_num_queries(queries, connection=connections["default"]):
+            assert browser.get(path).status_code == 200
