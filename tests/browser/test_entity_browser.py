@@ -156,7 +156,7 @@ def test_columns_are_chosen_and_ordered_and_the_search_is_copied(
     menu = page.locator("[data-columns]")
     menu.get_by_label("Add a column").fill("Entity")
     menu.get_by_role("option", name="@entity_id").click()
-    menu.get_by_label("stored").uncheck()
+    menu.get_by_role("checkbox", name="stored").uncheck()
     menu.get_by_role("button", name="Move Entity id up").click()
     menu.get_by_role("button", name="Show these columns").click()
     expect(heads).to_have_text(["External id", "maker", "seats", "Entity id", re.compile("Changed")])
