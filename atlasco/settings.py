@@ -138,6 +138,9 @@ DATABASE_REPLICATION_URL = env.text(
     "DATABASE_REPLICATION_URL",
     help="The primary as a role with REPLICATION: the change feed and its commands only; no serving process needs it.",
 )
+POSTGRES_FLAVOUR = env.text(
+    "ATLASCO_POSTGRES", "vanilla", help="How positions of the log are asked for: `vanilla` or `aurora`."
+)
 REPLICA_URLS = env.words("REPLICA_URLS", help="Streaming replicas, comma separated, same role as DATABASE_URL.")
 REDIS_URL = env.text("REDIS_URL", "redis://127.0.0.1:6379", help="Valkey or Redis: Celery's broker and the hot cache.")
 CLICKHOUSE_URL = env.text(

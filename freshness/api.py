@@ -19,8 +19,8 @@ from freshness.choice import Candidate, Verdict, candidates_judge
 from freshness.middleware import wish_of
 from freshness.monitor import monitor
 from freshness.policy import OPERATION_CLASS, QUERY_CLASSES, TIER_SLA_S, TREE, Budget, Wish, budget_settle, lag_shown
-from freshness.reads import alias_of, candidates_now, stores_now
-from freshness.state import freshness_state
+from freshness.reads import alias_of, candidates_now, position_needed, stores_now
+from freshness.state import FreshnessState, freshness_state
 from freshness.tokens import lsn_text, token_decode
 from tenants.binding import tenant_required
 
@@ -159,11 +159,16 @@ class FreshnessExplain(APIView):
 
 def _judged(headers: dict[str, str], operation: str) -> tuple[Budget, list[Verdict]]:
     budget = budget_settle(wish=wish_of(headers), query_class=OPERATION_CLASS[operation])
-    token = headers.get("X-Consistency-Token")
-    needed = token_decode(token, tenant_id=tenant_required().pk).lsn if token else 0
+    text = headers.get("X-Consistency-Token")
+    token = token_decode(text, tenant_id=tenant_required().pk) if text else None
     freshness_state().budget = budget
-    candidates = candidates_now(operation=operation)
-    return budget, candidates_judge(budget=budget, needed_lsn=needed, candidates=candidates)
+    needed = position_needed(FreshnessState(token=token))
+    return budget, candidates_judge(
+        budget=budget,
+        needed_lsn=needed.lsn,
+        needed_timeline=needed.timeline,
+        candidates=candidates_now(operation=operation),
+    )
 
 
 def _reason(verdict: Verdict, index: int) -> str:

@@ -4,3 +4,6 @@ from django.apps import AppConfig
 class FreshnessConfig(AppConfig):
     name = "freshness"
     verbose_name = "Freshness"
+
+    def ready(self) -> None:
+        from freshness import checks  # noqa: F401  # It registers itself.

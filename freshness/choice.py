@@ -21,7 +21,8 @@ from freshness.policy import STAND_IN_S, Budget, SourceName
 class Candidate:
     """A store as it is known now. name: "primary", "replica1", …; lag_s: an upper bound, None where unknown.
 
-    position: the log position it has applied at least; up: False while its breaker is open.
+    position: the log position it has applied at least, on this timeline; up: False while its breaker is open;
+    out_of: limits in seconds that its lag crossed and has not come back from clearly, see `freshness.breakers`.
     """
 
     name: str
@@ -29,6 +30,8 @@ class Candidate:
     lag_s: float | None
     position: int | None
     up: bool = True
+    timeline: int = 1
+    out_of: frozenset[float] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +51,17 @@ class Verdict:
 
 
 def candidates_judge(
-    *, budget: Budget, needed_lsn: int, candidates: list[Candidate], wished_lsn: int = 0
+    *,
+    budget: Budget,
+    candidates: list[Candidate],
+    needed_lsn: int = 0,
+    needed_timeline: int = 0,
+    wished_lsn: int = 0,
 ) -> list[Verdict]:
     """Return every candidate in the order in which they are to be tried, with the verdict on each.
 
-    needed_lsn: what the answer must show, its consistency token and its cursor; wished_lsn: what it should show.
+    needed_lsn: what the answer must show, its consistency token and its cursor, on that timeline or a later one;
+    wished_lsn: what it should show, on the newest.
 
     Those that qualify come first, in the order of the tree. Then, for when none of them answers after all, the others
     that are up, freshest first: an honest late answer beats none. Last those that are down, with the reason.
@@ -70,8 +79,9 @@ def candidates_judge(
         return (1, 0 if stands_in else 1, lag)
 
     def verdict_on(candidate: Candidate) -> Verdict:
-        reached = _has_reached(candidate, needed_lsn)
-        return Verdict(candidate, _reason(budget, max(needed_lsn, wished_lsn), candidate), reached)
+        reached = has_reached(candidate, needed_lsn, needed_timeline)
+        reason = _reason(budget, candidate, reached=reached and has_reached(candidate, wished_lsn, needed_timeline))
+        return Verdict(candidate, reason, reached)
 
     return sorted(map(verdict_on, candidates), key=step)
 
@@ -86,18 +96,20 @@ def lag_accepted(budget: Budget | None, source: SourceName, lag_s: float | None)
     )
 
 
-def _has_reached(candidate: Candidate, lsn: int) -> bool:
-    # The primary has by definition; what is needed was read from its log.
-    return candidate.source == "primary" or not lsn or (candidate.position is not None and candidate.position >= lsn)
+def has_reached(candidate: Candidate, lsn: int, timeline: int = 0) -> bool:
+    """Whether a store has applied a position of this timeline. The primary has: what is needed is from its log."""
+    if candidate.source == "primary" or not lsn:
+        return True
+    return candidate.position is not None and candidate.timeline >= timeline and candidate.position >= lsn
 
 
-def _reason(budget: Budget, lsn: int, candidate: Candidate) -> str:
+def _reason(budget: Budget, candidate: Candidate, *, reached: bool) -> str:
     limits = budget.tree
     if not candidate.up:
         return "down"
     if candidate.source not in limits:
         return f"not a source of {budget.tier}"
-    if not _has_reached(candidate, lsn):
+    if not reached:
         return "has not reached the position that the request needs"
     if candidate.source != "primary":
         if candidate.lag_s is None:
@@ -105,6 +117,8 @@ def _reason(budget: Budget, lsn: int, candidate: Candidate) -> str:
         limit_s = limits[candidate.source]
         if candidate.lag_s >= limit_s:
             return f"lag {candidate.lag_s:.3f} s is not below {limit_s:g} s"
+        if limit_s in candidate.out_of:
+            return f"lag {candidate.lag_s:.3f} s, after it was above {limit_s:g} s, is not clearly below yet"
         if budget.sla_s is not None and candidate.lag_s >= budget.sla_s:
             return f"lag {candidate.lag_s:.3f} s is not below the budget of {budget.sla_s:g} s"
     return ""

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import logging
 import threading
-from typing import Final
+from typing import Any, Final
 
 import psycopg
 from django.conf import settings
+
+from freshness.providers import provider
+from freshness.timelines import seq_first
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +25,15 @@ _LOCK_KEY: Final = 0x62656174
 # ts and lsn are taken before the write: whoever has this row has everything up to lsn, and that was so at ts.
 # A transaction that commits between the two is newer than ts: lag stays an upper bound.
 _BEAT: Final = (
-    "UPDATE heartbeat SET seq = seq + 1, ts = clock_timestamp(), lsn = pg_current_wal_lsn() WHERE heartbeat_id = 1"
+    "UPDATE heartbeat SET seq = greatest(seq + 1, %(seq_first)s), ts = clock_timestamp(), lsn = {written}"
+    " WHERE heartbeat_id = 1"
+)
+# A primary that was promoted remembers up to where it had replayed, until it is restarted. Then the last heartbeat that
+# it had is what certainly survived; tokens between the two are refused though their writes are there.
+_TIMELINE_NOTE: Final = (
+    "INSERT INTO timelines (timeline, began_lsn) SELECT %(timeline)s, CASE WHEN NOT EXISTS (SELECT FROM timelines)"
+    " THEN '0/0' ELSE coalesce(pg_last_wal_replay_lsn(), (SELECT lsn FROM heartbeat)) END"
+    " ON CONFLICT (timeline) DO NOTHING"
 )
 
 
@@ -55,6 +66,19 @@ class HeartbeatWriter(threading.Thread):
             # A beat that waits for its commit longer than a second is worth less than the next one.
             connection.execute("SET statement_timeout = '2s'")
             held = connection.execute("SELECT pg_try_advisory_lock(%s)", (_LOCK_KEY,)).fetchone()
-            while held is not None and held[0] and not self._stopping.is_set():
-                connection.execute(_BEAT)
+            if held is None or not held[0]:
+                return
+            beat, seq_first = self._timeline_note(connection)
+            while not self._stopping.is_set():
+                connection.execute(beat, {"seq_first": seq_first})
                 self._stopping.wait(self._interval_s)
+
+    def _timeline_note(self, connection: psycopg.Connection[tuple[Any, ...]]) -> tuple[str, int]:
+        """Note where the primary's timeline began, once. Return the statement of a beat, and the first of its numbers.
+
+        Before the first beat: whoever has a beat of a timeline knows where it began.
+        """
+        row = connection.execute(f"SELECT {provider().timeline}").fetchone()
+        timeline = 1 if row is None else row[0]
+        connection.execute(_TIMELINE_NOTE, {"timeline": timeline})
+        return _BEAT.format(written=provider().written), 0 if timeline == 1 else seq_first(timeline)

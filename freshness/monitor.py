@@ -12,15 +12,20 @@ away the monotonic clock goes on, and lags grow as they should.
 from __future__ import annotations
 
 import logging
+import random
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import psycopg
 from django.conf import settings
 
+from freshness.breakers import Breaker
+from freshness.prediction import Progress
+from freshness.providers import provider
 from freshness.sources import sources_known
+from freshness.timelines import BELIEVED_S, seq_timeline
 from freshness.tokens import lsn_parse
 
 log = logging.getLogger(__name__)
@@ -31,20 +36,21 @@ STALE_S: Final = 2.0
 RETRY_S: Final = 5.0
 _TIMEOUT_S: Final = 1
 PRIMARY: Final = "default"
-# The replayed position before the snapshot that shows the heartbeat, or it could be ahead of what the snapshot shows.
-_REPLAYED: Final = (
-    "SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END::text"
-)
+# The position before the snapshot that shows the heartbeat, or it could be ahead of what the snapshot shows.
+_REACHED: Final = "SELECT ({reached})::text, {is_standby}, {timeline}"
 _HEARTBEAT: Final = (
-    "SELECT extract(epoch FROM ts)::float8, extract(epoch FROM clock_timestamp())::float8 FROM heartbeat"
+    "SELECT lsn::text, seq, extract(epoch FROM ts)::float8, extract(epoch FROM clock_timestamp())::float8"
+    " FROM heartbeat"
 )
+_TIMELINES: Final = "SELECT timeline, began_lsn::text FROM timelines"
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
     """One look at a store. beat_at: its newest heartbeat, seconds on the primary's clock; lsn: what it had applied.
 
-    taken_at: on this process's monotonic clock; error: empty where the store answered; since: when that began.
+    timeline: of that heartbeat; taken_at: on this process's monotonic clock; error: empty where the store answered;
+    since: when that began.
     """
 
     beat_at: float | None
@@ -52,6 +58,7 @@ class Reading:
     taken_at: float
     error: str
     since: float
+    timeline: int = 1
 
 
 class Monitor:
@@ -60,9 +67,13 @@ class Monitor:
     def __init__(self, urls: dict[str, str]) -> None:
         self._urls = urls
         self._readings: dict[str, Reading] = {}
+        self._breakers: dict[str, Breaker] = {}
+        self._progress: dict[str, Progress] = {}
         self._connections: dict[str, psycopg.Connection[tuple[Any, ...]]] = {}
         # Primary's clock minus our monotonic one, never too small.
         self._offset_s: float | None = None
+        # Where each timeline began, as any database tells.
+        self.timelines: dict[int, int] = {}
         self._threads: list[threading.Thread] = []
         self._locks: dict[str, threading.Lock] = {}
 
@@ -80,11 +91,30 @@ class Monitor:
             self.look(name)
         return None if self._is_old(name, STALE_S + interval_s) else self._readings[name]
 
+    def breaker(self, name: str) -> Breaker:
+        """The breaker of a store."""
+        known = self._breakers.get(name)
+        return known if known is not None else self._breakers.setdefault(name, Breaker(changed_at=time.monotonic()))
+
+    def progress(self, name: str) -> Progress:
+        """How a store has been moving."""
+        known = self._progress.get(name)
+        return known if known is not None else self._progress.setdefault(name, Progress())
+
+    def failed(self, name: str) -> None:
+        """A read failed on a store: leave it out until probes have found it well."""
+        if self.breaker(name).fail(now=time.monotonic()):
+            log.warning("A store is left out.", extra={"store": name})
+
     def primary_now(self) -> float | None:
         """Seconds on the primary's clock, never too early; None where the primary was never seen."""
         if self._offset_s is None and not self._threads:
             self.look(PRIMARY)
         return None if self._offset_s is None else time.monotonic() + self._offset_s
+
+    def timeline(self) -> int:
+        """The newest timeline that is known of; 1 where none is."""
+        return max(self.timelines, default=1)
 
     def lag_s(self, beat_at: float | None, *, at: float | None = None) -> float | None:
         """The age of a heartbeat, at a given instant of the primary's clock or now. None where unknown."""
@@ -96,6 +126,12 @@ class Monitor:
         with self._locks.setdefault(name, threading.Lock()):
             return self._look_at_database(name) if name in self._urls else self._look_at_source(name)
 
+    def close(self) -> None:
+        """Close what the asker's own looks opened. Not for a monitor that was started: its threads go on."""
+        for alias in list(self._connections):
+            self._drop(alias)
+
+    # --- Looking ------------------------------------------------------------------------------------------------------
     def _look_at_source(self, name: str) -> Reading:
         source = sources_known()[name]
         began = time.monotonic()
@@ -103,41 +139,59 @@ class Monitor:
             applied = source.probe()
         except source.failures as error:
             return self._noted(name, Reading(None, None, time.monotonic(), type(error).__name__, began))
-        return self._noted(name, Reading(applied.beat_at, applied.lsn, time.monotonic(), "", began))
+        timeline = seq_timeline(applied.seq)
+        return self._noted(name, Reading(applied.beat_at, applied.lsn, time.monotonic(), "", began, timeline))
 
     def _look_at_database(self, alias: str) -> Reading:
         began = time.monotonic()
+        asked = provider()
         try:
             connection = self._connections.get(alias)
             if connection is None or connection.closed:
                 connection = self._connections[alias] = self._connect(alias)
-            (lsn,) = connection.execute(_REPLAYED).fetchone() or (None,)
-            row = connection.execute(_HEARTBEAT).fetchone()
-        except psycopg.Error as error:
+            statement = _REACHED.format(reached=asked.reached, is_standby=asked.is_standby, timeline=asked.timeline)
+            reached, is_standby, own_timeline = connection.execute(statement).fetchone() or (None, False, None)
+            beat = connection.execute(_HEARTBEAT).fetchone() or (None, None, None, None)
+            beat_lsn, seq, beat_at, clock = beat
+            timeline = own_timeline or seq_timeline(seq)
+            if timeline not in self.timelines:
+                rows = connection.execute(_TIMELINES).fetchall()
+                self.timelines = {**self.timelines, **{number: lsn_parse(text) for number, text in rows}}
+            error = ""
+            if alias == PRIMARY and (is_standby or timeline < self.timeline()):
+                # Its address leads to a server that is primary no longer: a new connection may find the one that is.
+                error = "Standby" if is_standby else "Deposed"
+                self._drop(alias)
+        except psycopg.Error as failure:
             self._drop(alias)
-            reading = self._noted(alias, Reading(None, None, time.monotonic(), type(error).__name__, began))
-        else:
-            beat_at, clock = row if row is not None else (None, None)
-            if alias == PRIMARY and clock is not None:
-                # Read after `began`: at `began` the primary's clock showed no more than this.
-                self._offset_s = clock - began
-            reading = self._noted(
-                alias, Reading(beat_at, None if lsn is None else lsn_parse(lsn), time.monotonic(), "", began)
-            )
-        return reading
+            return self._noted(alias, Reading(None, None, time.monotonic(), type(failure).__name__, began))
+        if alias == PRIMARY and clock is not None and not error:
+            # Read after `began`: at `began` the primary's clock showed no more than this.
+            self._offset_s = clock - began
+        lsn = None if beat_lsn is None else lsn_parse(beat_lsn)
+        if reached is not None and (not is_standby or self.is_believed(beat_at)):
+            lsn = lsn_parse(reached)
+        return self._noted(alias, Reading(beat_at, lsn, time.monotonic(), error, began, timeline))
 
-    def close(self) -> None:
-        """Close what the asker's own looks opened. Not for a monitor that was started: its threads go on."""
-        for alias in list(self._connections):
-            self._drop(alias)
+    def is_believed(self, beat_at: float | None) -> bool:
+        """Whether what a standby replayed behind this heartbeat is of its timeline, see Note [Timelines]."""
+        lag_s = self.lag_s(beat_at)
+        return lag_s is not None and lag_s < BELIEVED_S
 
-    def _noted(self, alias: str, reading: Reading) -> Reading:
-        before = self._readings.get(alias)
+    def _noted(self, name: str, reading: Reading) -> Reading:
+        before = self._readings.get(name)
         if before is not None and bool(before.error) == bool(reading.error):
-            reading = Reading(reading.beat_at, reading.lsn, reading.taken_at, reading.error, before.since)
+            reading = replace(reading, since=before.since)
         elif before is not None:
-            log.warning("A store changed state.", extra={"store": alias, "error": reading.error or "answers again"})
-        self._readings[alias] = reading
+            log.warning("A store changed state.", extra={"store": name, "error": reading.error or "answers again"})
+        self._readings[name] = reading
+        breaker, progress = self.breaker(name), self.progress(name)
+        if reading.error:
+            breaker.fail(now=reading.taken_at)
+        else:
+            breaker.succeed(now=reading.taken_at)
+            breaker.lag_note(self.lag_s(reading.beat_at))
+            progress.note(lsn=reading.lsn, beat_at=reading.beat_at, at=reading.taken_at)
         return reading
 
     def _connect(self, alias: str) -> psycopg.Connection[tuple[Any, ...]]:
@@ -168,7 +222,10 @@ class Monitor:
                 # An owner's probe with a fault of its own: its reading grows old, which says enough to every reader.
                 log.exception("A store can't be looked at.", extra={"store": name})
                 time.sleep(RETRY_S)
-            time.sleep(self._interval_s(name))
+            breaker = self.breaker(name)
+            time.sleep(
+                self._interval_s(name) if breaker.is_closed else breaker.pause(jitter=random.random())  # noqa: S311 - spreads load, hides nothing
+            )
 
 
 def database_urls() -> dict[str, str]:

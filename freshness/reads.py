@@ -14,7 +14,7 @@ cursor: the next page must come from a store that has at least all that this pag
 from __future__ import annotations
 
 import logging
-import threading
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -23,13 +23,16 @@ from typing import Any, Final, TypeVar
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connections
 
-from atlasco.lib.errors import Problem, Unavailable
-from freshness.choice import Candidate, Verdict, candidates_judge, lag_accepted
+from atlasco.lib.errors import Conflict, Problem, Unavailable
+from freshness.choice import Candidate, Verdict, candidates_judge, has_reached, lag_accepted
 from freshness.escalation import escalation_take
 from freshness.monitor import PRIMARY, monitor
+from freshness.own_writes import own_writes
 from freshness.policy import OPERATION_CLASS, Budget, SourceName, budget_settle
+from freshness.providers import provider
 from freshness.sources import Found, Reader, reader_of, sources_known
 from freshness.state import Answer, FreshnessState, freshness_state
+from freshness.timelines import NOWHERE, Position, position_both, position_is_lost, position_text, seq_timeline
 from freshness.tokens import ConsistencyToken, lsn_parse
 from tenants.binding import tenant_current
 from tenants.database.snapshot import read_snapshot
@@ -38,15 +41,13 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _POLL_S: Final = 0.02
-# How long a store that failed is left out before it is tried again.
-_REST_S: Final = 1.0
-_OWN_WRITES_S: Final = 10.0
-_OWN_WRITES_MAX: Final = 10_000
+# A read that would move to the primary waits for a replica instead where that takes no longer than this: about what
+# the primary's answer costs.
+_CHEAP_WAIT_S: Final = 0.05
 _DATABASES: Final = ("primary", "read-replica")
-# Heartbeat's position and instant, a position that nothing in the snapshot is newer than, and whether it is a standby.
+# Heartbeat's position, number and instant; a position that nothing in the snapshot is newer than; what the server is.
 _SNAPSHOT_FACTS: Final = (
-    "SELECT lsn::text, extract(epoch FROM ts)::float8, CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()"
-    " ELSE pg_current_wal_insert_lsn() END::text, pg_is_in_recovery() FROM heartbeat"
+    "SELECT lsn::text, seq, extract(epoch FROM ts)::float8, ({at_most})::text, {is_standby}, {timeline} FROM heartbeat"
 )
 _CONNECTION_ERRORS: Final = (OperationalError, InterfaceError)
 # Classes of SQLSTATE that are about the connection or the server, not about the statement; 40: a replica cancels a read
@@ -79,6 +80,12 @@ class PositionNotReached(Unavailable):
     code = "position_not_reached"
 
 
+class WriteLost(Conflict):
+    """What the consistency token or the cursor names was lost when a replica was promoted. Read, and decide anew."""
+
+    code = "write_lost"
+
+
 class PrimaryUnavailable(Unavailable):
     """The primary does not answer. What was acknowledged is not lost; this request may or may not have been written."""
 
@@ -93,54 +100,13 @@ class ReadSource:
     position: str
 
 
-class _OwnWrites:
-    """What each asker wrote a moment ago, so that its next reads see it without a token.
-
-    A courtesy of this process, for a few seconds; what must hold across processes and time says X-Consistency-Token.
-    """
-
-    def __init__(self) -> None:
-        self._written: dict[tuple[int, str], tuple[int, float]] = {}
-        self._lock = threading.Lock()
-
-    def note(self, key: tuple[int, str], lsn: int) -> None:
-        now = time.monotonic()
-        with self._lock:
-            if len(self._written) >= _OWN_WRITES_MAX:
-                self._written = {kept: value for kept, value in self._written.items() if now - value[1] < _OWN_WRITES_S}
-            self._written[key] = (lsn, now)
-
-    def lsn(self, key: tuple[int, str]) -> int:
-        lsn, at = self._written.get(key, (0, 0.0))
-        return lsn if time.monotonic() - at < _OWN_WRITES_S else 0
-
-
-class _Rests:
-    """Stores that failed a moment ago."""
-
-    def __init__(self) -> None:
-        self._until: dict[str, float] = {}
-        self._lock = threading.Lock()
-
-    def rest(self, alias: str) -> None:
-        with self._lock:
-            self._until[alias] = time.monotonic() + _REST_S
-
-    def rests(self, alias: str) -> bool:
-        return self._until.get(alias, 0.0) > time.monotonic()
-
-
-_rests = _Rests()
-_own_writes = _OwnWrites()
-
-
 def read_through(
     reader: Callable[[ReadSource], T],
     *,
     operation: str,
     request: object = None,
     query_class: str | None = None,
-    at_least: int = 0,
+    at_least: Position = NOWHERE,
 ) -> T:
     """Return what the best store for this class of query answers.
 
@@ -148,23 +114,16 @@ def read_through(
     operation, request: what the registered readers of other sources go by; no request, no other sources.
     query_class: a row of the budget matrix; by default the operation's own.
     at_least: a log position that the store must have reached, besides the request's consistency token.
-    Raises StaleBeyondBudget with X-On-Stale: fail; PositionNotReached; QueryTimeout; NoStoreAnswers; and what the
-    reader raises.
+    Raises StaleBeyondBudget with X-On-Stale: fail; PositionNotReached; WriteLost; QueryTimeout; NoStoreAnswers; and
+    what the reader raises.
     """
     state = freshness_state()
     state.budget = budget = budget_settle(wish=state.wish, query_class=query_class or OPERATION_CLASS[operation])
     tenant = tenant_current()
-    own = 0 if tenant is None else _own_writes.lsn((tenant.pk, state.asker))
-    needed = max(at_least, state.token.lsn if state.token is not None else 0)
+    own = NOWHERE if tenant is None else own_writes.position((tenant.pk, state.asker))
+    needed = position_needed(state, at_least)
     asked = operation if request is not None else None
-    deadline = time.monotonic() + (budget.wait_ms / 1000 if budget.on_stale == "wait" else 0.0)
-    while True:
-        verdicts = candidates_judge(
-            budget=budget, needed_lsn=needed, wished_lsn=own, candidates=candidates_now(operation=asked)
-        )
-        if verdicts[0].qualifies or time.monotonic() >= deadline:
-            break
-        time.sleep(_POLL_S)
+    verdicts = _judged(budget, needed, own, asked)
     verdicts = state.verdicts = _protected(verdicts, budget, 0 if tenant is None else tenant.pk)
     attempt = _Attempt(reader, operation, request, needed, state)
     unreached = False
@@ -188,11 +147,71 @@ def read_through(
     raise PositionNotReached if unreached else NoStoreAnswers
 
 
+def position_needed(state: FreshnessState, at_least: Position = NOWHERE) -> Position:
+    """What an answer must show: the request's token, and a cursor's position. Raises WriteLost."""
+    named = [at_least]
+    if state.token is not None:
+        named.append(Position(state.token.timeline, state.token.lsn))
+    began = monitor().timelines
+    if any(position_is_lost(position, began) for position in named):
+        raise WriteLost
+    return position_both(*named) if len(named) > 1 else named[0]
+
+
+def _judged(budget: Budget, needed: Position, own: Position, operation: str | None) -> list[Verdict]:
+    """The candidates in order. With X-On-Stale: wait, after as much waiting as leads to something."""
+    began = time.monotonic()
+    while True:
+        verdicts = candidates_judge(
+            budget=budget,
+            needed_lsn=needed.lsn,
+            needed_timeline=max(needed.timeline, own.timeline),
+            wished_lsn=own.lsn,
+            candidates=candidates_now(operation=operation),
+        )
+        if budget.on_stale != "wait":
+            return verdicts
+        left_s = budget.wait_ms / 1000 - (time.monotonic() - began)
+        if left_s <= 0 or not _is_worth_waiting(verdicts, budget, max(needed.lsn, own.lsn), left_s):
+            return verdicts
+        time.sleep(min(_POLL_S, left_s))
+
+
+def _is_worth_waiting(verdicts: list[Verdict], budget: Budget, lsn: int, left_s: float) -> bool:
+    """Whether somebody who is about to be able to answer is better than who can answer now."""
+    first = verdicts[0]
+    if first.qualifies:
+        if first.candidate.source != "primary" or budget.tier == "REALTIME":
+            return False
+        # The read would move to the primary only because others are late: for a moment they are the cheaper way.
+        left_s = min(left_s, _CHEAP_WAIT_S)
+    elif budget.tier == "REALTIME" or not any(verdict.candidate.up for verdict in verdicts):
+        # Whether the primary comes back nobody can predict; it was asked to be awaited.
+        return True
+    return any(_qualifies_in_s(verdict.candidate, budget, lsn) <= left_s for verdict in verdicts)
+
+
+def _qualifies_in_s(candidate: Candidate, budget: Budget, lsn: int) -> float:
+    """Seconds until a store that does not qualify now is expected to; infinite where it is not."""
+    limit_s = budget.tree.get(candidate.source)
+    if not candidate.up or candidate.source == "primary" or limit_s is None or candidate.lag_s is None:
+        return math.inf
+    progress = monitor().progress(candidate.name)
+    if budget.sla_s is not None:
+        limit_s = min(limit_s, budget.sla_s)
+    waits = (progress.reaches_in_s(lsn), progress.is_within_in_s(lag_s=candidate.lag_s, limit_s=limit_s))
+    return max(math.inf if wait is None else wait for wait in waits)
+
+
 class _NotThisOne(Exception):
     """A store can't answer after all. unreached: because it has not reached what the answer must show."""
 
     def __init__(self, *, unreached: bool = False) -> None:
         self.unreached = unreached
+
+
+class _Demoted(Exception):
+    """What was reached under the primary's address is a primary no longer."""
 
 
 @dataclass(slots=True)
@@ -202,7 +221,7 @@ class _Attempt:
     reader: Callable[[ReadSource], Any]
     operation: str
     request: object
-    needed_lsn: int
+    needed: Position
     state: FreshnessState
     missed: list[Reader] = field(default_factory=list)
 
@@ -216,7 +235,7 @@ class _Attempt:
             if candidate.source in _DATABASES:
                 return self._read_database(verdict, is_last=is_last)
             return self._read_source(verdict, is_last=is_last)
-        except _CONNECTION_ERRORS as error:
+        except (*_CONNECTION_ERRORS, _Demoted) as error:
             self.state.answer = None
             if _sqlstate(error) == _QUERY_CANCELED:
                 raise QueryTimeout from error
@@ -236,19 +255,25 @@ class _Attempt:
         began = watch.primary_now()
         # A replica that was killed a moment ago may be behind what the monitor saw of it: with a token, ask again.
         # Before the snapshot, or it could be ahead of what that shows.
-        known_lsn = 0 if is_primary or not self.needed_lsn else _replayed_lsn(alias)
+        known_lsn = 0 if is_primary or not self.needed.lsn else _reached_lsn(alias)
+        asked = provider()
         with read_snapshot(alias):
             with connections[alias].cursor() as cursor:
                 # The first statement of the snapshot: what it shows of the heartbeat, the data shows of all other rows.
-                cursor.execute(_SNAPSHOT_FACTS)
-                at_least, beat_at, at_most, is_standby = cursor.fetchone()
-            if is_primary and is_standby:
+                cursor.execute(
+                    _SNAPSHOT_FACTS.format(at_most=asked.at_most, is_standby=asked.is_standby, timeline=asked.timeline)
+                )
+                at_least, seq, beat_at, at_most, is_standby, own_timeline = cursor.fetchone()
+            timeline = own_timeline or seq_timeline(seq)
+            if is_standby and not watch.is_believed(beat_at):
+                known_lsn = 0
+            if is_primary and (is_standby or timeline < watch.timeline()):
                 # Its address leads to a server that was demoted: what it shows may be any age.
-                _store_failed(candidate)
-                raise _NotThisOne
+                raise _Demoted
             lag_s = 0.0 if is_primary else watch.lag_s(beat_at, at=began)
-            self._note(verdict, lag_s=lag_s, lsn=max(lsn_parse(at_least), known_lsn), is_last=is_last)
-            value = self.reader(ReadSource(using=alias, position=at_most))
+            position = Position(timeline, max(lsn_parse(at_least), known_lsn))
+            self._note(verdict, lag_s=lag_s, position=position, is_last=is_last)
+            value = self.reader(ReadSource(alias, position_text(Position(timeline, lsn_parse(at_most)))))
         if not is_primary:
             # Not from the primary: its snapshot may lack what its log has already, see `entities.cache`.
             for missed in self.missed:
@@ -271,26 +296,35 @@ class _Attempt:
             if registered.fill is not None:
                 self.missed.append(registered)
             raise _NotThisOne
-        lag_s = watch.lag_s(found.applied.beat_at, at=began)
-        self._note(verdict, lag_s=lag_s, lsn=found.applied.lsn or 0, is_last=is_last)
+        applied = found.applied
+        position = Position(seq_timeline(applied.seq), applied.lsn or 0)
+        self._note(verdict, lag_s=watch.lag_s(applied.beat_at, at=began), position=position, is_last=is_last)
         if found.problem is not None:
             raise found.problem
         return found.value
 
-    def _note(self, verdict: Verdict, *, lag_s: float | None, lsn: int, is_last: bool) -> None:
+    def _note(self, verdict: Verdict, *, lag_s: float | None, position: Position, is_last: bool) -> None:
         """Note what is known of the answer: that there is no such entity is an answer too, of this store and this age.
 
         Raises _NotThisOne where it is not what it seemed to be; StaleBeyondBudget with X-On-Stale: fail.
         """
         candidate, state = verdict.candidate, self.state
-        if candidate.source != "primary" and self.needed_lsn and lsn < self.needed_lsn:
+        read = replace(candidate, position=position.lsn, timeline=position.timeline)
+        if not has_reached(read, self.needed.lsn, self.needed.timeline):
+            raise _NotThisOne(unreached=True)
+        if (
+            self.needed.lsn
+            and position.timeline > self.needed.timeline
+            and position.timeline not in monitor().timelines
+        ):
+            # Promoted a moment ago: where its timeline began, and whether it has what is needed, is not known yet.
             raise _NotThisOne(unreached=True)
         if not is_last and verdict.qualifies and not lag_accepted(state.budget, candidate.source, lag_s):
             raise _NotThisOne
         state.answer = Answer(
             source=candidate.source,
             lag_s=lag_s,
-            position=lsn,
+            position=position.lsn,
             cache_hit=candidate.source == "redis-cache",
             replication_lag_s=lag_s,
             store=candidate.name,
@@ -310,13 +344,13 @@ def _keep(reader: Reader, request: object, value: object, lsn: int) -> None:
 
 
 def _store_failed(candidate: Candidate) -> None:
-    _rests.rest(candidate.name)
+    monitor().failed(alias_of(candidate))
     log.warning("A store failed a read; the next one answers.", extra={"store": candidate.name})
 
 
-def _replayed_lsn(alias: str) -> int:
+def _reached_lsn(alias: str) -> int:
     with connections[alias].cursor() as cursor:
-        cursor.execute("SELECT coalesce(pg_last_wal_replay_lsn(), '0/0')::text")
+        cursor.execute(f"SELECT coalesce(({provider().reached})::text, '0/0')")
         return lsn_parse(cursor.fetchone()[0])
 
 
@@ -369,13 +403,19 @@ def _databases_now() -> list[Candidate]:
 
 def _candidate(name: str, source: SourceName, *, reading_of: str | None = None) -> Candidate:
     watch = monitor()
-    reading = watch.reading(reading_of or name)
+    key = reading_of or name
+    reading = watch.reading(key)
+    breaker = watch.breaker(key)
+    if reading is None or reading.error:
+        return Candidate(name, source, lag_s=None, position=None, up=False)
     return Candidate(
         name=name,
         source=source,
-        lag_s=None if reading is None else watch.lag_s(reading.beat_at),
-        position=None if reading is None else reading.lsn,
-        up=reading is not None and not reading.error and not _rests.rests(name),
+        lag_s=watch.lag_s(reading.beat_at),
+        position=reading.lsn,
+        up=breaker.is_closed,
+        timeline=reading.timeline,
+        out_of=breaker.out_of,
     )
 
 
@@ -409,13 +449,13 @@ def write_finished(*, tenant_id: int) -> ConsistencyToken:
     if connections[PRIMARY].in_atomic_block:
         raise RuntimeError("A token taken before COMMIT would promise too much.")
     with connections[PRIMARY].cursor() as cursor:
-        # The name of a log file starts with the timeline, in eight hexadecimal digits.
-        cursor.execute("SELECT l::text, left(pg_walfile_name(l), 8) FROM pg_current_wal_lsn() l")
+        asked = provider()
+        cursor.execute(f"SELECT ({asked.written})::text, {asked.timeline}")
         text, timeline = cursor.fetchone()
     lsn = lsn_parse(text)
     state = freshness_state()
     state.budget = budget_settle(wish=state.wish, query_class="critical")
     state.answer = Answer(source="primary", lag_s=0.0, position=lsn, store="primary")
-    state.written = ConsistencyToken(timeline=int(timeline, 16), tenant_id=tenant_id, lsn=lsn)
-    _own_writes.note((tenant_id, state.asker), lsn)
+    state.written = ConsistencyToken(timeline=timeline, tenant_id=tenant_id, lsn=lsn)
+    own_writes.note((tenant_id, state.asker), Position(timeline, lsn))
     return state.written

@@ -33,11 +33,13 @@ from freshness.policy import SourceName
 class Applied:
     """How far a store is. beat_at: ts of its newest heartbeat, seconds since 1970 on the primary's clock.
 
-    lsn: everything up to here is in it. None where it has had no heartbeat, or no position, yet.
+    lsn: everything up to here is in it. seq: of that heartbeat, which tells the timeline; without it the store meets no
+    token once a replica has been promoted. None where it has had no heartbeat, or no position, yet.
     """
 
     beat_at: float | None
     lsn: int | None
+    seq: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

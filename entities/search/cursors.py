@@ -11,7 +11,7 @@ from django.core import signing
 
 from atlasco.lib.errors import Invalid
 from entities.search.query import Query
-from freshness.tokens import lsn_parse
+from freshness.timelines import NOWHERE, Position, position_parse
 
 _SALT: Final = "entities.search.cursor"
 
@@ -42,14 +42,16 @@ def cursor_encode(cursor: Cursor, *, tenant_id: int, query: Query) -> str:
     return signing.Signer(salt=_SALT).sign(signing.b64_encode(body).decode())
 
 
-def cursor_position(*, tenant_id: int, query: Query) -> int:
-    """The log position that the page before reflected: the next page must not come from an older state. 0 without one.
+def cursor_position(*, tenant_id: int, query: Query) -> Position:
+    """The log position that the page before may have shown: the next one must not come from an older state.
+
+    NOWHERE without a cursor.
 
     Raises InvalidCursor.
     """
     if query.cursor is None:
-        return 0
-    return lsn_parse(cursor_decode(query.cursor, tenant_id=tenant_id, query=query).position)
+        return NOWHERE
+    return position_parse(cursor_decode(query.cursor, tenant_id=tenant_id, query=query).position)
 
 
 def cursor_decode(text: str, *, tenant_id: int, query: Query) -> Cursor:

@@ -1,0 +1,24 @@
+"""Boot checks about freshness."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Tags, register
+
+from freshness.providers import PROVIDERS
+
+
+@register(Tags.compatibility)
+def flavour_is_known(**kwargs: Any) -> list[CheckMessage]:
+    """Positions that are asked for in the wrong words would fail every read."""
+    if settings.POSTGRES_FLAVOUR in PROVIDERS:
+        return []
+    return [
+        Error(
+            f"ATLASCO_POSTGRES={settings.POSTGRES_FLAVOUR!r} is no flavour of PostgreSQL that is known.",
+            hint=f"One of {', '.join(PROVIDERS)}.",
+            id="freshness.E001",
+        )
+    ]
