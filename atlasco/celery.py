@@ -6,8 +6,11 @@ Each app names its own periodic tasks in `tasks.SCHEDULE`; they are gathered her
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack
+from contextvars import ContextVar
+from typing import Any
 
-from celery import Celery
+from celery import Celery, signals
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "atlasco.settings")
 
@@ -16,6 +19,36 @@ app = Celery("atlasco")
 app.set_default()
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+
+
+ORIGIN_HEADER = "atlasco_origin"
+_task_origin: ContextVar[ExitStack | None] = ContextVar("task_origin", default=None)
+
+
+@signals.before_task_publish.connect
+def origin_send(headers: dict[str, Any] | None = None, **_: object) -> None:
+    """A task remembers who asked for it, so that the audit log does."""
+    from tenants.actors import origin_dump
+
+    if headers is not None:
+        headers[ORIGIN_HEADER] = origin_dump()
+
+
+@signals.task_prerun.connect
+def origin_enter(task: Any = None, **_: object) -> None:
+    from tenants.actors import origin_bind, origin_load
+
+    stack = ExitStack()
+    stack.enter_context(origin_bind(origin_load(getattr(task.request, ORIGIN_HEADER, None))))
+    _task_origin.set(stack)
+
+
+@signals.task_postrun.connect
+def origin_leave(**_: object) -> None:
+    stack = _task_origin.get()
+    if stack is not None:
+        _task_origin.set(None)
+        stack.close()
 
 
 @app.on_after_finalize.connect

@@ -15,9 +15,11 @@ from entities.search.query import Query
 from entities.search.run import EntityRow, search_run
 from entities.selectors import Usage, platform_usage, tenant_usage
 from freshness.reads import primary_source
-from tenants.admin.pages import Page, TenantScope, request_host_tenant, request_user
+from tenants.admin.pages import Page, TenantScope, request_host_tenant, request_role
 from tenants.binding import tenant_bind
+from tenants.members.models import Role
 from tenants.models import Tenant
+from tenants.roles import role_covers
 from tenants.selectors import (
     members_count,
     tenant_domain,
@@ -54,7 +56,7 @@ class Home(Page):
 
     def _tenant(self, tenant: Tenant) -> HttpResponseBase:
         now = clock.now()
-        is_admin = request_user(self.request).is_superuser
+        is_admin = role_covers(request_role(self.request), Role.ADMIN)
         return self.render(
             "atlasco/home_tenant.html",
             title=tenant.name,

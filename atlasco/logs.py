@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import logging
-from contextvars import ContextVar
 from typing import Final
 
-request_id_var: ContextVar[str] = ContextVar("request_id", default="-")
+from atlasco.lib.request_id import request_id_var
 
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {
     "message",

@@ -9,7 +9,7 @@ from typing import Final
 
 from django.http import HttpRequest, HttpResponse
 
-from atlasco.logs import request_id_var
+from atlasco.lib.request_id import request_id_var
 
 # An id that a client or proxy sends is kept if it can't break a log line.
 _ACCEPTED: Final = re.compile(r"[A-Za-z0-9._-]{8,64}")

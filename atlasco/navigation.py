@@ -12,19 +12,24 @@ from django.http import HttpRequest
 from django.templatetags.static import static
 from django.urls import reverse
 
-from tenants.admin.pages import Host, request_host_tenant
+from tenants.admin.pages import Host, request_host_tenant, request_role
+from tenants.members.models import Role
+from tenants.roles import role_covers
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One line of the sidebar. key: what a Page names in `nav`; url: a URL name; icon: a Material Symbol."""
+    """One line of the sidebar. key: what a Page names in `nav`; url: a URL name; icon: a Material Symbol.
+
+    role: whoever has less does not see it.
+    """
 
     key: str
     title: str
     icon: str
     url: str
     host: Host = "both"
-    admins_only: bool = False
+    role: Role = Role.VIEWER
 
 
 # (title of the group, its entries). A group without a visible entry is left out.
@@ -46,8 +51,9 @@ GROUPS: Final[tuple[tuple[str, tuple[Entry, ...]], ...]] = (
     (
         "Access",
         (
-            Entry("members", "Members", "group", "admin:members", host="tenant", admins_only=True),
-            Entry("tokens", "Tokens", "key", "admin:tokens", host="tenant", admins_only=True),
+            Entry("members", "Members", "group", "admin:members", host="tenant", role=Role.ADMIN),
+            Entry("tokens", "Tokens", "key", "admin:tokens", host="tenant", role=Role.ADMIN),
+            Entry("audit", "Audit log", "history", "admin:audit", role=Role.ADMIN),
         ),
     ),
     ("Help", (Entry("docs", "API reference", "menu_book", "docs"),)),
@@ -57,14 +63,14 @@ GROUPS: Final[tuple[tuple[str, tuple[Entry, ...]], ...]] = (
 def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
     """The sidebar of this request, as unfold wants it."""
     here: Host = "platform" if request_host_tenant(request) is None else "tenant"
-    is_admin = bool(getattr(request.user, "is_superuser", False))
+    role = request_role(request) if request.user.is_authenticated else None
     current = getattr(request, "nav", "")
     groups = []
     for title, entries in GROUPS:
         items = [
             {"title": entry.title, "icon": entry.icon, "link": reverse(entry.url), "active": entry.key == current}
             for entry in entries
-            if entry.host in {"both", here} and (is_admin or not entry.admins_only)
+            if entry.host in {"both", here} and role_covers(role, entry.role)
         ]
         if items:
             groups.append({"title": title, "separator": False, "collapsible": False, "items": items})

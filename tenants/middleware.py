@@ -17,6 +17,7 @@ from django.template.loader import render_to_string
 from atlasco.lib import clock
 from atlasco.lib.errors import Invalid, NotFound, Problem
 from atlasco.lib.problem import problem_headers, problem_http_response
+from tenants.actors import origin_bind, origin_of_request
 from tenants.binding import public_bind, tenant_bind
 from tenants.directory import tenant_by_host, tenant_by_id
 from tenants.errors import Forbidden, Unauthorized
@@ -77,6 +78,17 @@ class TenantMiddleware:
                 # Its body is made after we have returned, and must be made for the same tenant.
                 response.streaming_content = _in_context(contextvars.copy_context(), response.streaming_content)
         return response
+
+
+class OriginMiddleware:
+    """Says for the whole request who asks and from where: `tenants.actors`. Stands after the user is known."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        with origin_bind(origin_of_request(request)):
+            return self.get_response(request)
 
 
 def request_tenant(request: HttpRequest) -> Tenant | None:

@@ -74,3 +74,32 @@ class Domain(DomainMixin):  # type: ignore[misc]
 
     def __str__(self) -> str:
         return str(self.domain)
+
+
+class AuditEntry(models.Model):
+    """Something that somebody did. `sql/0004_audit_log.sql` makes the table; rows are only ever added to it.
+
+    tenant_id: whose log it stands in; 0 is the platform's own. actor_kind, via: see `tenants.actors`.
+    action: `noun.verb`; subject: `noun:name`; before, after: what changed, nothing else.
+    """
+
+    audit_id = models.BigAutoField(primary_key=True)
+    at = models.DateTimeField()
+    tenant_id = models.IntegerField()
+    actor_kind = models.CharField(max_length=20)
+    actor = models.CharField(max_length=200)
+    action = models.CharField(max_length=60)
+    subject = models.TextField()
+    before = models.JSONField(null=True)
+    after = models.JSONField(null=True)
+    via = models.CharField(max_length=10)
+    ip = models.GenericIPAddressField(null=True)
+    request_id = models.CharField(max_length=64)
+
+    class Meta:
+        managed = False
+        db_table = "audit_log"
+        verbose_name_plural = "audit entries"
+
+    def __str__(self) -> str:
+        return f"{self.action} {self.subject}"

@@ -30,6 +30,12 @@ class TokenUnknown(NotFound):
     code = "token_unknown"
 
 
+class MemberUnknown(NotFound):
+    """The tenant has no such member."""
+
+    code = "member_unknown"
+
+
 class TokenUnusable(Unauthorized):
     """The token is unknown, expired or revoked."""
 
@@ -169,6 +175,15 @@ def members_read(*, tenant: Tenant, limit: int) -> list[User]:
     """The tenant's members, by user name."""
     with tenant_bind(tenant):
         return list(User.objects.using(DEFAULT_DB_ALIAS).order_by("username")[:limit])
+
+
+def member_get(*, tenant: Tenant, member_id: int) -> User:
+    """Return one of the tenant's members. Raises MemberUnknown."""
+    with tenant_bind(tenant):
+        user = User.objects.using(DEFAULT_DB_ALIAS).filter(pk=member_id).first()
+    if user is None:
+        raise MemberUnknown
+    return user
 
 
 def members_count(*, tenant: Tenant) -> int:

@@ -10,7 +10,7 @@ from django.test import Client
 
 from atlasco.lib import clock
 from tenants.binding import public_bind, tenant_bind
-from tenants.members.models import User
+from tenants.members.models import Role, User
 from tenants.models import Tenant
 from tenants.services import member_create, platform_admin_ensure, tenant_host
 
@@ -44,10 +44,10 @@ def platform_browser() -> Browser:
     return browser
 
 
-def tenant_browser(tenant: Tenant, *, admin: bool = True) -> Browser:
+def tenant_browser(tenant: Tenant, *, role: str = Role.ADMIN) -> Browser:
     """Logged in as a new member of this tenant, on its host."""
     name = f"member-{secrets.token_hex(4)}"
-    user = member_create(tenant=tenant, username=name, password=PASSWORD, admin=admin, now=clock.now())
+    user = member_create(tenant=tenant, username=name, password=PASSWORD, role=role, now=clock.now())
     browser = Browser(tenant_host(slug=tenant.slug))
     with tenant_bind(tenant):
         browser.force_login(user)

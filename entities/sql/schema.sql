@@ -9,6 +9,22 @@ CREATE FUNCTION public.attribute_name_suspect(name text) RETURNS text
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
     RETURN CASE WHEN (name ~* '[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}'::text) THEN 'uuid'::text WHEN (name ~ '(19|20)[0-9]{2}[-_./](0[1-9]|1[0-2])[-_./]([0-2][0-9]|3[01])'::text) THEN 'date'::text WHEN (name ~ '[0-9]{7}'::text) THEN 'digits'::text WHEN (name ~* '(^|[^0-9a-z])(?=[a-f]*[0-9])[0-9a-f]{12,}($|[^0-9a-z])'::text) THEN 'hex'::text ELSE NULL::text END;
 
+CREATE FUNCTION public.audit_log_erase(p_tenant_id integer) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+DECLARE
+    erased bigint;
+BEGIN
+    IF NOT EXISTS (SELECT FROM tenants_tenant WHERE id = p_tenant_id AND status = 'deleting') THEN
+        RAISE insufficient_privilege USING MESSAGE = format('tenant %s is not being deleted', p_tenant_id);
+    END IF;
+    DELETE FROM audit_log WHERE tenant_id = p_tenant_id;
+    GET DIAGNOSTICS erased = ROW_COUNT;
+    RETURN erased;
+END
+$$;
+
 CREATE FUNCTION public.entity_id_at(instant timestamp with time zone) RETURNS bigint
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN (((floor((EXTRACT(epoch FROM instant) * (1000)::numeric)))::bigint - '1704067200000'::bigint) << 22);
@@ -450,6 +466,31 @@ CREATE TABLE public.attribute_usage (
 
 ALTER TABLE ONLY public.attribute_usage FORCE ROW LEVEL SECURITY;
 
+CREATE TABLE public.audit_log (
+    audit_id bigint NOT NULL,
+    at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    tenant_id integer DEFAULT COALESCE((NULLIF(current_setting('atlasco.tenant_id'::text, true), ''::text))::integer, 0) NOT NULL,
+    actor_kind character varying(20) NOT NULL,
+    actor character varying(200) NOT NULL COLLATE pg_catalog."C",
+    action character varying(60) NOT NULL COLLATE pg_catalog."C",
+    subject text NOT NULL COLLATE pg_catalog."C",
+    before jsonb,
+    after jsonb,
+    via character varying(10) NOT NULL,
+    ip inet,
+    request_id character varying(64) DEFAULT ''::character varying NOT NULL,
+    CONSTRAINT audit_log_subject_length CHECK ((length(subject) <= 1000))
+);
+
+ALTER TABLE public.audit_log ALTER COLUMN audit_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.audit_log_audit_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE public.auth_group (
     id integer NOT NULL,
     name character varying(150) NOT NULL
@@ -776,7 +817,10 @@ CREATE TABLE public.members_user (
     email character varying(254) NOT NULL,
     is_staff boolean NOT NULL,
     is_active boolean NOT NULL,
-    date_joined timestamp with time zone NOT NULL
+    date_joined timestamp with time zone NOT NULL,
+    role character varying(10) NOT NULL,
+    CONSTRAINT user_admin_is_superuser CHECK (((is_superuser AND ((role)::text = 'admin'::text)) OR ((NOT is_superuser) AND (NOT ((role)::text = 'admin'::text))))),
+    CONSTRAINT user_role_known CHECK ((((role)::text = 'viewer'::text) OR ((role)::text = 'editor'::text) OR ((role)::text = 'admin'::text)))
 );
 
 CREATE TABLE public.members_user_groups (
@@ -941,6 +985,9 @@ ALTER TABLE ONLY public.attribute_rules
 ALTER TABLE ONLY public.attribute_usage
     ADD CONSTRAINT attribute_usage_pkey PRIMARY KEY (tenant_id, attribute_name);
 
+ALTER TABLE ONLY public.audit_log
+    ADD CONSTRAINT audit_log_pkey PRIMARY KEY (audit_id);
+
 ALTER TABLE ONLY public.auth_group
     ADD CONSTRAINT auth_group_name_key UNIQUE (name);
 
@@ -1076,6 +1123,14 @@ CREATE INDEX attribute_jobs_newest ON public.attribute_jobs USING btree (tenant_
 
 CREATE INDEX attribute_metadata_admitted ON public.attribute_metadata USING btree (tenant_id, first_seen_at) WHERE ((status)::text <> 'quarantined'::text);
 
+CREATE INDEX audit_log_by_action ON public.audit_log USING btree (tenant_id, action, at DESC);
+
+CREATE INDEX audit_log_by_actor ON public.audit_log USING btree (tenant_id, actor, at DESC);
+
+CREATE INDEX audit_log_by_subject ON public.audit_log USING btree (tenant_id, subject, at DESC);
+
+CREATE INDEX audit_log_newest ON public.audit_log USING btree (tenant_id, at DESC, audit_id DESC);
+
 CREATE INDEX auth_group_name_a6ea08ec_like ON public.auth_group USING btree (name varchar_pattern_ops);
 
 CREATE INDEX auth_group_permissions_group_id_b120cbf9 ON public.auth_group_permissions USING btree (group_id);
@@ -1190,6 +1245,8 @@ ALTER TABLE public.attribute_rules ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.attribute_usage ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE public.audit_log ENABLE ROW LEVEL SECURITY;
+
 CREATE POLICY due ON public.notice_deliveries FOR SELECT TO atlasco_owner USING (true);
 
 ALTER TABLE public.entities ENABLE ROW LEVEL SECURITY;
@@ -1238,6 +1295,8 @@ CREATE POLICY tenant ON public.attribute_rules USING ((tenant_id = ( SELECT publ
 
 CREATE POLICY tenant ON public.attribute_usage USING ((tenant_id = ( SELECT public.tenant_bound() AS tenant_bound))) WITH CHECK ((tenant_id = ( SELECT public.tenant_bound() AS tenant_bound)));
 
+CREATE POLICY tenant ON public.audit_log TO atlasco_app USING ((tenant_id = ( SELECT COALESCE((NULLIF(current_setting('atlasco.tenant_id'::text, true), ''::text))::integer, 0) AS "coalesce")));
+
 CREATE POLICY tenant ON public.entities USING ((tenant_id = ( SELECT public.tenant_bound() AS tenant_bound))) WITH CHECK ((tenant_id = ( SELECT public.tenant_bound() AS tenant_bound)));
 
 CREATE POLICY tenant ON public.entity_attributes USING ((tenant_id = ( SELECT public.tenant_bound() AS tenant_bound))) WITH CHECK ((tenant_id = ( SELECT public.tenant_bound() AS tenant_bound)));
@@ -1259,6 +1318,9 @@ CREATE POLICY tenant ON public.search_samples USING ((tenant_id = ( SELECT publi
 CREATE POLICY tenant ON public.tenant_statistics USING ((tenant_id = ( SELECT public.tenant_bound() AS tenant_bound))) WITH CHECK ((tenant_id = ( SELECT public.tenant_bound() AS tenant_bound)));
 
 ALTER TABLE public.tenant_statistics ENABLE ROW LEVEL SECURITY;
+
+REVOKE ALL ON FUNCTION public.audit_log_erase(p_tenant_id integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.audit_log_erase(p_tenant_id integer) TO atlasco_app;
 
 GRANT USAGE ON SEQUENCE public.entity_seq TO atlasco_app;
 
@@ -1299,6 +1361,26 @@ GRANT SELECT ON TABLE public.attribute_metadata TO atlasco_replication;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.attribute_rules TO atlasco_app;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.attribute_usage TO atlasco_app;
+
+GRANT SELECT ON TABLE public.audit_log TO atlasco_app;
+
+GRANT INSERT(actor_kind) ON TABLE public.audit_log TO atlasco_app;
+
+GRANT INSERT(actor) ON TABLE public.audit_log TO atlasco_app;
+
+GRANT INSERT(action) ON TABLE public.audit_log TO atlasco_app;
+
+GRANT INSERT(subject) ON TABLE public.audit_log TO atlasco_app;
+
+GRANT INSERT(before) ON TABLE public.audit_log TO atlasco_app;
+
+GRANT INSERT(after) ON TABLE public.audit_log TO atlasco_app;
+
+GRANT INSERT(via) ON TABLE public.audit_log TO atlasco_app;
+
+GRANT INSERT(ip) ON TABLE public.audit_log TO atlasco_app;
+
+GRANT INSERT(request_id) ON TABLE public.audit_log TO atlasco_app;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.auth_group TO atlasco_app;
 

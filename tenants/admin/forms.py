@@ -11,7 +11,7 @@ from django.conf import settings
 from django.contrib.admin.forms import AdminAuthenticationForm
 from django.contrib.auth.validators import UnicodeUsernameValidator
 
-from tenants.members.models import ApiToken, User
+from tenants.members.models import ApiToken, Role, User
 from tenants.models import Tenant
 
 # Without 0 O 1 l I: it is read from a screen and typed by hand.
@@ -94,6 +94,16 @@ class TenantFilterForm(forms.Form):
     placement = forms.ChoiceField(required=False, choices=[("", "Any placement"), *Tenant.Placement.choices])
 
 
+class AuditFilterForm(forms.Form):
+    """What the audit log can be narrowed by."""
+
+    actor = forms.CharField(required=False, max_length=200)
+    action = forms.CharField(required=False, max_length=60)
+    subject = forms.CharField(required=False, max_length=1000)
+    since = forms.DateField(required=False)
+    until = forms.DateField(required=False)
+
+
 class TokenForm(forms.Form):
     """A new API token."""
 
@@ -130,8 +140,23 @@ class MemberForm(forms.Form):
 
     username = UsernameField(label="User name", help_text="What this person types to log in.")
     email = forms.EmailField(label="E-mail", required=False, widget=forms.EmailInput({"autocomplete": "off"}))
-    admin = forms.BooleanField(
-        label="Admin",
+    role = forms.ChoiceField(
+        choices=[
+            (Role.VIEWER.value, "Viewer: looks at data, changes nothing"),
+            (Role.EDITOR.value, "Editor: changes data, imports, saves searches"),
+            (Role.ADMIN.value, "Admin: also people, tokens and settings"),
+        ],
+        initial=Role.VIEWER.value,
+        widget=forms.RadioSelect(),
+    )
+
+
+class MemberChangeForm(MemberForm):
+    """What can be changed of a member. The user name can't: the audit log knows people by it."""
+
+    username = None  # type: ignore[assignment]  # Django's way to leave a field of the parent out.
+    active = forms.BooleanField(
+        label="May log in",
         required=False,
-        help_text="May also add members and make or revoke tokens. Others can look at the data.",
+        help_text="Without it this member is logged out everywhere at once. What is theirs stays.",
     )

@@ -7,10 +7,11 @@ from django.http.response import HttpResponseBase
 
 from atlasco.lib import clock
 from atlasco.lib.errors import Problem
-from tenants.admin.forms import MemberForm, password_generate
+from tenants.admin.forms import MemberChangeForm, MemberForm, password_generate
 from tenants.admin.pages import TenantPage, problem_show
-from tenants.selectors import members_read, tenant_domain
-from tenants.services import MemberExists, member_create
+from tenants.members.models import Role, User
+from tenants.selectors import member_get, members_read, tenant_domain
+from tenants.services import LastAdmin, MemberExists, member_change, member_create
 
 MEMBERS_MAX = 500
 
@@ -18,7 +19,7 @@ MEMBERS_MAX = 500
 class MemberList(TenantPage):
     """Everybody who can log in on the tenant's host."""
 
-    admins_only = True
+    role_required = Role.ADMIN
     nav = "members"
     title = "Members"
     template_name = "atlasco/members/list.html"
@@ -30,7 +31,7 @@ class MemberList(TenantPage):
 class MemberCreate(TenantPage):
     """A new member. The password is made up here, and is in the answer to the POST and nowhere else."""
 
-    admins_only = True
+    role_required = Role.ADMIN
     nav = "members"
     title = "New member"
     template_name = "atlasco/members/new.html"
@@ -60,3 +61,34 @@ class MemberCreate(TenantPage):
 
     def _form(self, form: MemberForm) -> HttpResponseBase:
         return self.render(form=form, crumbs=(("Members", self.scope.url("members")),))
+
+
+class MemberChange(TenantPage):
+    """One member: role, e-mail, and whether he may log in."""
+
+    role_required = Role.ADMIN
+    nav = "members"
+    template_name = "atlasco/members/change.html"
+
+    def get(self, request: HttpRequest, member_id: int) -> HttpResponseBase:
+        member = member_get(tenant=self.scope.tenant, member_id=member_id)
+        return self._form(
+            member, MemberChangeForm({"email": member.email, "role": member.role, "active": member.is_active})
+        )
+
+    def post(self, request: HttpRequest, member_id: int) -> HttpResponseBase:
+        member = member_get(tenant=self.scope.tenant, member_id=member_id)
+        form = MemberChangeForm(request.POST)
+        if not form.is_valid():
+            return self._form(member, form)
+        try:
+            member_change(tenant=self.scope.tenant, member_id=member_id, **form.cleaned_data)
+        except Problem as problem:
+            problem_show(form, problem, {LastAdmin: "role"})
+            return self._form(member, form)
+        return self.leave(self.scope.url("members"), f"{member.username} is changed.")
+
+    def _form(self, member: User, form: MemberChangeForm) -> HttpResponseBase:
+        return self.render(
+            title=member.username, member=member, form=form, crumbs=(("Members", self.scope.url("members")),)
+        )

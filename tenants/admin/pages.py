@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, TypeAlias
+from typing import Any, ClassVar, Final, Literal, TypeAlias
 
 from django.contrib import messages
 from django.contrib.admin import AdminSite
@@ -20,9 +20,12 @@ from django.views import View
 
 from atlasco.lib.errors import NotFound, Problem
 from tenants.binding import tenant_bind
+from tenants.members.models import Role, User
 from tenants.models import Tenant
+from tenants.roles import role_covers, role_words
 from tenants.selectors import tenant_get
 
+SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 Host: TypeAlias = Literal["platform", "tenant", "both"]
 
 
@@ -60,17 +63,33 @@ def request_user(request: HttpRequest) -> AbstractUser:
     return request.user
 
 
+def request_role(request: HttpRequest) -> Role:
+    """What the user may do here. On the public host, and where a platform admin acts as a tenant, everything."""
+    if request_host_tenant(request) is None:
+        return Role.ADMIN
+    return Role(getattr(request_user(request), "role", Role.VIEWER))
+
+
+def request_member(request: HttpRequest) -> User | None:
+    """The member of the tenant who asks; None for a platform admin, who is none: nothing can belong to him there."""
+    user = request_user(request)
+    is_member = request_host_tenant(request) is not None and not getattr(user, "is_acting", False)
+    return user if is_member and isinstance(user, User) else None
+
+
 class Page(View):
     """One page in the admin's shell.
 
     host: where it exists; elsewhere it is 404, before anybody is asked to log in.
-    admins_only: for admins of the tenant (on the public host everybody is an admin).
+    role_required: to open it; role_to_change: to send it anything (see `tenants.roles`). On the public host everybody
+    is an admin.
     nav: the entry of `atlasco.navigation` that it belongs to.
     """
 
     site: AdminSite = None  # type: ignore[assignment]  # as_view() sets it.
     host: ClassVar[Host] = "both"
-    admins_only: ClassVar[bool] = False
+    role_required: ClassVar[Role] = Role.VIEWER
+    role_to_change: ClassVar[Role] = Role.EDITOR
     title: ClassVar[str] = ""
     nav: ClassVar[str] = ""
     template_name: ClassVar[str] = ""
@@ -81,8 +100,9 @@ class Page(View):
         return cls.host in {"both", "platform" if tenant is None else "tenant"}
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        if self.admins_only and not request_user(request).is_superuser:
-            raise PermissionDenied("Only an admin of this tenant may open this page. Ask one of them.")
+        for needed in (self.role_required, *(() if request.method in SAFE_METHODS else (self.role_to_change,))):
+            if not role_covers(request_role(request), needed):
+                raise PermissionDenied(role_words(needed))
         try:
             return super().dispatch(request, *args, **kwargs)
         except NotFound as problem:
@@ -100,13 +120,17 @@ class Page(View):
         return TemplateResponse(
             self.request,
             template_name or self.template_name,
-            {**shell, "title": self.title, "crumbs": (), **context},
+            {**shell, **self._rights(), "title": self.title, "crumbs": (), **context},
             status=status,
         )
 
     def fragment(self, template_name: str, **context: Any) -> TemplateResponse:
         """A part of a page, without the shell: what htmx asks for."""
-        return TemplateResponse(self.request, template_name, context)
+        return TemplateResponse(self.request, template_name, {**self._rights(), **context})
+
+    def _rights(self) -> dict[str, bool]:
+        role = request_role(self.request)
+        return {"may_edit": role_covers(role, Role.EDITOR), "may_manage": role_covers(role, Role.ADMIN)}
 
     def leave(self, url: str, message: str) -> HttpResponseRedirect:
         """Go on to another page, and say there what was done."""

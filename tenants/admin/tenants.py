@@ -14,6 +14,7 @@ from atlasco.lib import clock
 from atlasco.lib.errors import Problem
 from tenants.admin.forms import TenantFilterForm, TenantForm, password_generate
 from tenants.admin.pages import Host, Page, TenantPage, problem_show
+from tenants.members.models import Role
 from tenants.models import Tenant
 from tenants.selectors import members_count, tenant_domain, tenants_page, tokens_usable
 from tenants.services import (
@@ -74,7 +75,7 @@ class TenantCreate(Page):
                 tenant = tenant_create(slug=data["slug"], name=data["name"], dedicated=data["dedicated"], now=now)
                 if data["admin_username"]:
                     member_create(
-                        tenant=tenant, username=data["admin_username"], password=password, admin=True, now=now
+                        tenant=tenant, username=data["admin_username"], password=password, role=Role.ADMIN, now=now
                     )
         except Problem as problem:
             fields: dict[type[Problem], str] = {TenantExists: "slug", HostTaken: "slug", MemberExists: "admin_username"}

@@ -9,6 +9,7 @@ from atlasco.lib import clock
 from atlasco.lib.errors import Problem
 from tenants.admin.forms import TokenForm
 from tenants.admin.pages import TenantPage, problem_show
+from tenants.members.models import Role
 from tenants.selectors import tenant_domain, token_get, tokens_read
 from tenants.services import token_create, token_revoke
 
@@ -18,7 +19,7 @@ TOKENS_MAX = 200
 class TokenList(TenantPage):
     """Every token of the tenant, newest first, ended ones too."""
 
-    admins_only = True
+    role_required = Role.ADMIN
     nav = "tokens"
     title = "Tokens"
     template_name = "atlasco/tokens/list.html"
@@ -30,7 +31,7 @@ class TokenList(TenantPage):
 class TokenCreate(TenantPage):
     """A new token. Its secret is in the answer to the POST and nowhere else."""
 
-    admins_only = True
+    role_required = Role.ADMIN
     nav = "tokens"
     title = "New token"
     template_name = "atlasco/tokens/new.html"
@@ -71,7 +72,7 @@ class TokenCreate(TenantPage):
 class TokenRevoke(TenantPage):
     """Ask, then end a token for good."""
 
-    admins_only = True
+    role_required = Role.ADMIN
     nav = "tokens"
     title = "Revoke"
     template_name = "atlasco/confirm.html"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tenants.admin.members import MemberCreate, MemberList
+from tenants.admin.audit import AuditExport, AuditLog
+from tenants.admin.members import MemberChange, MemberCreate, MemberList
 from tenants.admin.routes import Route
 from tenants.admin.tenants import TenantCreate, TenantDetail, TenantList, TenantResume, TenantSuspend
 from tenants.admin.tokens import TokenCreate, TokenList, TokenRevoke
@@ -22,4 +23,7 @@ tenant_routes = (
     Route("tokens/<int:token_id>/revoke/", TokenRevoke, "token_revoke"),
     Route("members/", MemberList, "members"),
     Route("members/new/", MemberCreate, "member_new"),
+    Route("members/<int:member_id>/", MemberChange, "member"),
+    Route("audit/", AuditLog, "audit"),
+    Route("audit/export/", AuditExport, "audit_export"),
 )

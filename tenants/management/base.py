@@ -9,6 +9,7 @@ from django.db import DatabaseError, OperationalError, ProgrammingError
 from psycopg.errors import UndefinedFunction, UndefinedTable
 
 from atlasco.lib.errors import Problem
+from tenants.actors import origin_bind, origin_of_command
 
 
 class TenantsCommand(BaseCommand):
@@ -19,7 +20,8 @@ class TenantsCommand(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            self.run(**options)
+            with origin_bind(origin_of_command()):
+                self.run(**options)
         except Problem as problem:
             # Where single fields are at fault, their messages say all that the general one says.
             lines = [f"{error.path}: {error.detail}" for error in problem.errors] or [problem.detail]

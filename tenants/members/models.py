@@ -10,8 +10,37 @@ from django.db import models
 from django.db.models import Q
 
 
+class Role(models.TextChoices):
+    """What a member may do in its tenant; each includes the ones before it. `tenants.roles` enforces it."""
+
+    VIEWER = "viewer"  # Looks at everything but people and tokens.
+    EDITOR = "editor"  # Changes data.
+    ADMIN = "admin"  # People, tokens, settings.
+
+
 class User(AbstractUser):
-    """A member of a tenant, or in `public` an admin of the platform."""
+    """A member of a tenant, or in `public` an admin of the platform.
+
+    is_superuser says the same as the role admin, for what of Django asks it; a constraint holds them together.
+    """
+
+    role = models.CharField(max_length=10, choices=Role.choices, default=Role.VIEWER)
+
+    class Meta(AbstractUser.Meta):
+        constraints = [
+            models.CheckConstraint(
+                name="user_role_known", condition=Q(role="viewer") | Q(role="editor") | Q(role="admin")
+            ),
+            models.CheckConstraint(
+                name="user_admin_is_superuser",
+                condition=Q(is_superuser=True, role="admin") | Q(is_superuser=False) & ~Q(role="admin"),
+            ),
+        ]
+
+    def role_set(self, role: str) -> None:
+        """Give the user a role, and what of Django goes with it. Save afterwards."""
+        self.role = role
+        self.is_superuser = role == Role.ADMIN
 
 
 class ApiToken(models.Model):

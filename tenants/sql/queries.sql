@@ -40,3 +40,35 @@ select public.tenant_schema_drop(%(tenant_id)s)
 -- name: tenant_dedicate
 -- From the migrations of `entities`: partitions of its own for this tenant.
 select public.tenant_dedicate(%(tenant_id)s)
+
+-- name: audit_append
+-- When it was and whose log it stands in are the table's own defaults: the application can't say otherwise.
+insert into public.audit_log (actor_kind, actor, action, subject, before, after, via, ip, request_id)
+values (%(actor_kind)s, %(actor)s, %(action)s, %(subject)s, %(before)s, %(after)s, %(via)s, %(ip)s, %(request_id)s)
+
+-- name: audit_actions
+-- From one action to the next by the index, however many entries each has.
+with recursive found as (
+    (select action from public.audit_log where tenant_id = %(tenant_id)s order by action limit 1)
+    union all
+    select (
+        select l.action from public.audit_log as l
+        where l.tenant_id = %(tenant_id)s and l.action > found.action order by l.action limit 1
+    )
+    from found where found.action is not null
+)
+select action from found where action is not null
+
+-- name: audit_erase
+select public.audit_log_erase(%(tenant_id)s)
+
+-- name: audit_prune_plan
+-- How much an owner's prune would remove, by month.
+select date_trunc('month', at, 'UTC'), count(*) from public.audit_log where at < %(before)s group by 1 order by 1
+
+-- name: audit_prune
+-- A batch at a time: one statement over years of entries would hold its locks, and a replica, for minutes.
+with old as (
+    select audit_id from public.audit_log where at < %(before)s order by at limit %(batch)s for update skip locked
+)
+delete from public.audit_log as l using old where l.audit_id = old.audit_id

@@ -16,6 +16,7 @@ from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwrig
 
 from atlasco.lib import clock
 from tenants.binding import public_bind
+from tenants.members.models import Role
 from tenants.models import Tenant
 from tenants.services import member_create, platform_admin_ensure, tenant_create, tenant_delete
 from tests.admin_client import PASSWORD
@@ -139,14 +140,14 @@ def platform_admin(live_db: None) -> str:
 
 @pytest.fixture
 def tenants(live_db: None) -> Iterator[Callable[[str], Tenant]]:
-    """Creates tenants, each with an admin "alice" and a member "bob"; deletes them afterwards."""
+    """Creates tenants, each with an admin "alice", a viewer "bob" and an editor "eve"; deletes them afterwards."""
     made: list[Tenant] = []
 
     def make(name: str) -> Tenant:
         tenant = tenant_create(slug=f"{name}-{secrets.token_hex(3)}", name=name.capitalize(), now=clock.now())
         made.append(tenant)
-        for username, admin in (("alice", True), ("bob", False)):
-            member_create(tenant=tenant, username=username, password=PASSWORD, admin=admin, now=clock.now())
+        for username, role in (("alice", Role.ADMIN), ("bob", Role.VIEWER), ("eve", Role.EDITOR)):
+            member_create(tenant=tenant, username=username, password=PASSWORD, role=role, now=clock.now())
         return tenant
 
     yield make

@@ -9,6 +9,7 @@ from django.db import connections
 
 from entities.selectors import tenant_usage
 from tenants.binding import tenant_bind
+from tenants.members.models import Role
 from tenants.models import Tenant
 from tests.admin_client import Browser, platform_browser, tenant_browser
 from tests.browser.data import aircraft, entities_write
@@ -180,7 +181,7 @@ def test_a_platform_admin_chooses_the_tenant_first(acme: Tenant, globex: Tenant)
 
 
 def test_an_empty_tenant_is_told_what_to_do_next(acme: Tenant) -> None:
-    admin, member = tenant_browser(acme), tenant_browser(acme, admin=False)
+    admin, member = tenant_browser(acme), tenant_browser(acme, role=Role.VIEWER)
     assert "/admin/tokens/new/" in admin.text("")
     assert "curl -X POST" in admin.text("entities/")
     assert "Ask an admin for a token" in member.text("")

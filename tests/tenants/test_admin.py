@@ -13,7 +13,7 @@ from django.db import connections
 from atlasco import services_health
 from atlasco.lib import clock
 from tenants.binding import public_bind, tenant_bind
-from tenants.members.models import ApiToken, User
+from tenants.members.models import ApiToken, Role, User
 from tenants.models import Tenant
 from tenants.selectors import tenant_get
 from tenants.services import member_create, tenant_delete, token_create
@@ -44,7 +44,7 @@ def secret_shown(html: str) -> str:
 
 
 def test_a_member_logs_in_on_the_tenants_own_host_only(acme: Tenant, globex: Tenant) -> None:
-    member_create(tenant=acme, username="alice", password=PASSWORD, admin=True, now=clock.now())
+    member_create(tenant=acme, username="alice", password=PASSWORD, role=Role.ADMIN, now=clock.now())
     form = {"username": "alice", "password": PASSWORD, "next": "/admin/"}
     assert host_browser(acme).post("login/", form).status_code == 302
     for elsewhere in (host_browser(globex), host_browser(None)):
@@ -140,7 +140,7 @@ def test_no_page_of_a_tenant_mentions_another(acme: Tenant, globex: Tenant) -> N
 
 
 def test_members_who_are_no_admins_manage_nobody(acme: Tenant) -> None:
-    member = tenant_browser(acme, admin=False)
+    member = tenant_browser(acme, role=Role.VIEWER)
     for path in TENANT_ONLY_PAGES:
         response = member.get(path)
         assert response.status_code == 403
@@ -287,12 +287,12 @@ def test_a_token_needs_a_name_and_a_scope(acme: Tenant) -> None:
 
 def test_a_member_is_added_with_a_password_that_works(acme: Tenant) -> None:
     admin = tenant_browser(acme)
-    response = admin.post("members/new/", {"username": "bob", "email": "bob@example.org"})
+    response = admin.post("members/new/", {"username": "bob", "email": "bob@example.org", "role": "viewer"})
     password = secret_shown(response.content.decode())
     login = host_browser(acme).post("login/", {"username": "bob", "password": password, "next": "/admin/"})
     assert login.status_code == 302
     assert "bob@example.org" in admin.text("members/")
-    again = admin.post("members/new/", {"username": "bob"})
+    again = admin.post("members/new/", {"username": "bob", "role": "viewer"})
     assert "exists" in str(again.context["form"].errors["username"])
 
 

@@ -14,7 +14,7 @@ from django.contrib.auth import authenticate
 
 from tenants.binding import public_bind, tenant_bind, tenant_current
 from tenants.directory import tenant_by_host, tenant_by_id
-from tenants.members.models import SavedSearch, User
+from tenants.members.models import Role, SavedSearch, User
 from tenants.models import Domain, Tenant
 from tenants.selectors import TenantUnknown, tenant_domain, tenant_get, tenant_list
 from tenants.services import (
@@ -58,7 +58,7 @@ def test_a_new_tenant_is_usable_at_once(owner: Owner, acme: Tenant) -> None:
     assert tenant_domain(tenant=acme) == f"{acme.slug}.{settings.BASE_DOMAIN}"
     assert tenant_by_host(tenant_host(slug=acme.slug)) == acme
     assert schema_exists(owner, acme)
-    member_create(tenant=acme, username="ann", password=PASSWORD, admin=True, now=NOW)
+    member_create(tenant=acme, username="ann", password=PASSWORD, role=Role.ADMIN, now=NOW)
 
 
 def test_a_tenant_may_be_created_while_another_is_bound(globex: Tenant, tenant_make: Make) -> None:

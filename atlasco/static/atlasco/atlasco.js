@@ -7,6 +7,7 @@
   const formats = {
     day: new Intl.DateTimeFormat(undefined, day),
     time: new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" }),
+    second: new Intl.DateTimeFormat(undefined, { ...day, hour: "2-digit", minute: "2-digit", second: "2-digit" }),
     minute: new Intl.DateTimeFormat(undefined, { ...day, hour: "2-digit", minute: "2-digit" }),
   };
 

@@ -1,35 +1,30 @@
-"""Writing tenants and what is theirs. Every function says its own clock and binds what it needs."""
+"""A tenant's life: created, suspended, renamed, exported, deleted."""
 
 from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Iterator, Mapping
+from datetime import datetime
 from typing import Any
 
 import orjson
 from django.conf import settings
-from django.contrib.auth.password_validation import validate_password
-from django.core.exceptions import ValidationError
-from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, transaction
-from django.db.models import Q
+from django.db import DEFAULT_DB_ALIAS, connections, transaction
 
 from atlasco.lib.clock import iso
 from atlasco.lib.errors import Conflict, FieldError, Invalid
+from tenants.audit import audit_record
 from tenants.binding import public_bind, tenant_bind
-from tenants.directory import directory_forget, primary_rests
+from tenants.directory import directory_forget
 from tenants.errors import constraint_problems
 from tenants.members.models import ApiToken, SavedSearch, User
 from tenants.models import SLUG_PATTERN, Domain, Tenant
 from tenants.schemas import SQL
-from tenants.selectors import TokenUnknown
 from tenants.stores import stores_registered
-from tenants.tokens import token_make, token_parse
 
 log = logging.getLogger(__name__)
 
-LAST_USED_STEP = timedelta(minutes=1)
 ERASE_ROUNDS = 3
 
 
@@ -69,27 +64,6 @@ class ConfirmationMismatch(Conflict):
     code = "confirmation_mismatch"
 
 
-class TokenInvalid(Invalid):
-    """A token can't be made like that."""
-
-    code = "token_invalid"
-
-
-class MemberExists(Conflict):
-    """A member of that name exists."""
-
-    code = "member_exists"
-
-
-class MemberInvalid(Invalid):
-    """A member can't be made like that."""
-
-    code = "member_invalid"
-
-
-# --- Tenants ----------------------------------------------------------------------------------------------------------
-
-
 def tenant_create(*, slug: str, name: str = "", dedicated: bool = False, now: datetime) -> Tenant:
     """Create a usable tenant: its row, its host name, its schema, and where `dedicated` its own partitions.
 
@@ -117,6 +91,7 @@ def tenant_create(*, slug: str, name: str = "", dedicated: bool = False, now: da
         Tenant.objects.using(DEFAULT_DB_ALIAS).filter(pk=tenant_id).update(schema_version=tenant.schema_version)
         if dedicated:
             _call("tenant_dedicate", tenant)
+        audit_record(action="tenant.create", subject=f"tenant:{slug}", after=_audited(tenant))
     _forget_after_commit()
     log.info("Tenant created.", extra={"slug": slug, "placement": tenant.placement})
     return tenant
@@ -149,8 +124,10 @@ def tenant_rename(*, tenant: Tenant, slug: str | None = None, name: str | None =
     if name is not None:
         changes["name"] = _name_check(name)
     with public_bind(), _tenant_problems(), transaction.atomic(using=DEFAULT_DB_ALIAS):
+        before = _audited(Tenant.objects.using(DEFAULT_DB_ALIAS).select_for_update().get(pk=tenant.pk))
         if changes:
             Tenant.objects.using(DEFAULT_DB_ALIAS).filter(pk=tenant.pk).update(**changes)
+            _audit(tenant, "tenant.rename", before=before, after={**before, **changes})
         if slug is not None:
             domains = Domain.objects.using(DEFAULT_DB_ALIAS).filter(tenant=tenant, is_primary=True)
             domains.update(domain=tenant_host(slug=slug))
@@ -202,7 +179,10 @@ def tenant_delete(*, tenant: Tenant, confirm: str, now: datetime) -> dict[str, i
     # Committed before anything is removed: from here on no request is let in.
     with public_bind():
         rows = Tenant.objects.using(DEFAULT_DB_ALIAS).filter(pk=tenant.pk)
-        rows.exclude(status=Tenant.Status.DELETING).update(status=Tenant.Status.DELETING, status_changed_at=now)
+        with transaction.atomic(using=DEFAULT_DB_ALIAS):
+            alive = rows.exclude(status=Tenant.Status.DELETING)
+            if alive.update(status=Tenant.Status.DELETING, status_changed_at=now):
+                audit_record(action="tenant.delete", subject=f"tenant:{tenant.slug}", before=_audited(tenant))
         # Requests that were let in write in transactions which share a lock of the row (`tenant_hold` of `entities`).
         # After the mark none begins; these we wait for, so that the erasers see what they wrote.
         with transaction.atomic(using=DEFAULT_DB_ALIAS):
@@ -213,8 +193,10 @@ def tenant_delete(*, tenant: Tenant, confirm: str, now: datetime) -> dict[str, i
         report.update(_schema_counts())
     with public_bind(), transaction.atomic(using=DEFAULT_DB_ALIAS):
         _call("tenant_schema_drop", tenant)
+        report["audit_entries"] = int(_call("audit_erase", tenant))
         report["domains"] = Domain.objects.using(DEFAULT_DB_ALIAS).filter(tenant=tenant).delete()[0]
         Tenant.objects.using(DEFAULT_DB_ALIAS).filter(pk=tenant.pk).delete()
+        audit_record(action="tenant.deleted", subject=f"tenant:{tenant.slug}", before=report)
     _forget_after_commit()
     log.info("Tenant deleted.", extra={"slug": tenant.slug, **{f"removed_{key}": n for key, n in report.items()}})
     return report
@@ -239,9 +221,12 @@ def _stores_erase(tenant: Tenant) -> dict[str, int]:
 
 
 def _status_set(tenant: Tenant, status: Tenant.Status, *, now: datetime) -> Tenant:
-    with public_bind():
+    with public_bind(), transaction.atomic(using=DEFAULT_DB_ALIAS):
         rows = Tenant.objects.using(DEFAULT_DB_ALIAS).filter(pk=tenant.pk)
         changed = rows.exclude(status__in=[status, Tenant.Status.DELETING]).update(status=status, status_changed_at=now)
+        if changed:
+            action = "tenant.suspend" if status == Tenant.Status.SUSPENDED else "tenant.resume"
+            _audit(tenant, action, before={"status": tenant.status}, after={"status": status.value})
     _forget_after_commit()
     fresh = _reload(tenant)
     if fresh.status == Tenant.Status.DELETING:
@@ -249,6 +234,17 @@ def _status_set(tenant: Tenant, status: Tenant.Status, *, now: datetime) -> Tena
     if changed:
         log.info("Tenant status changed.", extra={"slug": fresh.slug, "status": status.value})
     return fresh
+
+
+def _audited(tenant: Tenant) -> dict[str, Any]:
+    return {"slug": tenant.slug, "name": tenant.name, "placement": tenant.placement}
+
+
+def _audit(tenant: Tenant, action: str, **change: Any) -> None:
+    """In the platform's log, and in the tenant's own: its people shall see what was done to it."""
+    for binding in (public_bind(), tenant_bind(tenant)):
+        with binding:
+            audit_record(action=action, subject=f"tenant:{tenant.slug}", **change)
 
 
 def _forget_after_commit() -> None:
@@ -330,126 +326,3 @@ def _member_data(tenant: Tenant) -> list[tuple[str, list[dict[str, Any]]]]:
             .values("name", "query", "owner__username", "created_at", "updated_at")
         )
     return [("member", users), ("token", tokens), ("saved_search", searches)]
-
-
-# --- Tokens -----------------------------------------------------------------------------------------------------------
-
-
-def token_create(
-    *,
-    tenant: Tenant,
-    name: str,
-    scopes: Sequence[str] = (ApiToken.Scope.READ, ApiToken.Scope.WRITE),
-    expires_at: datetime | None = None,
-    now: datetime,
-) -> tuple[ApiToken, str]:
-    """Create a token; returns its row and its text. The text is nowhere stored: show it once.
-
-    Raises TokenInvalid.
-    """
-    wanted = sorted({str(scope) for scope in scopes})
-    if not wanted or not set(wanted) <= set(ApiToken.Scope.values):
-        detail = "Scopes are `read` and `write`; at least one."
-        raise TokenInvalid(errors=[FieldError("scopes", "bad_scopes", detail)], detail=detail)
-    if not name.strip() or len(name) > 100 or "\x00" in name:
-        detail = "A token's name has 1 to 100 characters."
-        raise TokenInvalid(errors=[FieldError("name", "bad_name", detail)], detail=detail)
-    if expires_at is not None and expires_at <= now:
-        detail = "A token must expire in the future."
-        raise TokenInvalid(errors=[FieldError("expires_at", "in_the_past", detail)], detail=detail)
-    secret = token_make(tenant_id=tenant.pk)
-    parsed = token_parse(secret)
-    if parsed is None:
-        raise RuntimeError("A token that was just made must be one that can be taken apart.")
-    with tenant_bind(tenant):
-        token = ApiToken.objects.using(DEFAULT_DB_ALIAS).create(
-            name=name.strip(),
-            prefix=parsed.prefix,
-            digest=parsed.digest,
-            scopes=wanted,
-            created_at=now,
-            expires_at=expires_at,
-        )
-    return token, secret
-
-
-def token_revoke(*, tenant: Tenant, token_id: int, now: datetime) -> ApiToken:
-    """End a token, for good. Revoking it twice keeps the first instant. Raises TokenUnknown."""
-    with tenant_bind(tenant):
-        tokens = ApiToken.objects.using(DEFAULT_DB_ALIAS).filter(pk=token_id)
-        tokens.filter(revoked_at=None).update(revoked_at=now)
-        token = tokens.first()
-    if token is None:
-        raise TokenUnknown
-    return token
-
-
-def token_touch(*, tenant: Tenant, token: ApiToken, now: datetime) -> None:
-    """Note that the token was used, at most once a minute. Never fails: a read must not depend on this write."""
-    used_lately = token.last_used_at is not None and now - token.last_used_at < LAST_USED_STEP
-    if used_lately or primary_rests():
-        return
-    stale = Q(last_used_at=None) | Q(last_used_at__lte=now - LAST_USED_STEP)
-    try:
-        # A transaction of its own, so that an error does not break the caller's.
-        with tenant_bind(tenant), transaction.atomic(using=DEFAULT_DB_ALIAS):
-            ApiToken.objects.using(DEFAULT_DB_ALIAS).filter(stale, pk=token.pk).update(last_used_at=now)
-    except DatabaseError:
-        log.warning("The use of a token could not be noted.", exc_info=True)
-
-
-# --- Members and platform admins --------------------------------------------------------------------------------------
-
-
-def member_create(
-    *, tenant: Tenant, username: str, password: str, email: str = "", admin: bool = False, now: datetime
-) -> User:
-    """Create a member who can log in on the tenant's host. admin: may manage everything of this tenant there.
-
-    Raises MemberInvalid, MemberExists.
-    """
-    with tenant_bind(tenant):
-        user = User(username=username, email=email, is_staff=True, is_superuser=admin, date_joined=now)
-        _password_set(user, password)
-        try:
-            user.full_clean(exclude=["password"], validate_unique=False)
-        except ValidationError as error:
-            raise MemberInvalid(errors=_field_errors(error)) from error
-        taken = constraint_problems({"members_user_username_key": MemberExists})
-        with taken, transaction.atomic(using=DEFAULT_DB_ALIAS):
-            user.save(using=DEFAULT_DB_ALIAS, force_insert=True)
-    return user
-
-
-def platform_admin_ensure(*, username: str, password: str, now: datetime) -> bool:
-    """Make sure that this platform admin exists and has this password. Returns True where the admin is new.
-
-    Raises MemberInvalid where the password is too weak.
-    """
-    with public_bind(), transaction.atomic(using=DEFAULT_DB_ALIAS):
-        users = User.objects.using(DEFAULT_DB_ALIAS).select_for_update()
-        user = users.filter(username=username).first()
-        created = user is None
-        if user is None:
-            user = User(username=username, date_joined=now)
-        if not created and user.check_password(password) and user.is_superuser and user.is_staff and user.is_active:
-            return False
-        _password_set(user, password)
-        user.is_staff = user.is_superuser = user.is_active = True
-        user.save(using=DEFAULT_DB_ALIAS)
-    return created
-
-
-def _password_set(user: User, password: str) -> None:
-    try:
-        validate_password(password, user)
-    except ValidationError as error:
-        errors = [FieldError("password", "weak_password", message) for message in error.messages]
-        raise MemberInvalid(" ".join(error.messages), errors=errors) from error
-    user.set_password(password)
-
-
-def _field_errors(error: ValidationError) -> list[FieldError]:
-    return [
-        FieldError(path, "invalid", message) for path, messages in error.message_dict.items() for message in messages
-    ]

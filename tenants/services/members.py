@@ -1,0 +1,126 @@
+"""Members of tenants and admins of the platform."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
+from django.db import DEFAULT_DB_ALIAS, transaction
+
+from atlasco.lib.errors import Conflict, FieldError, Invalid
+from tenants.audit import audit_record
+from tenants.binding import public_bind, tenant_bind
+from tenants.errors import constraint_problems
+from tenants.members.models import Role, User
+from tenants.models import Tenant
+from tenants.roles import role_require
+from tenants.selectors import MemberUnknown
+
+
+class MemberExists(Conflict):
+    """A member of that name exists."""
+
+    code = "member_exists"
+
+
+class MemberInvalid(Invalid):
+    """A member can't be made like that."""
+
+    code = "member_invalid"
+
+
+class LastAdmin(Conflict):
+    """This is the tenant's last admin: without one nobody could manage people and tokens. Make another admin first."""
+
+    code = "last_admin"
+
+
+def member_create(
+    *, tenant: Tenant, username: str, password: str, email: str = "", role: str = Role.VIEWER, now: datetime
+) -> User:
+    """Create a member who can log in on the tenant's host.
+
+    Raises MemberInvalid, MemberExists, RoleMissing.
+    """
+    role_require(Role.ADMIN)
+    with tenant_bind(tenant):
+        user = User(username=username, email=email, is_staff=True, date_joined=now)
+        user.role_set(role)
+        _password_set(user, password)
+        try:
+            user.full_clean(exclude=["password"], validate_unique=False)
+        except ValidationError as error:
+            raise MemberInvalid(errors=_field_errors(error)) from error
+        taken = constraint_problems({"members_user_username_key": MemberExists})
+        with taken, transaction.atomic(using=DEFAULT_DB_ALIAS):
+            user.save(using=DEFAULT_DB_ALIAS, force_insert=True)
+            audit_record(action="member.create", subject=f"member:{username}", after=_audited(user))
+    return user
+
+
+def member_change(*, tenant: Tenant, member_id: int, role: str, email: str, active: bool) -> User:
+    """Change a member. One who is deactivated is logged out everywhere at once; what is theirs stays.
+
+    Raises MemberUnknown, MemberInvalid, LastAdmin, RoleMissing.
+    """
+    role_require(Role.ADMIN)
+    with tenant_bind(tenant), transaction.atomic(using=DEFAULT_DB_ALIAS):
+        # All admins are locked: two that demote each other at once would leave none.
+        admins = list(User.objects.using(DEFAULT_DB_ALIAS).select_for_update().filter(role=Role.ADMIN, is_active=True))
+        user = User.objects.using(DEFAULT_DB_ALIAS).select_for_update().filter(pk=member_id).first()
+        if user is None:
+            raise MemberUnknown
+        before = _audited(user)
+        user.role_set(role)
+        user.email, user.is_active = email, active
+        try:
+            user.full_clean(exclude=["password"], validate_unique=False)
+        except ValidationError as error:
+            raise MemberInvalid(errors=_field_errors(error)) from error
+        if [admin.pk for admin in admins] == [user.pk] and not (active and role == Role.ADMIN):
+            raise LastAdmin
+        user.save(using=DEFAULT_DB_ALIAS, update_fields=["role", "is_superuser", "email", "is_active"])
+        audit_record(action="member.change", subject=f"member:{user.username}", before=before, after=_audited(user))
+    return user
+
+
+def platform_admin_ensure(*, username: str, password: str, now: datetime) -> bool:
+    """Make sure that this platform admin exists and has this password. Returns True where the admin is new.
+
+    Raises MemberInvalid where the password is too weak.
+    """
+    with public_bind(), transaction.atomic(using=DEFAULT_DB_ALIAS):
+        users = User.objects.using(DEFAULT_DB_ALIAS).select_for_update()
+        user = users.filter(username=username).first()
+        created = user is None
+        if user is None:
+            user = User(username=username, date_joined=now)
+        if not created and user.check_password(password) and user.is_superuser and user.is_staff and user.is_active:
+            return False
+        _password_set(user, password)
+        user.is_staff = user.is_active = True
+        user.role_set(Role.ADMIN)
+        user.save(using=DEFAULT_DB_ALIAS)
+        audit_record(action="admin.create" if created else "admin.password_set", subject=f"admin:{username}")
+    return created
+
+
+def _password_set(user: User, password: str) -> None:
+    try:
+        validate_password(password, user)
+    except ValidationError as error:
+        errors = [FieldError("password", "weak_password", message) for message in error.messages]
+        raise MemberInvalid(" ".join(error.messages), errors=errors) from error
+    user.set_password(password)
+
+
+def _audited(user: User) -> dict[str, Any]:
+    return {"role": user.role, "email": user.email, "active": user.is_active}
+
+
+def _field_errors(error: ValidationError) -> list[FieldError]:
+    return [
+        FieldError(path, "invalid", message) for path, messages in error.message_dict.items() for message in messages
+    ]
