@@ -276,6 +276,13 @@ IMPORT_LINE_MAX_BYTES = env.integer(
     help="The longest line of an import; longer ones are rejected one by one.",
     minimum=1024,
 )
+IMPORT_UPLOADS_MAX_BYTES = env.integer(
+    "ATLASCO_IMPORT_UPLOADS_MAX_BYTES",
+    10 << 30,
+    help="Files of one tenant that wait for their import, all together.",
+    minimum=1024,
+)
+FILE_UPLOAD_HANDLERS = ["entities.imports.uploads.BoundedUploadHandler"]
 ATTRIBUTE_NAMES_MAX = env.integer(
     "ATLASCO_ATTRIBUTE_NAMES_MAX",
     25_000,

@@ -6,7 +6,7 @@ from django.urls.converters import StringConverter
 from entities.api.attributes import AttributeDetail, AttributeList
 from entities.api.entities import EntityAttributeDetail, EntityDetail, EntityList
 from entities.api.imports import EntityImport
-from entities.api.jobs import ImportJobDetail, ImportJobList
+from entities.api.jobs import ImportJobDetail, ImportJobErrors, ImportJobList, ImportJobStart
 from entities.api.search import EntitySearch
 
 
@@ -35,6 +35,8 @@ urlpatterns = [
     ),
     path("imports/", ImportJobList.as_view(), name="import-list"),
     path("imports/<uuid:job_id>/", ImportJobDetail.as_view(), name="import-detail"),
+    path("imports/<uuid:job_id>/start/", ImportJobStart.as_view(), name="import-start"),
+    path("imports/<uuid:job_id>/errors/", ImportJobErrors.as_view(), name="import-errors"),
     path("attributes/", AttributeList.as_view(), name="attribute-list"),
     path("attributes/<attribute:name>/", AttributeDetail.as_view(), name="attribute-detail"),
 ]

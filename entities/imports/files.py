@@ -24,7 +24,7 @@ def file_save(*, path: str, chunks: Iterable[bytes]) -> int:
 
     Raises OSError, and what the chunks raise; the file may then be there in part.
     """
-    stream = _ChunkStream(chunks)
+    stream = ChunkStream(chunks)
     default_storage.save(path, File(io.BufferedReader(stream, CHUNK)))
     return stream.size
 
@@ -49,7 +49,7 @@ def file_remove(job: ImportJob) -> None:
     ImportJob.objects.using("default").filter(tenant_id=job.tenant_id, job_id=job.job_id).update(file_path="")
 
 
-class _ChunkStream(io.RawIOBase):
+class ChunkStream(io.RawIOBase):
     """Chunks as a file, for a storage to read, whatever it is. size: bytes so far."""
 
     def __init__(self, chunks: Iterable[bytes]) -> None:

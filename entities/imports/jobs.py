@@ -8,24 +8,28 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final, NoReturn
 
+from django.conf import settings
 from django.core import signing
 from django.core.files.storage import default_storage
 from django.db import InterfaceError, OperationalError, connections, transaction
-from django.db.models import Q
+from django.db.models import Q, Sum
 
-from atlasco.lib.errors import Conflict, NotFound, Unavailable
+from atlasco.lib.errors import Conflict, Invalid, NotFound, Unavailable
 from entities.imports.files import file_path, file_remove, file_save, files_list
 from entities.ingest.batch import Mode, tenant_hold
-from entities.models import ImportJob
+from entities.models import ImportJob, ImportRejection
 from entities.search.cursors import InvalidCursor
 
 log = logging.getLogger(__name__)
 
 Status = ImportJob.Status
 UNFINISHED: Final = (Status.QUEUED, Status.RUNNING)
+# Their file is there, and somebody may say go.
+WAITING: Final = (Status.DRAFT, Status.CHECKED)
 KEPT_FOR: Final = timedelta(days=30)
+WAITS_AT_MOST: Final = timedelta(days=7)
 # A job that nobody has taken for so long may have lost its message.
 ABANDONED_AFTER: Final = timedelta(minutes=2)
 # A file without a job is an upload that is under way, or one whose process was killed.
@@ -44,6 +48,19 @@ class ImportFinished(Conflict):
     """This import has ended; what it wrote stands."""
 
     code = "import_finished"
+
+
+class ImportBusy(Conflict):
+    """This import is under way; it can't be changed now."""
+
+    code = "import_busy"
+
+
+class UploadTooLarge(Invalid):
+    """The files that wait for an import are as large as this tenant's may be. Import or cancel some of them first."""
+
+    status = 413
+    code = "upload_too_large"
 
 
 class QueueUnavailable(Unavailable):
@@ -72,17 +89,21 @@ def import_job_create(
     mode: Mode,
     created_by: str,
     now: datetime,
-    enqueue: Callable[[ImportJob], None],
+    enqueue: Callable[[ImportJob], None] | None,
+    prepare: Callable[[ImportJob], None] | None = None,
+    dry_run: bool = False,
 ) -> ImportJob:
     """Keep the file and hand it to a worker.
 
-    chunks: NDJSON, plain or gzip. enqueue: tells a worker; where it raises, nothing is left of the job.
-    Raises what the chunks raise, StorageUnavailable, QueueUnavailable, TenantBusy.
+    chunks: the file's bytes, gzip or not. prepare: looks at the kept file and says what it is; NDJSON without it.
+    enqueue: tells a worker; where it raises, nothing is left of the job. Without it the job is a draft that waits for
+    `import_job_start`. dry_run: nothing will be written, and the file stays for another start.
+    Raises what chunks and prepare raise, UploadTooLarge, StorageUnavailable, QueueUnavailable, TenantBusy.
     """
     job_id = uuid.uuid4()
     path = file_path(tenant_id=tenant_id, job_id=job_id)
     try:
-        size = file_save(path=path, chunks=chunks)
+        size = file_save(path=path, chunks=_bounded(chunks, room=uploads_room(tenant_id=tenant_id)))
         job = ImportJob(
             job_id=job_id,
             tenant_id=tenant_id,
@@ -92,11 +113,16 @@ def import_job_create(
             file_path=path,
             bytes_total=size,
             created_by=created_by,
+            status=Status.DRAFT if enqueue is None else Status.QUEUED,
+            is_dry_run=dry_run,
         )
+        if prepare is not None:
+            prepare(job)
         with transaction.atomic(using="default"):
             tenant_hold(tenant_id=tenant_id)
             ImportJob.objects.using("default").bulk_create([job])
-        enqueue(job)
+        if enqueue is not None:
+            enqueue(job)
     except OSError as error:
         _forget(tenant_id, job_id, path)
         log.exception("The file of an import could not be kept.")
@@ -105,6 +131,71 @@ def import_job_create(
         _forget(tenant_id, job_id, path)
         raise
     return job
+
+
+def uploads_room(*, tenant_id: int) -> int:
+    """How many bytes more of files may wait for the tenant's imports."""
+    kept = ImportJob.objects.using("default").filter(tenant_id=tenant_id).exclude(file_path="")
+    return max(settings.IMPORT_UPLOADS_MAX_BYTES - (kept.aggregate(Sum("bytes_total"))["bytes_total__sum"] or 0), 0)
+
+
+def import_job_change(*, tenant_id: int, job_id: uuid.UUID, **changes: Any) -> ImportJob:
+    """Change how the file of a job that waits is to be understood: `mode`, `options`.
+
+    Raises ImportUnknown, ImportFinished, ImportBusy.
+    """
+    jobs = ImportJob.objects.using("default").filter(tenant_id=tenant_id, job_id=job_id, status__in=WAITING)
+    if not jobs.update(**changes):
+        _raise_why_not_waiting(tenant_id, job_id)
+    return import_job_get(tenant_id=tenant_id, job_id=job_id, using="default")
+
+
+def import_job_start(
+    *, tenant_id: int, job_id: uuid.UUID, dry_run: bool, now: datetime, enqueue: Callable[[ImportJob], None]
+) -> ImportJob:
+    """Hand a job that waits to a worker. What an earlier dry run found is forgotten.
+
+    Raises ImportUnknown, ImportFinished, ImportBusy, QueueUnavailable; then it waits as before.
+    """
+    with transaction.atomic(using="default"):
+        tenant_hold(tenant_id=tenant_id)
+        waiting = ImportJob.objects.using("default").filter(tenant_id=tenant_id, job_id=job_id, status__in=WAITING)
+        if not waiting.update(
+            status=Status.QUEUED,
+            is_dry_run=dry_run,
+            created_at=now,
+            started_at=None,
+            finished_at=None,
+            bytes_done=0,
+            lines_done=0,
+            summary={},
+            detail="",
+            attempts=0,
+        ):
+            _raise_why_not_waiting(tenant_id, job_id)
+        ImportRejection.objects.using("default").filter(tenant_id=tenant_id, job_id=job_id).delete()
+    job = import_job_get(tenant_id=tenant_id, job_id=job_id, using="default")
+    try:
+        enqueue(job)
+    except QueueUnavailable:
+        ImportJob.objects.using("default").filter(tenant_id=tenant_id, job_id=job_id, status=Status.QUEUED).update(
+            status=Status.DRAFT
+        )
+        raise
+    return job
+
+
+def _raise_why_not_waiting(tenant_id: int, job_id: uuid.UUID) -> NoReturn:
+    job = import_job_get(tenant_id=tenant_id, job_id=job_id, using="default")
+    raise ImportBusy if job.status in UNFINISHED else ImportFinished
+
+
+def _bounded(chunks: Iterable[bytes], *, room: int) -> Iterator[bytes]:
+    for chunk in chunks:
+        room -= len(chunk)
+        if room < 0:
+            raise UploadTooLarge
+        yield chunk
 
 
 def import_job_get(*, tenant_id: int, job_id: uuid.UUID, using: str) -> ImportJob:
@@ -141,7 +232,7 @@ def import_job_cancel(*, tenant_id: int, job_id: uuid.UUID, now: datetime) -> Im
     Cancelling twice is once. Raises ImportUnknown, ImportFinished.
     """
     jobs = ImportJob.objects.using("default").filter(tenant_id=tenant_id, job_id=job_id)
-    was_queued = jobs.filter(status=Status.QUEUED).update(status=Status.CANCELLED, finished_at=now)
+    was_queued = jobs.filter(status__in=(Status.QUEUED, *WAITING)).update(status=Status.CANCELLED, finished_at=now)
     if not was_queued:
         jobs.filter(status=Status.RUNNING).update(status=Status.CANCELLED, finished_at=now)
     job = import_job_get(tenant_id=tenant_id, job_id=job_id, using="default")
@@ -168,7 +259,10 @@ def import_jobs_abandoned(*, tenant_id: int, now: datetime) -> list[ImportJob]:
 def import_jobs_expire(*, tenant_id: int, now: datetime) -> int:
     """Forget the bound tenant's old jobs, and remove files that no job needs any more. Returns how many jobs."""
     jobs = ImportJob.objects.using("default").filter(tenant_id=tenant_id)
-    for job in jobs.exclude(status__in=UNFINISHED).exclude(file_path=""):
+    jobs.filter(status__in=WAITING, created_at__lt=now - WAITS_AT_MOST).update(
+        status=Status.CANCELLED, finished_at=now, detail="Nobody said go."
+    )
+    for job in jobs.exclude(status__in=(*UNFINISHED, *WAITING)).exclude(file_path=""):
         file_remove(job)
     known = set(jobs.values_list("job_id", flat=True))
     for path in files_list(tenant_id=tenant_id):
@@ -176,8 +270,11 @@ def import_jobs_expire(*, tenant_id: int, now: datetime) -> int:
             is_old = now - default_storage.get_modified_time(path) > UPLOAD_LASTS_AT_MOST
             if is_old and uuid.UUID(path.rpartition("/")[2]) not in known:
                 default_storage.delete(path)
-    forgotten, _ = jobs.exclude(status__in=UNFINISHED).filter(finished_at__lt=now - KEPT_FOR).delete()
-    return forgotten
+    old = jobs.exclude(status__in=(*UNFINISHED, *WAITING)).filter(finished_at__lt=now - KEPT_FOR)
+    forgotten = list(old.values_list("job_id", flat=True))
+    ImportRejection.objects.using("default").filter(tenant_id=tenant_id, job_id__in=forgotten).delete()
+    jobs.filter(job_id__in=forgotten).delete()
+    return len(forgotten)
 
 
 def import_files_count(*, tenant_id: int) -> int:

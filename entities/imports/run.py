@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Final, TypeAlias, cast
 
-from django.conf import settings
-from django.core.files.base import File
 from django.core.files.storage import default_storage
 from django.db import InterfaceError, OperationalError
 from django.db.models import F
 from django.db.models.functions import Coalesce
 
 from atlasco.lib.errors import FieldError, Unavailable
-from entities.imports.files import CHUNK, file_remove
+from entities.imports.files import file_remove
 from entities.imports.jobs import UNFINISHED, Status, job_lock
+from entities.imports.prepare import job_lines
 from entities.ingest.batch import Mode
-from entities.ingest.importer import ImportSummary, import_run
-from entities.ingest.lines import BrokenBody, Rejection, plain
-from entities.models import ImportJob
+from entities.ingest.importer import ImportSummary, lines_import
+from entities.ingest.lines import BrokenBody, Rejection
+from entities.models import ImportJob, ImportRejection
 from freshness.reads import write_finished
 from freshness.tokens import lsn_text
 from tenants.services import TenantBusy
@@ -32,6 +31,10 @@ ATTEMPTS_MAX: Final = 5
 REJECTIONS_LISTED: Final = 1_000
 # How much is read between two looks at whether the job was cancelled, where no batch is written.
 _REPORT_BYTES: Final = 16 << 20
+# Lines left out that are kept to be downloaded; a wrong file must not fill the database.
+REJECTIONS_KEPT: Final = 100_000
+ORIGINAL_MAX_BYTES: Final = 64 << 10
+_REJECTIONS_AT_ONCE: Final = 500
 
 
 class _Stopped(Exception):
@@ -71,9 +74,12 @@ def _job_do(job: ImportJob, *, clock: Clock) -> None:
         _job_import(job, summary, now=clock())
     except (_Stopped, TenantBusy):
         file_remove(job)
-    except (BrokenBody, FileNotFoundError) as error:
-        detail = error.detail if isinstance(error, BrokenBody) else "Its file is gone."
-        _job_end(job, Status.FAILED, now=clock(), summary=summary, detail=detail)
+    except BrokenBody as error:
+        # A dry run is for finding that out: the file may only want another encoding.
+        status = Status.CHECKED if job.is_dry_run else Status.FAILED
+        _job_end(job, status, now=clock(), summary=summary, detail=error.detail)
+    except FileNotFoundError:
+        _job_end(job, Status.FAILED, now=clock(), summary=summary, detail="Its file is gone.")
     except (OperationalError, InterfaceError, Unavailable):
         raise
     except Exception:
@@ -82,7 +88,8 @@ def _job_do(job: ImportJob, *, clock: Clock) -> None:
         raise
     else:
         position = lsn_text(write_finished(tenant_id=job.tenant_id).lsn)
-        _job_end(job, Status.DONE, now=clock(), summary=summary, position=position)
+        status = Status.CHECKED if job.is_dry_run else Status.DONE
+        _job_end(job, status, now=clock(), summary=summary, position=position)
 
 
 def _job_import(job: ImportJob, summary: ImportSummary, *, now: datetime) -> None:
@@ -98,29 +105,47 @@ def _job_import(job: ImportJob, summary: ImportSummary, *, now: datetime) -> Non
         if not running.update(bytes_done=bytes_done, **changes):
             raise _Stopped
 
+    left_out: list[ImportRejection] = []
+    kept = ImportRejection.objects.using("default").filter(tenant_id=job.tenant_id, job_id=job.job_id).count()
+
+    def rejections_keep() -> None:
+        nonlocal kept
+        # Some are there already where a worker was killed after it had kept them.
+        ImportRejection.objects.using("default").bulk_create(left_out[: REJECTIONS_KEPT - kept], ignore_conflicts=True)
+        kept += len(left_out)
+        left_out.clear()
+
+    def refused(rejection: Rejection, original: bytes | None) -> None:
+        if kept + len(left_out) >= REJECTIONS_KEPT:
+            return
+        left_out.append(_rejection_row(job, rejection, original))
+        if len(left_out) >= _REJECTIONS_AT_ONCE:
+            rejections_keep()
+
     def batch_note(so_far: ImportSummary) -> None:
+        if left_out:
+            rejections_keep()
         if so_far.lines_done > job.lines_done:
             job.lines_done = so_far.lines_done
             note(lines_done=so_far.lines_done, summary=_summary_write(so_far), attempts=0)
         else:
             note()
 
-    def chunks(file: File[bytes]) -> Iterator[bytes]:
+    def advanced(done: int) -> None:
         nonlocal bytes_done
-        while chunk := file.read(CHUNK):
-            bytes_done += len(chunk)
-            yield chunk
-            if bytes_done - bytes_reported >= _REPORT_BYTES:
-                note()  # Bytes only: within a batch, lines that are settled need not be the first ones.
+        bytes_done = done
+        if bytes_done - bytes_reported >= _REPORT_BYTES:
+            note()  # Bytes only: within a batch, lines that are settled need not be the first ones.
 
     with default_storage.open(job.file_path, "rb") as file:
-        import_run(
+        lines_import(
             tenant_id=job.tenant_id,
-            chunks=plain(chunks(cast("File[bytes]", file))),
+            lines=job_lines(job, file, advanced=advanced),
             mode=cast(Mode, job.mode),
             now=now,
-            line_max_bytes=settings.IMPORT_LINE_MAX_BYTES,
+            dry_run=job.is_dry_run,
             progress=batch_note,
+            refused=refused,
             summary=summary,
         )
 
@@ -134,16 +159,30 @@ def _job_end(
     position: str = "",
     detail: str = "",
 ) -> None:
-    """Note the end of a job, unless it was cancelled meanwhile, and remove its file."""
+    """Note the end of a job, unless it was cancelled meanwhile. The file goes, but for that of a dry run."""
     changes: dict[str, Any] = {"status": status, "finished_at": now, "detail": detail}
     if summary is not None:
         changes |= {"lines_done": summary.lines_done, "summary": _summary_write(summary)}
-    if status == Status.DONE:
+    if position:
         changes["bytes_done"] = F("bytes_total")
         changes["summary"]["position"] = position
     jobs = ImportJob.objects.using("default").filter(tenant_id=job.tenant_id, job_id=job.job_id, status__in=UNFINISHED)
-    jobs.update(**changes)
-    file_remove(job)
+    if not jobs.update(**changes) or status != Status.CHECKED:
+        file_remove(job)
+
+
+def _rejection_row(job: ImportJob, rejection: Rejection, original: bytes | None) -> ImportRejection:
+    raw = None if original is None or len(original) > ORIGINAL_MAX_BYTES else original.decode(errors="replace")
+    return ImportRejection(
+        tenant_id=job.tenant_id,
+        job_id=job.job_id,
+        line=rejection.line,
+        code=rejection.code,
+        # PostgreSQL keeps no NUL.
+        detail=rejection.detail.replace("\x00", "�"),
+        errors=[error.as_dict() for error in rejection.errors],
+        raw=None if raw is None or "\x00" in raw else raw,
+    )
 
 
 def _summary_write(summary: ImportSummary) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from pytest_django import Settings
 
 from atlasco.lib import clock
 from entities import tasks
-from entities.imports import jobs, run
+from entities.imports import formats, jobs, run
 from entities.ingest import importer
 from entities.ingest.batch import BatchResult, Mode, batch_write
 from entities.ingest.importer import ImportSummary, import_run
@@ -288,7 +288,7 @@ def test_a_running_job_stops_after_the_batch_in_which_it_is_cancelled(
 
 
 def test_a_long_file_without_any_good_line_can_be_cancelled(acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "CHUNK", 10)
+    monkeypatch.setattr(formats, "CHUNK", 10)
     monkeypatch.setattr(run, "_REPORT_BYTES", 20)
     job = job_make(acme, b"no json\n" * 20)
 
@@ -495,7 +495,14 @@ def test_an_idempotency_key_makes_one_job_of_two_requests(live_stack: Cluster, a
 @pytest.mark.parametrize(
     ("method", "path", "headers", "status", "code"),
     [
-        ("POST", "imports/?dry_run=true", {}, 400, "invalid_parameter"),
+        ("POST", "imports/?dry_run=maybe", {}, 400, "invalid_parameter"),
+        ("POST", "imports/?format=xml", {}, 400, "invalid_parameter"),
+        ("POST", "imports/?delimiter=,", {}, 400, "invalid_parameter"),
+        ("POST", "imports/?format=csv&mapping={", {}, 400, "invalid_parameter"),
+        ("POST", "imports/?format=csv", {}, 400, "invalid_mapping"),
+        ("POST", "imports/?format=parquet", {}, 400, "broken_body"),
+        ("GET", f"imports/{uuid.UUID(int=5)}/errors/", {}, 404, "import_unknown"),
+        ("POST", f"imports/{uuid.UUID(int=5)}/start/", {}, 404, "import_unknown"),
         ("POST", "imports/?mode=upsert", {}, 400, "invalid_parameter"),
         ("POST", f"imports/?file_name={'x' * 256}", {}, 400, "invalid_parameter"),
         ("POST", "imports/", {"Content_Encoding": "br"}, 400, "broken_body"),
