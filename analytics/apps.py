@@ -7,5 +7,7 @@ class AnalyticsConfig(AppConfig):
 
     def ready(self) -> None:
         from analytics import stores
+        from analytics.rollups import reading
 
         stores.stores_register()
+        reading.readers_register()

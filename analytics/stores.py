@@ -22,6 +22,7 @@ from analytics.clickhouse import applier as clickhouse
 from analytics.clickhouse.client import clickhouse_client, is_unknown_table
 from analytics.feed.events import PREFIX_TENANT_ERASED
 from analytics.feed.settings import cache_client
+from analytics.rollups.state import rollups_count, rollups_erase
 from atlasco.lib.errors import Unavailable
 from tenants.models import Tenant
 from tenants.stores import TenantStore, store_register
@@ -37,6 +38,7 @@ def stores_register() -> None:
     """Make the stores known. After PostgreSQL's tables, which fill them."""
     store_register(TenantStore(name="cached_entities", count=_cache_count, erase=_cache_erase, order=300))
     store_register(TenantStore(name="clickhouse_rows", count=_clickhouse_count, erase=_clickhouse_erase, order=310))
+    store_register(TenantStore(name="rollup_rows", count=_rollups_count, erase=_rollups_erase, order=320))
 
 
 def tenant_erased_note(*, tenant_id: int) -> None:
@@ -70,6 +72,14 @@ def _clickhouse_count(tenant: Tenant) -> int:
 def _clickhouse_erase(tenant: Tenant) -> int:
     tenant_erased_note(tenant_id=tenant.pk)
     return _clickhouse(lambda client: clickhouse.tenant_erase(client, tenant_id=tenant.pk))
+
+
+def _rollups_count(tenant: Tenant) -> int:
+    return _clickhouse(lambda client: rollups_count(client, tenant_id=tenant.pk))
+
+
+def _rollups_erase(tenant: Tenant) -> int:
+    return _clickhouse(lambda client: rollups_erase(client, tenant_id=tenant.pk))
 
 
 @cache

@@ -36,7 +36,7 @@ api_urlpatterns: list[URLPattern | URLResolver] = [
     path("schema/", SpectacularAPIView.as_view(), name="schema"),
     path("docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
     path("", include("entities.api.urls")),
-    path("", include("analytics.urls")),
+    path("", include("analytics.api.urls")),
     path("", include("freshness.urls")),
 ]
 urlpatterns = [

@@ -18,6 +18,7 @@ from analytics.clickhouse.migrate import migrations_apply
 from analytics.clickhouse.position import position_read, position_write
 from analytics.feed.events import UNCHANGED, Change, Event, Position, Table, TableTruncated, TenantErased
 from analytics.feed.slots import snapshot_export
+from analytics.rollups.state import rollups_erase
 
 log = logging.getLogger(__name__)
 
@@ -77,6 +78,7 @@ class ClickHouseApplier:
                 case TenantErased(tenant_id=tenant_id):
                     self._flush(lines)
                     tenant_erase(self._client, tenant_id=tenant_id)
+                    rollups_erase(self._client, tenant_id=tenant_id)
                 case TableTruncated(table=("entities" | "entity_attributes") as table):
                     self._flush(lines)
                     self._client.command(
@@ -128,7 +130,7 @@ def entity_line(change: Change) -> str:
     return (
         f"{tenant_id}\t\t{entity_id}\t{row['updated_at']}\tentity\t{text_escape(row['external_id'])}\t0\t0"
         f"\t{row['created_at']}\t{change.lsn}\t{change.committed_us}\t{text_escape(row['entity_type'])}"
-        f"\t{row['version']}\t{text_escape(row['attributes'])}\n"
+        f"\t{row['version']}\t{text_escape(row['attributes'])}\t0\n"
     )
 
 
@@ -143,7 +145,7 @@ def value_line(change: Change) -> str:
     return (
         f"{tenant_id}\t{text_escape(attribute_name)}\t{entity_id}\t{row['updated_at']}\t{row['value_type']}"
         f"\t{text_escape(row['attribute_value'])}\t{number!r}\t{rest!r}\t{row['instant_value'] or 0}"
-        f"\t{change.lsn}\t{change.committed_us}\t\t0\t\n"
+        f"\t{change.lsn}\t{change.committed_us}\t\t0\t\t{row['created_at']}\n"
     )
 
 
@@ -151,7 +153,7 @@ def _removed_line(change: Change, attribute_name: str, entity_id: int) -> str:
     """A row that is deleted, values together with their entity, is removed at the instant of the commit."""
     return (
         f"{change.tenant_id}\t{text_escape(attribute_name)}\t{entity_id}\t{change.committed_us}\tremoved\t\t0\t0\t0"
-        f"\t{change.lsn}\t{change.committed_us}\t\t0\t\n"
+        f"\t{change.lsn}\t{change.committed_us}\t\t0\t\t0\n"
     )
 
 

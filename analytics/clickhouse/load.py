@@ -24,13 +24,13 @@ _PIECE_BYTES: Final = 4 << 20
 CHANGES: Final = "feed_changes"
 CHANGE_COLUMNS: Final = (
     "tenant_id", "attribute_name", "entity_id", "updated_us", "value_type", "value", "number", "number_rest",
-    "instant_us", "lsn", "committed_us", "entity_type", "version", "document",
+    "instant_us", "lsn", "committed_us", "entity_type", "version", "document", "created_us",
 )  # fmt: skip
 # As every other removal; when it happened is not known, only that it has.
 _HIDE: Final = (
     f"INSERT INTO {CHANGES} ({', '.join(CHANGE_COLUMNS)}) SELECT tenant_id, attribute_name, entity_id,"
     " toUnixTimestamp64Micro(now64(6)), 'removed', '', 0, 0, 0, {floor:UInt64}, toUnixTimestamp64Micro(now64(6)),"
-    " '', 0, '' FROM attribute_values FINAL WHERE lsn < {floor:UInt64}"
+    " '', 0, '', 0 FROM attribute_values FINAL WHERE lsn < {floor:UInt64}"
 )
 
 

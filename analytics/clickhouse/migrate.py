@@ -30,9 +30,15 @@ def variables(*, cluster: str, is_durable: bool = True) -> dict[str, str]:
             "on_cluster": f"ON CLUSTER '{quoted}'",
             # The server puts database, table, shard and replica into the path (default_replica_path).
             "replacing": "ReplicatedReplacingMergeTree",
+            "merge_tree": "ReplicatedMergeTree",
             "table_settings": settings_of_tables,
         }
-    return {"on_cluster": "", "replacing": "ReplacingMergeTree", "table_settings": settings_of_tables}
+    return {
+        "on_cluster": "",
+        "replacing": "ReplacingMergeTree",
+        "merge_tree": "MergeTree",
+        "table_settings": settings_of_tables,
+    }
 
 
 def migrations_pending(client: Any) -> list[str]:

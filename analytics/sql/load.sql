@@ -5,7 +5,7 @@
 COPY (
     SELECT tenant_id, '', entity_id, (extract(epoch FROM updated_at) * 1000000)::bigint, 'entity', external_id, 0, 0,
            (extract(epoch FROM created_at) * 1000000)::bigint, {lsn},
-           (extract(epoch FROM updated_at) * 1000000)::bigint, entity_type, version, attributes::text
+           (extract(epoch FROM updated_at) * 1000000)::bigint, entity_type, version, attributes::text, 0
     FROM entities
     WHERE {tenant}
 ) TO STDOUT
@@ -19,7 +19,7 @@ COPY (
            CASE WHEN length(numeric_value::text) > 15
                 THEN (numeric_value - (numeric_key::text)::numeric)::float8 ELSE 0 END,
            coalesce((extract(epoch FROM instant_value) * 1000000)::bigint, 0), {lsn},
-           (extract(epoch FROM updated_at) * 1000000)::bigint, '', 0, ''
+           (extract(epoch FROM updated_at) * 1000000)::bigint, '', 0, '', (extract(epoch FROM created_at) * 1000000)::bigint
     FROM entity_attributes
     WHERE {tenant}
 ) TO STDOUT

@@ -133,7 +133,7 @@ def _deliver_of(tenant_id: int | None, clock: Callable[[], datetime]) -> int:
 
 def retry_pause(attempts: int) -> timedelta:
     """How long to wait after so many failed attempts."""
-    return min(RETRY_FIRST * 2 ** (attempts - 1), RETRY_MAX)
+    return min(RETRY_FIRST * (1 << (attempts - 1)), RETRY_MAX)
 
 
 def deliveries_read(*, tenant_id: int | None, prefix: str, limit: int) -> list[Delivery]:

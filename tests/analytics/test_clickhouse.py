@@ -174,7 +174,7 @@ def test_a_long_value_that_did_not_come_with_its_change_is_kept(
     def change(lsn: int, value: object, tenant: Tenant = acme) -> Change:
         row = {
             "value_type": "string", "attribute_value": value, "numeric_value": None, "instant_value": None,
-            "updated_at": lsn,
+            "updated_at": lsn, "created_at": 0,
         }  # fmt: skip
         return Change("entity_attributes", tenant.pk, (tenant.pk, 1, "long"), row, lsn, lsn + 1, lsn)
 
@@ -262,7 +262,7 @@ def test_an_escaped_text_is_one_field(text: str) -> None:
 def test_a_row_that_is_deleted_is_removed_at_its_commit() -> None:
     committed_us = int(datetime(2026, 1, 1, tzinfo=UTC).timestamp() * 1_000_000)
     line = value_line(Change("entity_attributes", 7, (7, 1, "a\tb"), None, 10, 11, committed_us))
-    assert line == f"7\ta\\tb\t1\t{committed_us}\tremoved\t\t0\t0\t0\t10\t{committed_us}\t\t0\t\n"
+    assert line == f"7\ta\\tb\t1\t{committed_us}\tremoved\t\t0\t0\t0\t10\t{committed_us}\t\t0\t\t0\n"
 
 
 def test_doubles_come_back_as_they_went(
@@ -274,7 +274,7 @@ def test_doubles_come_back_as_they_went(
         Change(
             "entity_attributes", acme.pk, (acme.pk, n, "n"),
             {"value_type": "number", "attribute_value": digits(number), "numeric_value": digits(number),
-             "instant_value": None, "updated_at": 0}, 10 + n, 100, 0,
+             "instant_value": None, "updated_at": 0, "created_at": 0}, 10 + n, 100, 0,
         )
         for n, number in enumerate(numbers)
     ]  # fmt: skip

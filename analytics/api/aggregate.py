@@ -1,4 +1,4 @@
-"""/analytics/: aggregates."""
+"""/analytics/aggregate/: aggregates over the entities as they are."""
 
 from __future__ import annotations
 

@@ -1,0 +1,230 @@
+"""Refreshing a tenant's rollups where something changed. See Note [How a rollup stays right]."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from django.db import DEFAULT_DB_ALIAS, connections
+
+from analytics.clickhouse.position import position_read
+from analytics.feed.events import Position
+from analytics.rollups.state import SQL, RollupState, rollups_erase, states_read, states_write
+from atlasco.lib.clock import to_us
+from atlasco.lib.errors import Unavailable
+from tenants.models import Tenant
+from tenants.rounds import tenants_each
+from tenants.selectors import tenants_kept
+
+log = logging.getLogger(__name__)
+
+# A tenant is refreshed this often at the most, and the larger one less often: at most a twentieth of the time is spent
+# on it. The budget of reports is five minutes.
+EVERY_S: Final = 30.0
+COST_SHARE: Final = 20
+EVERY_MAX_S: Final = 240.0
+RECENT: Final = timedelta(days=7)
+# The last seven days begin later with every second; a tenant where nothing changes is looked at this often.
+RECENT_EVERY_S: Final = 600.0
+# Attributes with more different values are not counted value by value, nor are long texts.
+FEW_VALUES: Final = 200
+VALUE_MAX_BYTES: Final = 256
+# Values that one slice reads into memory, about 100 bytes each.
+_SLICE_VALUES: Final = 4_000_000
+# Marks carry ClickHouse's clock, which may be set back a little.
+_MARKS_MARGIN_US: Final = 5_000_000
+# They are forgotten after three days.
+_MARKS_KEPT_NS: Final = 2 * 86_400 * 10**9
+_NO_DAY: Final = -(2**63)
+_SETTINGS: Final = {
+    # A slice's rows come as one block and make one part.
+    "max_insert_threads": 1,
+    "min_insert_block_size_rows": 16_000_000,
+    "min_insert_block_size_bytes": 1 << 30,
+    "use_skip_indexes_if_final": 1,
+    "join_algorithm": "hash",
+}
+
+
+class RollupsUnavailable(Unavailable):
+    """The change feed has not filled ClickHouse yet, so there is nothing to compute rollups from."""
+
+    code = "rollups_unavailable"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a refresh of one tenant would do now. attributes: those with a change, and in how many days of each.
+
+    position: what the rollups reflect once it is done; entities_changed: entities were made, changed or deleted;
+    is_first: everything is computed; is_due: not too soon after the last one; recent_moved: the last seven days begin
+    noticeably later now; state: what there is, None for the first one.
+    """
+
+    tenant_id: int
+    position: Position
+    attributes: dict[str, int] = field(default_factory=dict)
+    entities_changed: bool = False
+    is_first: bool = False
+    is_due: bool = True
+    recent_moved: bool = False
+    state: RollupState | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.attributes or self.entities_changed or self.is_first)
+
+
+@dataclass(frozen=True, slots=True)
+class Refreshed:
+    """What a refresh did. attributes, days: computed anew; values: read; spent_s: seconds."""
+
+    attributes: int = 0
+    days: int = 0
+    values: int = 0
+    spent_s: float = 0.0
+
+
+def rollups_plan(client: Any, *, tenant_ids: Iterable[int], now: datetime) -> list[Plan]:
+    """What has changed since the last refresh, tenant by tenant; empty while the feed has filled nothing yet."""
+    # In this order: what is marked when the marks are read contains all that the position speaks of.
+    states, position = states_read(client), position_read(client)
+    if position is None:
+        return []
+    marks = _marks(client)
+    return [_plan(client, tenant_id, states.get(tenant_id), position, marks, now) for tenant_id in tenant_ids]
+
+
+def rollups_advance(client: Any, *, plans: Iterable[Plan]) -> None:
+    """Note for tenants where nothing changed that their rollups reflect the plans' position."""
+    generation = time.time_ns()
+    states_write(
+        client,
+        [
+            replace(plan.state, generation=generation, position=plan.position)
+            for plan in plans
+            if plan.state is not None and plan.is_empty
+        ],
+    )
+
+
+def rollups_round(client: Any, *, now: Callable[[], datetime]) -> int:
+    """Refresh every tenant that is due; those without changes move on. Returns how many tenants were refreshed.
+
+    What another worker refreshes just now is left to it. Raises RoundIncomplete, ClickHouseError.
+    """
+    plans = {plan.tenant_id: plan for plan in rollups_plan(client, tenant_ids=_tenant_ids(), now=now())}
+    rollups_advance(client, plans=plans.values())
+
+    def refresh(tenant: Tenant) -> int:
+        plan = plans.get(tenant.pk)
+        if plan is None or not plan.is_due or (plan.is_empty and not plan.recent_moved):
+            return 0
+        return int(rollups_refresh_alone(client, tenant=tenant, now=now()) is not None)
+
+    return tenants_each(refresh)
+
+
+def rollups_refresh_alone(client: Any, *, tenant: Tenant, now: datetime, everything: bool = False) -> Refreshed | None:
+    """Refresh the bound tenant unless somebody else is at it; None then."""
+    with connections[DEFAULT_DB_ALIAS].cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_lock(hashtext('atlasco rollups'), %s)", (tenant.pk,))
+        if not cursor.fetchone()[0]:
+            return None
+        try:
+            done = rollups_refresh(client, tenant_id=tenant.pk, now=now, everything=everything)
+            # A deletion that began meanwhile has erased what was there then, and not what came after.
+            cursor.execute("SELECT FROM tenants_tenant WHERE id = %s AND status <> 'deleting'", (tenant.pk,))
+            if cursor.rowcount == 0:
+                rollups_erase(client, tenant_id=tenant.pk)
+            return done
+        finally:
+            cursor.execute("SELECT pg_advisory_unlock(hashtext('atlasco rollups'), %s)", (tenant.pk,))
+
+
+def rollups_refresh(client: Any, *, tenant_id: int, now: datetime, everything: bool = False) -> Refreshed:
+    """Compute anew what has changed of one tenant. Raises RollupsUnavailable.
+
+    everything: what has not changed, too. Safe to run twice, beside itself, and to be killed anywhere.
+    """
+    # In this order: what is marked when the marks are read contains all that the position speaks of.
+    position = position_read(client)
+    if position is None:
+        raise RollupsUnavailable
+    generation, began = time.time_ns(), time.perf_counter()
+    state = states_read(client, tenant_id=tenant_id).get(tenant_id)
+    marks_us = _marks(client).get(tenant_id, 0)
+    recent_us = to_us(now - RECENT)
+    base: dict[str, Any] = {"tenant": tenant_id, "generation": generation, "no_day": _NO_DAY, "recent_now": recent_us}
+    base |= {"few": FEW_VALUES, "value_bytes": VALUE_MAX_BYTES}
+    if everything or state is None or _is_unusable(state, position):
+        _run(client, "work_settle_all", base)
+    else:
+        since = {"marks_from": state.marks_us - _MARKS_MARGIN_US, "marks_to": marks_us}
+        _run(client, "work_settle", base | since | {"recent_before": state.recent_us})
+    attributes, days, has_entities, values = client.query(SQL["work_size"], parameters=base).result_rows[0]
+    if attributes:
+        slices = max(1, -(-values // _SLICE_VALUES))
+        for number in range(slices):
+            part = base | {"slices": slices, "slice": number}
+            _run(client, "distribution_write", part)
+            _run(client, "values_write", part)
+            if days:
+                _run(client, "trend_write", part)
+    if has_entities:
+        _run(client, "entities_write", base)
+    spent_s = time.perf_counter() - began
+    states_write(client, [RollupState(tenant_id, generation, position, marks_us, to_us(now), spent_s, recent_us)])
+    done = Refreshed(attributes, days, values, spent_s)
+    log.info("Rollups refreshed.", extra={"attributes": attributes, "days": days, "values": values, "spent_s": spent_s})
+    return done
+
+
+def _plan(
+    client: Any, tenant_id: int, state: RollupState | None, position: Position, marks: dict[int, int], now: datetime
+) -> Plan:
+    if state is None or _is_unusable(state, position):
+        return Plan(tenant_id, position, is_first=True)
+    attributes: dict[str, int] = {}
+    if marks.get(tenant_id, 0) > state.marks_us:
+        rows = client.query(
+            SQL["marks_new"], parameters={"tenant": tenant_id, "marks_from": state.marks_us - _MARKS_MARGIN_US}
+        ).result_rows
+        attributes = dict(rows)
+    entities_changed = attributes.pop("", 0) > 0
+    wait_s = min(max(EVERY_S, COST_SHARE * state.spent_s), EVERY_MAX_S)
+    since_s = (to_us(now) - state.refreshed_us) / 1e6
+    return Plan(
+        tenant_id,
+        position,
+        attributes=attributes,
+        entities_changed=entities_changed,
+        is_due=since_s >= wait_s,
+        recent_moved=since_s >= RECENT_EVERY_S,
+        state=state,
+    )
+
+
+def _is_unusable(state: RollupState, position: Position) -> bool:
+    """Whether it was reached with another primary, whose positions mean nothing here, or is older than the marks."""
+    is_old = time.time_ns() - state.generation > _MARKS_KEPT_NS
+    return is_old or position.cluster != state.position.cluster
+
+
+def _tenant_ids() -> list[int]:
+    return [tenant.pk for tenant in tenants_kept()]
+
+
+def _marks(client: Any) -> dict[int, int]:
+    return dict(client.query(SQL["marks"]).result_rows)
+
+
+def _run(client: Any, block: str, parameters: dict[str, Any]) -> None:
+    statement = SQL[block]
+    for name in ("attributes_due", "days_due", "entities"):
+        statement = statement.replace("{" + name + "}", SQL[name])
+    client.command(statement, parameters=parameters, settings=_SETTINGS)

@@ -1,0 +1,361 @@
+"""Rollups hold what the primary holds, wherever something changed, whatever interrupted a refresh."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+
+from analytics.clickhouse.applier import ClickHouseApplier
+from analytics.clickhouse.client import clickhouse_client
+from analytics.clickhouse.migrate import migrations_apply
+from analytics.clickhouse.position import position_read
+from analytics.feed.run import Feed
+from analytics.rollups import reading, refresh
+from analytics.rollups.reading import Distribution, DistributionRead, EntitiesRead, TrendRead, ValuesRead
+from analytics.rollups.refresh import rollups_advance, rollups_plan, rollups_refresh, rollups_round
+from analytics.rollups.state import TABLES, rollups_count, rollups_erase, states_read
+from atlasco.lib import clock
+from entities.ingest.importer import import_run
+from freshness.reads import ReadSource
+from tenants.binding import tenant_bind
+from tenants.models import Tenant
+from tests.analytics.feeding import (
+    delete,
+    feed_running,
+    patch,
+    replication_dsn_of,
+    slot_name,
+    wait_until,
+    wal_end,
+    write,
+)
+from tests.cluster import Cluster
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def dsn(stack: Cluster) -> str:
+    return replication_dsn_of(stack)
+
+
+@pytest.fixture
+def client(stack: Cluster) -> Iterator[Any]:
+    client = clickhouse_client()
+    migrations_apply(client)
+    for table in ("attribute_values", "attribute_history", "feed_position", *TABLES):
+        client.command(f"TRUNCATE TABLE {table}")
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def feed(stack: Cluster, dsn: str, client: Any) -> Iterator[Feed]:
+    with feed_running(dsn, [ClickHouseApplier(stack.clickhouse_url, dsn=dsn)], slot=slot_name()) as feed:
+        yield feed
+
+
+def settle(feed: Feed, dsn: str) -> None:
+    lsn = wal_end(dsn)
+    wait_until(lambda: (known := feed.workers[0].position) is not None and known.lsn >= lsn)
+
+
+def refreshed(client: Any, feed: Feed, dsn: str, *tenants: Tenant) -> None:
+    settle(feed, dsn)
+    for tenant in tenants:
+        rollups_refresh(client, tenant_id=tenant.pk, now=clock.now())
+
+
+def sample(external_id: str, at: datetime, attributes: str, entity_type: str = "sensor") -> str:
+    head = f'{{"entity_type":"{entity_type}","external_id":"{external_id}","at":"{at.isoformat()}"'
+    return f'{head},"attributes":{attributes}}}'
+
+
+def import_samples(tenant: Tenant, *entities: str) -> None:
+    """Each line by itself: so the log has every one of them."""
+    with tenant_bind(tenant):
+        for entity in entities:
+            import_run(
+                tenant_id=tenant.pk, chunks=[entity.encode()], mode="merge", now=clock.now(), line_max_bytes=1 << 20
+            )
+
+
+def distributions(tenant: Tenant, **wish: Any) -> list[Distribution]:
+    found = reading._distribution_rollup(DistributionRead(tenant.pk, **wish))
+    assert found is not None
+    return list(found.value.rows)
+
+
+def of_primary(tenant: Tenant, **wish: Any) -> list[Distribution]:
+    with tenant_bind(tenant):
+        found = reading._distribution_primary(DistributionRead(tenant.pk, **wish), ReadSource("default", "0/0"))
+    return list(found.rows)
+
+
+def _head(row: Distribution) -> tuple[Any, ...]:
+    return row.attribute, row.entity_type, row.values, row.distinct
+
+
+def assert_equal(ours: list[Distribution], theirs: list[Distribution]) -> None:
+    assert [_head(row) for row in ours] == [_head(row) for row in theirs]
+    for own, other in zip(ours, theirs, strict=True):
+        for found, wanted in ((own.numbers, other.numbers), (own.recent, other.recent)):
+            assert found.count == wanted.count
+            assert (found.average is None) == (wanted.average is None)
+            assert found.average is None or found.average == pytest.approx(wanted.average, rel=1e-12)
+            assert (found.least, found.greatest) == (wanted.least, wanted.greatest)
+            assert found.quantiles == pytest.approx(wanted.quantiles, rel=1e-12)
+        assert (own.histogram is None) == (own.numbers.count == 0)
+        assert sum(own.histogram.counts if own.histogram else []) == own.numbers.count
+
+
+def test_distributions_are_those_of_the_primary_through_changes(
+    dsn: str, client: Any, feed: Feed, acme: Tenant, globex: Tenant
+) -> None:
+    rnd = random.Random(7)
+    rows = [
+        write(acme, f"t{n}", size=rnd.choice([1, 2, 2.5, -3, 1e9]), name=f"n{n % 3}", flag=n % 2 == 0)
+        for n in range(20)
+    ]
+    write(globex, "other", size=7, only_here=1)
+    refreshed(client, feed, dsn, acme, globex)
+    assert_equal(distributions(acme), of_primary(acme))
+    assert_equal(distributions(globex), of_primary(globex))
+
+    patch(acme, rows[0].entity_id, size="now a text", name=None)
+    patch(acme, rows[1].entity_id, size=12345, added=4)
+    delete(acme, rows[2].entity_id)
+    refreshed(client, feed, dsn, acme)
+    assert_equal(distributions(acme), of_primary(acme))
+    assert_equal(distributions(acme, largest=True, limit=2), of_primary(acme, largest=True, limit=2))
+    assert_equal(distributions(acme, attribute="size"), of_primary(acme, attribute="size"))
+    assert_equal(distributions(acme, recent=True, min_count=18), of_primary(acme, recent=True, min_count=18))
+    after = ("flag", "thing")
+    assert_equal(distributions(acme, after=after), of_primary(acme, after=after))
+
+    for row in rows:
+        if row is not rows[2]:
+            patch(acme, row.entity_id, name=None)
+    refreshed(client, feed, dsn, acme)
+    assert [row.attribute for row in distributions(acme)] == ["added", "flag", "size"]
+    assert len(distributions(globex)) == 2
+
+
+def test_only_what_changed_is_computed_anew(
+    dsn: str, client: Any, feed: Feed, acme: Tenant, globex: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Seconds in which marks are worked in twice, in case that ClickHouse's clock was set back.
+    monkeypatch.setattr(refresh, "_MARKS_MARGIN_US", 0)
+    row = write(acme, "one", moving=1, resting=1)
+    write(globex, "one", moving=1)
+    refreshed(client, feed, dsn, acme, globex)
+    before = dict(_generations(client, acme))
+    [plan] = rollups_plan(client, tenant_ids=[acme.pk], now=clock.now())
+    assert plan.is_empty and not plan.is_due
+    patch(acme, row.entity_id, moving=2)
+    settle(feed, dsn)
+    [plan] = rollups_plan(client, tenant_ids=[acme.pk], now=clock.now() + timedelta(hours=1))
+    assert (plan.attributes, plan.entities_changed, plan.is_due) == ({"moving": 1}, True, True)
+    assert rollups_refresh(client, tenant_id=acme.pk, now=clock.now()).attributes == 1
+    after = dict(_generations(client, acme))
+    assert after["resting"] == before["resting"] and after["moving"] > before["moving"]
+
+
+def _generations(client: Any, tenant: Tenant) -> list[tuple[str, int]]:
+    rows = client.query(
+        "SELECT attribute_name, generation FROM rollup_distribution FINAL WHERE tenant_id = {tenant:UInt32}",
+        parameters={"tenant": tenant.pk},
+    ).result_rows
+    return [tuple(row) for row in rows]
+
+
+def test_a_refresh_that_died_anywhere_is_made_good_by_the_next(
+    dsn: str, client: Any, feed: Feed, acme: Tenant, globex: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = write(acme, "one", size=1, name="a")
+    write(globex, "one", size=1)
+    refreshed(client, feed, dsn, acme, globex)
+    real = refresh._run
+    for statements in range(1, 5):
+        patch(acme, row.entity_id, size=statements * 10, name=f"b{statements}")
+        settle(feed, dsn)
+        left = [statements]
+
+        def dying(*args: Any, left: list[int] = left) -> None:
+            if left[0] == 0:
+                raise ConnectionError("killed")
+            left[0] -= 1
+            real(*args)
+
+        monkeypatch.setattr(refresh, "_run", dying)
+        before = states_read(client)[acme.pk]
+        with pytest.raises(ConnectionError):
+            rollups_refresh(client, tenant_id=acme.pk, now=clock.now())
+        assert states_read(client)[acme.pk] == before
+        monkeypatch.setattr(refresh, "_run", real)
+        rollups_refresh(client, tenant_id=acme.pk, now=clock.now())
+        rollups_refresh(client, tenant_id=acme.pk, now=clock.now())
+        assert_equal(distributions(acme), of_primary(acme))
+        values = reading._values_rollup(ValuesRead(acme.pk, "name"))
+        assert values is not None and [found.value for found in values.value.rows] == [f"b{statements}"]
+
+
+def test_the_older_of_two_refreshes_never_wins(
+    dsn: str, client: Any, feed: Feed, acme: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = write(acme, "one", size=1)
+    refreshed(client, feed, dsn, acme)
+    real = refresh._run
+
+    def overtaken(*args: Any) -> None:
+        real(*args)
+        if args[1] == "work_settle":
+            monkeypatch.setattr(refresh, "_run", real)
+            patch(acme, row.entity_id, size=2)
+            refreshed(client, feed, dsn, acme)
+
+    monkeypatch.setattr(refresh, "_run", overtaken)
+    rollups_refresh(client, tenant_id=acme.pk, now=clock.now())
+    assert [found.numbers.greatest for found in distributions(acme)] == [2]
+
+
+def test_values_are_counted_where_there_are_few(
+    dsn: str, client: Any, feed: Feed, acme: Tenant, globex: Tenant
+) -> None:
+    for n in range(3):
+        write(acme, f"t{n}", kind="a" if n else "b", mixed=[1, "1", True][n], at="2026-01-01T00:00:00Z")
+    write(acme, "t4", mixed=1.0, at="2026-01-01T01:00:00+01:00")
+    write(globex, "g", kind="secret")
+    refreshed(client, feed, dsn, acme, globex)
+
+    def counted(attribute: str) -> list[tuple[str, str, int]]:
+        request = ValuesRead(acme.pk, attribute)
+        found = reading._values_rollup(request)
+        assert found is not None
+        with tenant_bind(acme):
+            theirs = reading._values_primary(request, ReadSource("default", "0/0"))
+        ours = [(row.value_type, row.value, row.count) for row in found.value.rows]
+        assert sorted(ours) == sorted((row.value_type, row.value, row.count) for row in theirs.rows)
+        return ours
+
+    assert counted("kind") == [("string", "a", 2), ("string", "b", 1)]
+    # 1 and 1.0 are one number; a text and a boolean are others.
+    assert counted("mixed") == [("number", "1", 2), ("string", "1", 1), ("boolean", "true", 1)]
+    assert [count for _, _, count in counted("at")] == [4]
+    assert counted("nobody") == []
+
+
+def test_a_trend_is_kept_by_the_hour_and_the_day(
+    dsn: str, client: Any, feed: Feed, acme: Tenant, globex: Tenant
+) -> None:
+    import_samples(
+        acme,
+        sample("s1", NOON, '{"heat": 1}'),
+        sample("s1", NOON + timedelta(minutes=10), '{"heat": 3}'),
+        sample("s2", NOON + timedelta(minutes=50), '{"heat": 8}'),
+        sample("s1", NOON + timedelta(hours=1), '{"heat": 100}'),
+        sample("s1", NOON + timedelta(days=1), '{"heat": 7}'),
+        sample("old", datetime(1, 1, 1, 5, tzinfo=UTC), '{"heat": 2}'),
+    )
+    import_samples(globex, sample("s1", NOON, '{"heat": 1000}'))
+    refreshed(client, feed, dsn, acme, globex)
+    found = reading._trend_rollup(TrendRead(acme.pk, "heat", grain="hour"))
+    assert found is not None
+    assert [(point.bucket, point.samples, point.median, point.greatest) for point in found.value.rows] == [
+        (datetime(1, 1, 1, 5, tzinfo=UTC), 1, 2, 2),
+        (NOON, 3, 3, 8),
+        (NOON + timedelta(hours=1), 1, 100, 100),
+        (NOON + timedelta(days=1), 1, 7, 7),
+    ]
+    days = reading._trend_rollup(TrendRead(acme.pk, "heat", newest=True, limit=2))
+    assert days is not None and not days.value.is_whole
+    assert [(point.bucket.day, point.samples, point.average, point.median) for point in days.value.rows] == [
+        (1, 4, 28, 5.5),
+        (2, 1, 7, 7),
+    ]
+    # A sample that comes late changes its own day.
+    import_samples(acme, sample("s3", NOON + timedelta(minutes=1), '{"heat": 0}'))
+    refreshed(client, feed, dsn, acme)
+    late = reading._trend_rollup(TrendRead(acme.pk, "heat", start=NOON - timedelta(days=1)))
+    assert late is not None and [point.samples for point in late.value.rows] == [5, 1]
+
+
+def test_entities_are_counted_by_the_day_of_their_creation(
+    dsn: str, client: Any, feed: Feed, acme: Tenant, globex: Tenant
+) -> None:
+    import_samples(
+        acme,
+        sample("a", NOON, "{}"),
+        sample("b", NOON, "{}", entity_type="lamp"),
+        sample("c", NOON + timedelta(days=2), "{}"),
+    )
+    write(globex, "g")
+    gone = write(acme, "gone", x=1)
+    refreshed(client, feed, dsn, acme, globex)
+    delete(acme, gone.entity_id)
+    refreshed(client, feed, dsn, acme)
+    request = EntitiesRead(acme.pk)
+    found = reading._entities_rollup(request)
+    assert found is not None
+    assert [(point.day.day, point.entity_type, point.created, point.total) for point in found.value.rows] == [
+        (1, "lamp", 1, 1),
+        (1, "sensor", 1, 1),
+        (3, "sensor", 1, 2),
+    ]
+    with tenant_bind(acme):
+        assert list(reading._entities_primary(request, ReadSource("default", "0/0")).rows) == list(found.value.rows)
+
+
+def test_what_rollups_reflect_is_known_and_moves_on_where_nothing_changes(
+    dsn: str, client: Any, feed: Feed, acme: Tenant, globex: Tenant
+) -> None:
+    write(acme, "one", size=1)
+    write(globex, "one", size=1)
+    refreshed(client, feed, dsn, acme)
+    position = position_read(client)
+    assert position is not None
+    assert states_read(client)[acme.pk].position.lsn <= position.lsn
+    assert globex.pk not in states_read(client)
+    state = states_read(client)[acme.pk]
+    write(globex, "two", size=1)
+    settle(feed, dsn)
+    wait_until(lambda: (found := position_read(client)) is not None and found.lsn > state.position.lsn)
+    plans = rollups_plan(client, tenant_ids=[acme.pk, globex.pk], now=clock.now())
+    assert [plan.is_first for plan in plans] == [False, True]
+    rollups_advance(client, plans=[replace(plan, attributes={}, entities_changed=False) for plan in plans])
+    states = states_read(client)
+    assert states[acme.pk].position.lsn > state.position.lsn and globex.pk not in states
+
+
+def test_the_round_refreshes_whoever_is_due(
+    dsn: str, client: Any, feed: Feed, acme: Tenant, globex: Tenant, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(acme, "one", size=1)
+    write(globex, "one", size=2)
+    settle(feed, dsn)
+    assert rollups_round(client, now=clock.now) >= 2
+    assert [found.numbers.greatest for tenant in (acme, globex) for found in distributions(tenant)] == [1, 2]
+    write(acme, "one", size=3)
+    settle(feed, dsn)
+    # Not so soon again.
+    assert rollups_round(client, now=clock.now) == 0
+    call_command("rollups", "plan", "--tenant", acme.slug)
+    assert f"{acme.slug}: 1 attributes" in capsys.readouterr().out
+    call_command("rollups", "refresh", "--tenant", acme.slug)
+    assert f"{acme.slug}: 1 attributes with " in capsys.readouterr().out
+    assert [found.numbers.greatest for found in distributions(acme)] == [3]
+
+
+def test_a_tenants_rollups_are_erased_with_it(dsn: str, client: Any, feed: Feed, acme: Tenant, globex: Tenant) -> None:
+    write(acme, "one", size=1)
+    write(globex, "one", size=1)
+    refreshed(client, feed, dsn, acme, globex)
+    assert rollups_erase(client, tenant_id=acme.pk) > 0
+    assert rollups_count(client, tenant_id=acme.pk) == 0
+    assert len(distributions(globex)) == 1
