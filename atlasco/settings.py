@@ -13,9 +13,8 @@ import sys
 from pathlib import Path
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
-import dj_database_url
-
 from atlasco.lib import env
+from atlasco.lib.databases import database_parse
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 RUN_DIR = Path(
@@ -190,7 +189,7 @@ _NOTICE_A_DEAD_SERVER = {
 
 
 def _database(url: str, **test: object) -> dict[str, object]:
-    parsed = dj_database_url.parse(url, engine="tenants.database", conn_max_age=CONNECTION_MAX_AGE_S)
+    parsed = database_parse(url, engine="tenants.database", conn_max_age=CONNECTION_MAX_AGE_S)
     parsed["CONN_HEALTH_CHECKS"] = True
     # Generic plans lock every leaf of the partition tree (729 ms on the first call); custom plans prune first.
     parsed["OPTIONS"] = {

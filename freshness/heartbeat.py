@@ -19,7 +19,7 @@ from freshness.timelines import seq_first
 log = logging.getLogger(__name__)
 
 INTERVAL_S: Final = 0.2
-RETRY_S: Final = 1.0
+RETRY_S: Final = 0.3
 # "beat" as a number; only this writer uses it.
 _LOCK_KEY: Final = 0x62656174
 # ts and lsn are taken before the write: whoever has this row has everything up to lsn, and that was so at ts.

@@ -44,6 +44,8 @@ _POLL_S: Final = 0.02
 # A read that would move to the primary waits for a replica instead where that takes no longer than this: about what
 # the primary's answer costs.
 _CHEAP_WAIT_S: Final = 0.05
+# How long a read with a token waits for a store to get there before it is refused.
+_REACH_S: Final = 1.5
 _DATABASES: Final = ("primary", "read-replica")
 # Heartbeat's position, number and instant; a position that nothing in the snapshot is newer than; what the server is.
 _SNAPSHOT_FACTS: Final = (
@@ -123,9 +125,25 @@ def read_through(
     own = NOWHERE if tenant is None else own_writes.position((tenant.pk, state.asker))
     needed = position_needed(state, at_least)
     asked = operation if request is not None else None
-    verdicts = _judged(budget, needed, own, asked)
-    verdicts = state.verdicts = _protected(verdicts, budget, 0 if tenant is None else tenant.pk)
     attempt = _Attempt(reader, operation, request, needed, state)
+    deadline = time.monotonic() + _REACH_S
+    while True:
+        verdicts = _judged(budget, needed, own, asked)
+        state.verdicts = _protected(verdicts, budget, 0 if tenant is None else tenant.pk)
+        try:
+            answer: T = _first_answer(attempt, state.verdicts, budget)
+        except PositionNotReached:
+            # Somebody is on the way there, or a promotion is being noted: a moment is better than a refusal.
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(_POLL_S)
+            needed = position_needed(state, at_least)
+        else:
+            return answer
+
+
+def _first_answer(attempt: _Attempt, verdicts: list[Verdict], budget: Budget) -> Any:
+    """Try one candidate after the other."""
     unreached = False
     for place, verdict in enumerate(verdicts):
         if verdict.reason == "down":
@@ -137,11 +155,9 @@ def read_through(
             break
         try:
             # The last that qualifies answers also where it turns out later than it seemed.
-            answer: T = attempt.read(verdict, is_last=not any(later.qualifies for later in verdicts[place + 1 :]))
+            return attempt.read(verdict, is_last=not any(later.qualifies for later in verdicts[place + 1 :]))
         except _NotThisOne as other:
             unreached = unreached or other.unreached
-        else:
-            return answer
     if budget.on_stale == "fail":
         raise StaleBeyondBudget(sources={verdict.candidate.name: verdict.reason for verdict in verdicts})
     raise PositionNotReached if unreached else NoStoreAnswers

@@ -42,6 +42,7 @@ def stack_arguments(parser: argparse.ArgumentParser) -> None:
         ("start", "start a service that is down", "NAME"),
         ("pause-replay", "let a replica fall behind", "REPLICA"),
         ("resume-replay", "let a replica catch up", "REPLICA"),
+        ("promote", "kill the primary and make a replica the primary", "REPLICA"),
     ):
         actions.add_parser(action, help=help_text).add_argument("name", metavar=what)
 

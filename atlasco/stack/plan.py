@@ -23,6 +23,9 @@ SEARCH_ROLE = "atlasco_search"
 EXTERNAL_NAMES = ("DATABASE_URL", "REPLICA_URLS", "REDIS_URL", "CLICKHOUSE_URL")
 ADMIN_PASSWORD = "ATLASCO_ADMIN_PASSWORD"  # noqa: S105  # The variable's name.
 DEFAULT_WEB_PORT = 8000
+# Our own PostgreSQL nodes; the first is the primary until another is promoted, whose name then stands in the file.
+POSTGRES_NODES = ("primary", "replica1", "replica2")
+PRIMARY_FILE = "primary"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,11 @@ class Plan:
     def port(self, name: str) -> int:
         return self.ports.ports[name]
 
+    @property
+    def primary_node(self) -> str:
+        """Which of our own PostgreSQL nodes is the primary: the one of that name, until another was promoted."""
+        return self.run_dir.read(PRIMARY_FILE).strip() or POSTGRES_NODES[0]
+
     # --- Addresses ----------------------------------------------------------------------------------------------------
     def postgres_url(self, node: str, *, role: str, password: str, database: str = DATABASE) -> str:
         return f"postgresql://{role}:{quote(password, safe='')}@127.0.0.1:{self.port(node)}/{database}"
@@ -88,22 +96,33 @@ class Plan:
     def app_url(self, node: str) -> str:
         return self.postgres_url(node, role=APP_ROLE, password=self.secrets.app_password)
 
+    def primary_url(self, *, role: str, password: str) -> str:
+        """Whichever of our own nodes is the primary at the moment of connecting.
+
+        With replicas of somebody else only one of them can be.
+        """
+        if self.external.replica_urls:
+            return self.postgres_url(POSTGRES_NODES[0], role=role, password=password)
+        hosts = ",".join(f"127.0.0.1:{self.port(node)}" for node in POSTGRES_NODES)
+        credentials = f"{role}:{quote(password, safe='')}"
+        return f"postgresql://{credentials}@{hosts}/{DATABASE}?target_session_attrs=read-write"
+
     @property
     def database_url(self) -> str:
-        return self.external.database_url or self.app_url("primary")
+        return self.external.database_url or self.primary_url(role=APP_ROLE, password=self.secrets.app_password)
 
     @property
     def database_owner_url(self) -> str:
         if self.external.database_url:
             return self.external.database_owner_url or self.external.database_url
-        return self.postgres_url("primary", role=OWNER_ROLE, password=self.secrets.owner_password)
+        return self.primary_url(role=OWNER_ROLE, password=self.secrets.owner_password)
 
     @property
     def database_replication_url(self) -> str:
         """The change feed's role; empty where somebody else's primary has not been given one."""
         if self.external.database_url:
             return self.environ.get("DATABASE_REPLICATION_URL", "")
-        return self.postgres_url("primary", role=REPLICATION_ROLE, password=self.secrets.replication_password)
+        return self.primary_url(role=REPLICATION_ROLE, password=self.secrets.replication_password)
 
     @property
     def replica_urls(self) -> tuple[str, ...]:

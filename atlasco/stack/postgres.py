@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from atlasco.stack.errors import ServiceFailed
-from atlasco.stack.plan import REPLICATION_ROLE, Plan
+from atlasco.stack.plan import POSTGRES_NODES, PRIMARY_FILE, REPLICATION_ROLE, Plan
 from atlasco.stack.processes import Command, command_run
 from atlasco.stack.provision import RolePasswords, database_provision
 from atlasco.stack.rundir import file_write, package_dir, staged
@@ -76,9 +76,34 @@ host replication {REPLICATION_ROLE} 127.0.0.1/32 scram-sha-256
 
 
 class PostgresNode(Service):
-    """What primary and replica share."""
+    """One of our nodes, "primary" or "replicaN". Which is the primary is settled at each start, and by `promote`."""
 
     stop_signal = signal.SIGINT  # A fast shutdown: sessions are ended, and a checkpoint is written.
+
+    def __init__(self, plan: Plan, name: str) -> None:
+        super().__init__(plan, name, after=() if name == plan.primary_node else (plan.primary_node,))
+
+    @property
+    def is_primary(self) -> bool:
+        return self.name == self.plan.primary_node
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """Our nodes that stream from this one when it is the primary; none where somebody else runs the replicas."""
+        if self.plan.external.replica_urls:
+            return ()
+        return tuple(node for node in POSTGRES_NODES if node != self.name)
+
+    @property
+    def external_url(self) -> str:
+        external = self.plan.external
+        if self.name == POSTGRES_NODES[0]:
+            return external.database_url
+        number = int(self.name.removeprefix("replica"))
+        return external.replica_urls[number - 1] if len(external.replica_urls) >= number else ""
+
+    async def prepare(self) -> None:
+        await (self._prepare_primary() if self.is_primary else self._prepare_standby())
 
     @property
     def data(self) -> Path:
@@ -140,19 +165,8 @@ class PostgresNode(Service):
     def describe(self) -> dict[str, Any]:
         return {"dsn": self.plan.app_url(self.name), "admin_dsn": self.plan.admin_url(self.name)}
 
-
-class Primary(PostgresNode):
-    """replicas: names of the standbys, each of which gets a physical slot of its name."""
-
-    def __init__(self, plan: Plan, name: str = "primary", *, replicas: tuple[str, ...]) -> None:
-        super().__init__(plan, name)
-        self.replicas = replicas
-
-    @property
-    def external_url(self) -> str:
-        return self.plan.external.database_url
-
-    async def prepare(self) -> None:
+    # --- As the primary -----------------------------------------------------------------------------------------------
+    async def _prepare_primary(self) -> None:
         if not (self.data / "PG_VERSION").exists():
             await self._initialise()
         self.write_config()
@@ -184,7 +198,8 @@ class Primary(PostgresNode):
         partial.rename(self.data)
 
     async def on_ready(self) -> None:
-        await asyncio.to_thread(self._provision)
+        if self.is_primary:
+            await asyncio.to_thread(self._provision)
 
     def _provision(self) -> None:
         secrets = self.plan.secrets
@@ -194,30 +209,25 @@ class Primary(PostgresNode):
                 owner=secrets.owner_password, app=secrets.app_password, replication=secrets.replication_password
             ),
         )
+        self.slots_ensure()
+
+    def slots_ensure(self) -> None:
+        """Keep the log for each of the others, from now on."""
         with connect(self.plan, self.name) as connection:
-            for slot in self.replicas:
+            for slot in self.others:
                 _slot_ensure(connection, slot)
 
-
-class Replica(PostgresNode):
-    """A streaming standby with its own physical slot on the primary."""
-
-    def __init__(self, plan: Plan, name: str, *, primary: str = "primary") -> None:
-        super().__init__(plan, name, after=(primary,))
-        self.primary = primary
-
-    @property
-    def external_url(self) -> str:
-        urls = self.plan.external.replica_urls
-        number = int(self.name.removeprefix("replica"))
-        return urls[number - 1] if len(urls) >= number else ""
-
-    async def prepare(self) -> None:
+    # --- As a streaming standby ---------------------------------------------------------------------------------------
+    async def _prepare_standby(self) -> None:
         if not await self._is_usable():
             await self._copy_primary()
+        self.standby_configure()
+
+    def standby_configure(self) -> None:
+        """Write the configuration of a standby of the present primary."""
         secrets = self.plan.secrets
         conninfo = (
-            f"host=127.0.0.1 port={self.plan.port(self.primary)} user={REPLICATION_ROLE} "
+            f"host=127.0.0.1 port={self.plan.port(self.plan.primary_node)} user={REPLICATION_ROLE} "
             f"password={secrets.replication_password} application_name={self.name}"
         )
         self.write_config(f"primary_conninfo = '{conninfo}'", f"primary_slot_name = '{self.name}'")
@@ -226,10 +236,10 @@ class Replica(PostgresNode):
     async def _is_usable(self) -> bool:
         """Whether our data is a copy of this primary that can still catch up.
 
-        Not where the primary was made anew, or has thrown away log that we had not read yet. A primary that does not
-        answer is no reason to throw a copy away.
+        Not where the primary was made anew, or has thrown away log that we had not read yet, or where this node was a
+        primary itself until another was promoted. A primary that does not answer is no reason to throw a copy away.
         """
-        if not (self.data / "PG_VERSION").exists():
+        if not (self.data / "PG_VERSION").exists() or not (self.data / "standby.signal").exists():
             return False
         return await asyncio.to_thread(self._can_catch_up)
 
@@ -237,7 +247,7 @@ class Replica(PostgresNode):
         import psycopg
 
         try:
-            with connect(self.plan, self.primary) as connection:
+            with connect(self.plan, self.plan.primary_node) as connection:
                 row = connection.execute(
                     "SELECT s.system_identifier, r.wal_status FROM pg_control_system() s"
                     " LEFT JOIN pg_replication_slots r ON r.slot_name = %s",
@@ -258,7 +268,7 @@ class Replica(PostgresNode):
             "pg_basebackup",
             f"--pgdata={partial}",
             "--host=127.0.0.1",
-            f"--port={self.plan.port(self.primary)}",
+            f"--port={self.plan.port(self.plan.primary_node)}",
             f"--username={REPLICATION_ROLE}",
             "--no-password",
             f"--slot={self.name}",
@@ -270,7 +280,7 @@ class Replica(PostgresNode):
         partial.rename(self.data)
 
     def _slot_renew(self) -> None:
-        with connect(self.plan, self.primary) as connection:
+        with connect(self.plan, self.plan.primary_node) as connection:
             connection.execute(
                 "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots"
                 " WHERE slot_name = %s AND wal_status = 'lost'",
@@ -294,6 +304,41 @@ class Replica(PostgresNode):
                         connection.execute("SELECT pg_sleep(0.01)")
         except psycopg.Error as error:
             raise ServiceFailed(f"{self.name} can't do that now: {str(error).strip()}.") from error
+
+    # --- From the one to the other ------------------------------------------------------------------------------------
+    def promote(self) -> None:
+        """Make this standby the primary. The old one must be down. Raises ServiceFailed where it can't be done."""
+        import psycopg
+
+        try:
+            with connect(self.plan, self.name) as connection:
+                connection.execute("SELECT pg_wal_replay_resume()")
+                if connection.execute("SELECT pg_promote(true, 60)").fetchone() != (True,):
+                    raise ServiceFailed(f"{self.name} did not become the primary within a minute.")
+        except psycopg.Error as error:
+            raise ServiceFailed(f"{self.name} can't be promoted: {str(error).strip()}.") from error
+        self.plan.run_dir.write(PRIMARY_FILE, self.name)
+        self.slots_ensure()
+
+    def follow(self) -> bool:
+        """Follow the new primary, without a restart. False where this standby has more of the old log: copy it anew."""
+        import psycopg
+
+        try:
+            with connect(self.plan, self.plan.primary_node) as primary:
+                (began,) = primary.execute("SELECT pg_last_wal_replay_lsn()::text").fetchone() or (None,)
+            with connect(self.plan, self.name) as connection:
+                row = connection.execute(
+                    "SELECT greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()) <= %s::pg_lsn", [began]
+                ).fetchone()
+                if row != (True,):
+                    (self.data / "standby.signal").unlink(missing_ok=True)
+                    return False
+                self.standby_configure()
+                connection.execute("SELECT pg_reload_conf()")
+        except psycopg.Error as error:
+            raise ServiceFailed(f"{self.name} does not follow the new primary: {str(error).strip()}.") from error
+        return True
 
 
 def connect(plan: Plan, node: str) -> psycopg.Connection[tuple[Any, ...]]:

@@ -139,6 +139,13 @@ class RunDir:
         """Write one of the supervisor's own files."""
         file_write(self.path / name, text)
 
+    def read(self, name: str) -> str:
+        """One of the supervisor's own files; empty where it is not there."""
+        try:
+            return (self.path / name).read_text(encoding="utf-8")
+        except OSError:
+            return ""
+
     def write_env(self, name: str, values: Mapping[str, str]) -> None:
         """Write `NAME=value` lines for `atlasco.lib.env.load_file`."""
         self.write(name, "".join(f"{key}={value}\n" for key, value in values.items()))

@@ -5,14 +5,14 @@ from __future__ import annotations
 from atlasco.stack.admin import admin_ensure
 from atlasco.stack.clickhouse.service import ClickHouse
 from atlasco.stack.django import DjangoProcess, Feed, Web, management_command
-from atlasco.stack.plan import Plan
-from atlasco.stack.postgres import Primary, Replica
+from atlasco.stack.plan import POSTGRES_NODES, Plan
+from atlasco.stack.postgres import PostgresNode
 from atlasco.stack.service import Service
 from atlasco.stack.supervisor import Step
 from atlasco.stack.valkey import Valkey
 
-REPLICAS = ("replica1", "replica2")
-STORES = ("primary", *REPLICAS, "valkey", "clickhouse")
+REPLICAS = POSTGRES_NODES[1:]
+STORES = (*POSTGRES_NODES, "valkey", "clickhouse")
 LISTENING = (*STORES, "web")
 # The code runs on a migrated database only. The replicas may come later: it falls back to the primary.
 READY_FOR_CODE = ("migrate", "valkey", "clickhouse")
@@ -27,8 +27,7 @@ def services(plan: Plan) -> list[Service]:
     if external.database_url or external.replica_urls:
         replicas = tuple(f"replica{number}" for number in range(1, len(external.replica_urls) + 1))
     return [
-        Primary(plan, replicas=() if external.replica_urls else REPLICAS),
-        *(Replica(plan, name) for name in replicas),
+        *(PostgresNode(plan, name) for name in (POSTGRES_NODES[0], *replicas)),
         Valkey(plan),
         ClickHouse(plan),
         Web(plan, after=READY_FOR_CODE),
@@ -62,7 +61,7 @@ def migrate_step(plan: Plan) -> Step:
     async def migrate() -> None:
         await management_command(plan, "migrate_schemas", env=plan.owner_env(), log_name="migrate")
 
-    return Step(name="migrate", after=("primary",), action=migrate)
+    return Step(name="migrate", after=(plan.primary_node,), action=migrate)
 
 
 def admin_step(plan: Plan) -> Step:

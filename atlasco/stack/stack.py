@@ -12,11 +12,11 @@ from typing import Any
 from atlasco.stack.control import ControlServer
 from atlasco.stack.errors import StackError
 from atlasco.stack.plan import External, Plan
-from atlasco.stack.postgres import Replica
+from atlasco.stack.postgres import PostgresNode
 from atlasco.stack.processes import service_user, tree_kill, wait_until
 from atlasco.stack.rundir import OWNER_ENV, STACK_ENV, RunDir
 from atlasco.stack.services import LISTENING, STEPS, services
-from atlasco.stack.supervisor import State, Supervisor
+from atlasco.stack.supervisor import Runner, State, Supervisor
 
 LEFTOVERS_TIMEOUT_S = 10.0
 
@@ -131,14 +131,43 @@ class Stack:
             runner.start()
             await runner.wait_ready()
         elif do in {"pause-replay", "resume-replay"}:
-            if not isinstance(runner.service, Replica):
-                raise StackError(f"{name} is no replica.")
-            if runner.state != State.RUNNING:
-                raise StackError(f"{name} is {runner.state}; only a running replica can do that.")
-            await asyncio.to_thread(runner.service.replay_pause, do == "pause-replay")
+            replica = self._running_replica(runner)
+            await asyncio.to_thread(replica.replay_pause, do == "pause-replay")
+        elif do == "promote":
+            await self._promote(self._running_replica(runner))
         else:
             raise StackError(f"The stack knows no command {do!r}.")
         return runner.facts()
+
+    def _running_replica(self, runner: Runner) -> PostgresNode:
+        service = runner.service
+        if not isinstance(service, PostgresNode) or service.is_primary:
+            raise StackError(f"{service.name} is no replica.")
+        if runner.state != State.RUNNING:
+            raise StackError(f"{service.name} is {runner.state}; only a running replica can do that.")
+        return service
+
+    async def _promote(self, replica: PostgresNode) -> None:
+        """Make a replica the primary. The old primary is killed first, so that never two of them take writes.
+
+        It stays down; `start` brings it back as a replica, with a new copy of the data.
+        """
+        runners = self.supervisor.runners
+        old = runners[self.plan.primary_node]
+        await old.kill()
+        try:
+            await asyncio.to_thread(replica.promote)
+        except StackError:
+            if self.plan.primary_node == old.service.name:
+                old.start()  # Nothing has changed: better the old primary than none.
+            raise
+        for other in runners.values():
+            service = other.service
+            if not isinstance(service, PostgresNode) or service.is_primary or other.state != State.RUNNING:
+                continue
+            if not await asyncio.to_thread(service.follow):
+                await other.stop()
+                other.start()
 
     async def _leftovers_end(self) -> None:
         """Wait for the children of a supervisor that was killed: the kernel told them to end, they need a moment."""

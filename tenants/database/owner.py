@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import dj_database_url
 from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, connections
 
 from atlasco.lib import env
+from atlasco.lib.databases import database_parse
 from tenants.database.base import DatabaseWrapper
 
 
@@ -37,7 +37,7 @@ def owner_connection() -> Iterator[DatabaseWrapper]:
     if not url:
         yield before  # type: ignore[misc]
         return
-    parsed = dj_database_url.parse(url, engine="tenants.database")
+    parsed = database_parse(url, engine="tenants.database")
     database = {
         **before.settings_dict,
         **{key: parsed.get(key, "") for key in ("NAME", "USER", "PASSWORD", "HOST", "PORT")},

@@ -13,9 +13,11 @@ from freshness.prediction import Progress
 def test_one_failure_opens_and_only_several_good_probes_close() -> None:
     breaker = Breaker(changed_at=0.0)
     assert breaker.is_closed
-    assert breaker.fail(now=1.0) and breaker.state == "open"
+    assert breaker.fail(now=1.0)
+    assert not breaker.is_closed
     for _ in range(GOOD_PROBES - 1):
-        assert not breaker.succeed(now=2.0) and breaker.state == "half-open"
+        assert not breaker.succeed(now=2.0)
+        assert breaker.state == "half-open"
     assert breaker.succeed(now=3.0) and breaker.is_closed
     assert (breaker.opened, breaker.changed_at) == (1, 3.0)
 

@@ -41,7 +41,7 @@ def test_status_tells_everything_to_a_program(stack: Cluster, capsys: pytest.Cap
             assert facts["pid"] > 0
             assert facts["port"] > 0
             assert facts["uptime_s"] >= 0
-    assert status["services"][0]["dsn"] == stack.database_url
+    assert status["services"][0]["dsn"] == stack.plan.app_url("primary")
 
 
 def test_status_tells_a_line_a_service_to_people(stack: Cluster) -> None:
