@@ -11,8 +11,10 @@ from django.http import HttpRequest, HttpResponseRedirect, JsonResponse
 from django.http.response import HttpResponseBase
 
 from entities.admin.pages import DataPage
+from entities.admin.saved import keeper_of
 from entities.browser.builder import builder_names, builder_tree, conditions_count
 from entities.browser.code import search_curl, search_python
+from entities.browser.saved import search_default, search_state, searches_list
 from entities.browser.state import OWN_COLUMNS, SORTS, BrowserState, state_parse
 from entities.browser.suggestions import names_known, names_suggest, values_suggest
 from entities.browser.tables import columns_choose, table_rows
@@ -22,9 +24,11 @@ from entities.search.run import Page, search_run
 from entities.selectors import Count, entities_lookup, entity_types_recent, tenant_usage
 from entities.values import EXTERNAL_ID_MAX_CHARS, NAME_MAX_CHARS, value_type
 from freshness.reads import ReadSource
+from tenants.members.models import SavedSearch
 from tenants.services import tenant_host
 
 FOUND_MAX: Final = 50
+SEARCHES_SHOWN: Final = 12
 _COLUMN_TITLES: Final = {
     "@entity_type": "Type",
     "@updated_at": "Changed",
@@ -50,7 +54,16 @@ class EntityBrowser(DataPage):
 
     def get(self, request: HttpRequest) -> HttpResponseBase:
         text = _text(request, "q", EXTERNAL_ID_MAX_CHARS)
-        return self._found(request, text) if text else self._searched(state_parse(request.GET))
+        if text:
+            return self._found(request, text)
+        state = state_parse(request.GET)
+        if list(request.GET) == ["type"] and (default := self._default(state.entity_type)) is not None:
+            return HttpResponseRedirect(f"?{search_state(default).url_query()}")
+        return self._searched(state)
+
+    def _default(self, entity_type: str) -> SavedSearch | None:
+        with self.scope.bind():
+            return search_default(keeper=keeper_of(self), entity_type=entity_type)
 
     def _found(self, request: HttpRequest, text: str) -> HttpResponseBase:
         tenant_id, state = self.scope.tenant.pk, state_parse(request.GET)
@@ -94,6 +107,7 @@ class EntityBrowser(DataPage):
                 table = table_rows(tenant_id=tenant_id, rows=page.entities, columns=columns, using=source.using)
             known = names_known(tenant_id=tenant_id, names=names, using=source.using)
             types = entity_types_recent(tenant_id=tenant_id, using=source.using)
+            searches = searches_list(keeper=keeper_of(self))
         next_cursor = page.next_cursor if page is not None else None
         return self.render(
             state=state,
@@ -108,6 +122,7 @@ class EntityBrowser(DataPage):
             first_query=state.url_query(),
             state_query=state.url_query(),
             code=self._code(state, columns),
+            **self._searches(state, searches),
             **self._filter(state, {name: hint.as_dict() for name, hint in known.items()}),
         )
 
@@ -126,6 +141,18 @@ class EntityBrowser(DataPage):
             # What the builder shows beside no condition stands above it.
             "loose_errors": [error.detail for error in state.errors if error.detail not in placed],
             "sorts": SORTS,
+        }
+
+    def _searches(self, state: BrowserState, searches: list[SavedSearch]) -> dict[str, Any]:
+        """The saved searches to choose from, and the one that this page began as."""
+        keeper = keeper_of(self)
+        opened = next((search for search in searches if search.pk == state.search), None)
+        changed = opened is not None and search_state(opened) != replace(state, cursor=None)
+        return {
+            "searches": [(search, search_state(search).url_query()) for search in searches[:SEARCHES_SHOWN]],
+            "opened": opened,
+            "may_update": changed and opened is not None and keeper.may_change(opened),
+            "save_query": state.url_query(search=None),
         }
 
     def _code(self, state: BrowserState, columns: tuple[str, ...]) -> dict[str, str]:

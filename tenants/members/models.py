@@ -87,18 +87,32 @@ class ApiToken(models.Model):
 
 
 class SavedSearch(models.Model):
-    """A search a member wants to run again. query: the body of `POST entities/search/`."""
+    """A search a member wants to run again. query: the body of `POST entities/search/`; columns: of the table.
+
+    owner: None where an admin of the platform keeps it, who is no member here but has an owner_name.
+    is_default: it opens where its owner, or for a shared one anybody without a default of his own, chooses its type.
+    """
 
     name = models.CharField(max_length=100)
     query = models.JSONField(default=dict)
-    owner = models.ForeignKey(User, on_delete=models.CASCADE, related_name="saved_searches")
+    columns = models.JSONField(default=list)
+    owner = models.ForeignKey(User, null=True, on_delete=models.CASCADE, related_name="saved_searches")
+    owner_name = models.CharField(max_length=150, default="")
+    is_shared = models.BooleanField(default=False)
+    is_default = models.BooleanField(default=False)
     created_at = models.DateTimeField()
     updated_at = models.DateTimeField()
 
     class Meta:
         ordering = ["name", "id"]
         verbose_name_plural = "saved searches"
-        constraints = [models.UniqueConstraint(fields=["owner", "name"], name="savedsearch_name_unique")]
+        constraints = [
+            models.UniqueConstraint(fields=["owner", "name"], name="savedsearch_name_unique", nulls_distinct=False),
+            # One that belongs to no member would be seen by nobody.
+            models.CheckConstraint(
+                name="savedsearch_owned_or_shared", condition=Q(owner__isnull=False) | Q(is_shared=True)
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.name

@@ -20,6 +20,7 @@ const TIME_WORDS = { gt: "is after", ge: "is at or after", lt: "is before", le: 
 const OF_TYPE = {
   string: ["contains", "prefix", "empty"], number: ["gt", "ge", "lt", "le"], timestamp: ["gt", "ge", "lt", "le"], boolean: [],
 };
+const OWN_TITLES = { "@entity_type": "Type", "@updated_at": "Changed", "@created_at": "Created", "@entity_id": "Entity id" };
 const NO_VALUE = new Set(["exists", "missing", "empty"]);
 const TEXTUAL = new Set(["contains", "prefix"]);
 const ORDERED = new Set(["gt", "ge", "lt", "le"]);
@@ -521,7 +522,7 @@ if (columns) {
     if (known) {
       known.checked = true;
     } else if (name) {
-      const title = columns.dataset[`title${name.replace(/\W/g, "")}`] ?? name;
+      const title = OWN_TITLES[name] ?? name;
       const item = element("li", {}, element("label", {}, element("input", { type: "checkbox", name: "column", value: name, form: "browse", checked: true }), element("span", { text: title })));
       list.append(item);
       equip(item);
