@@ -282,6 +282,13 @@ IMPORT_UPLOADS_MAX_BYTES = env.integer(
     minimum=1024,
 )
 FILE_UPLOAD_HANDLERS = ["entities.imports.uploads.BoundedUploadHandler"]
+EXPORT_ROWS_MAX = env.integer(
+    "ATLASCO_EXPORT_ROWS_MAX", 1_000_000, help="Entities in one export of the entity browser.", minimum=1
+)
+EXPORT_MAX_BYTES = env.integer(
+    "ATLASCO_EXPORT_MAX_BYTES", 2 << 30, help="The largest file of one export.", minimum=1024
+)
+BULK_EDIT_MAX = env.integer("ATLASCO_BULK_EDIT_MAX", 100_000, help="Entities that one bulk edit may change.", minimum=1)
 ATTRIBUTE_NAMES_MAX = env.integer(
     "ATLASCO_ATTRIBUTE_NAMES_MAX",
     25_000,

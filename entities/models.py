@@ -278,3 +278,97 @@ class AttributeJob(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.attribute_name}"
+
+
+class JobStatus(models.TextChoices):
+    """How far work is that a worker does."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class ExportJob(models.Model):
+    """A search's result that a worker writes into a file."""
+
+    class Format(models.TextChoices):
+        CSV = "csv", "CSV"
+        NDJSON = "ndjson", "NDJSON"
+        PARQUET = "parquet", "Parquet"
+
+    job_id = models.UUIDField(primary_key=True)
+    tenant_id = models.IntegerField()
+    created_at = models.DateTimeField()
+    started_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+    expires_at = models.DateTimeField(null=True)
+    status = models.CharField(max_length=20, choices=JobStatus.choices, default=JobStatus.QUEUED)
+    format = models.CharField(max_length=20, choices=Format.choices)
+    query = models.JSONField()
+    columns = models.JSONField(default=list)
+    file_name = models.TextField(default="")
+    file_path = models.TextField(default="")
+    rows_expected = models.BigIntegerField(null=True)
+    rows_done = models.BigIntegerField(default=0)
+    bytes_done = models.BigIntegerField(default=0)
+    is_cut = models.BooleanField(default=False)
+    detail = models.TextField(default="")
+    created_by = models.TextField(default="")
+    attempts = models.SmallIntegerField(default=0)
+
+    class Meta:
+        managed = False
+        db_table = "export_jobs"
+
+    def __str__(self) -> str:
+        return self.file_name
+
+
+class BulkEdit(models.Model):
+    """The same change to many entities, or with undo_of the taking back of one."""
+
+    edit_id = models.UUIDField(primary_key=True)
+    tenant_id = models.IntegerField()
+    created_at = models.DateTimeField()
+    started_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+    status = models.CharField(max_length=20, choices=JobStatus.choices, default=JobStatus.QUEUED)
+    undo_of = models.UUIDField(null=True)
+    query = models.JSONField(null=True)
+    entity_ids = ArrayField(models.BigIntegerField(), default=list)
+    changes = models.JSONField(default=dict)
+    entities_total = models.BigIntegerField(default=0)
+    entities_done = models.BigIntegerField(default=0)
+    entities_changed = models.BigIntegerField(default=0)
+    after_entity_id = models.BigIntegerField(default=-(2**63))
+    conflicts = models.JSONField(default=list)
+    conflicts_count = models.BigIntegerField(default=0)
+    detail = models.TextField(default="")
+    created_by = models.TextField(default="")
+    attempts = models.SmallIntegerField(default=0)
+
+    class Meta:
+        managed = False
+        db_table = "bulk_edits"
+
+    def __str__(self) -> str:
+        return str(self.edit_id)
+
+
+class BulkEditChange(models.Model):
+    """What one entity had before a bulk edit."""
+
+    pk = models.CompositePrimaryKey("tenant_id", "edit_id", "entity_id")
+    tenant_id = models.IntegerField()
+    edit_id = models.UUIDField()
+    entity_id = models.BigIntegerField()
+    before = models.JSONField()
+
+    class Meta:
+        managed = False
+        db_table = "bulk_edit_changes"
+
+    def __str__(self) -> str:
+        return str(self.entity_id)

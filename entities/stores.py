@@ -9,6 +9,7 @@ import orjson
 from django.db import connections, transaction
 
 from atlasco.lib.clock import iso, now
+from entities.exports import jobs as export_jobs
 from entities.imports import jobs
 from tenants.models import Tenant
 from tenants.stores import TenantStore, store_register
@@ -28,6 +29,9 @@ _TABLES: Final = (
     "import_jobs",
     "import_rejections",
     "import_mappings",
+    "export_jobs",
+    "bulk_edits",
+    "bulk_edit_changes",
     "tenant_statistics",
     "attribute_usage",
     "search_samples",
@@ -57,6 +61,7 @@ def stores_register() -> None:
             )
         )
     store_register(TenantStore(name="import_files", count=_import_files_count, erase=_import_files_erase, order=190))
+    store_register(TenantStore(name="export_files", count=_export_files_count, erase=_export_files_erase, order=191))
 
 
 def _import_files_count(tenant: Tenant) -> int:
@@ -65,6 +70,14 @@ def _import_files_count(tenant: Tenant) -> int:
 
 def _import_files_erase(tenant: Tenant) -> int:
     return jobs.import_files_erase(tenant_id=tenant.pk, now=now())
+
+
+def _export_files_count(tenant: Tenant) -> int:
+    return len(export_jobs.export_files(tenant_id=tenant.pk))
+
+
+def _export_files_erase(tenant: Tenant) -> int:
+    return export_jobs.export_files_erase(tenant_id=tenant.pk, now=now())
 
 
 def _counter(table: str) -> Callable[[Tenant], int]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import uuid
+from collections.abc import Callable
 from typing import Any, Final
 
 from celery import shared_task
@@ -16,8 +17,10 @@ from kombu.exceptions import OperationalError as BrokerError
 from atlasco.lib.clock import now
 from atlasco.lib.errors import Unavailable
 from entities import receipts, services
+from entities.exports import jobs as export_jobs
+from entities.exports import run as exports_run
 from entities.imports import jobs, run
-from entities.models import ImportJob
+from entities.models import ExportJob, ImportJob
 from tenants.binding import public_bind, tenant_bind
 from tenants.models import Tenant
 from tenants.rounds import tenants_each
@@ -44,6 +47,16 @@ SCHEDULE: Final[dict[str, dict[str, Any]]] = {
         "schedule": 3600.0,
         "options": {"expires": 3600},
     },
+    "browser-jobs-resume": {
+        "task": "entities.tasks.browser_jobs_resume",
+        "schedule": float(RESUME_PERIOD_S),
+        "options": {"expires": RESUME_PERIOD_S},
+    },
+    "export-jobs-expire": {
+        "task": "entities.tasks.export_jobs_expire",
+        "schedule": 3600.0,
+        "options": {"expires": 3600},
+    },
     "import-receipts-expire": {
         "task": "entities.tasks.import_receipts_expire",
         "schedule": 3600.0,
@@ -67,16 +80,7 @@ def import_receipts_expire() -> int:
 @shared_task(time_limit=IMPORT_TIME_LIMIT_S)
 def import_job_run(tenant_id: int, job_id: str) -> str:
     """Do an import job, or what is left of it. Returns its status; "gone" where the job or its tenant is gone."""
-    with public_bind():
-        tenant = Tenant.objects.using("default").filter(pk=tenant_id).exclude(status=Tenant.Status.DELETING).first()
-    if tenant is None:
-        return "gone"
-    with tenant_bind(tenant):
-        try:
-            return run.import_job_run(tenant_id=tenant_id, job_id=uuid.UUID(job_id), clock=now)
-        except (OperationalError, InterfaceError, Unavailable) as error:
-            log.warning("An import was interrupted and goes on later.", extra={"job": job_id, "reason": str(error)})
-            return "interrupted"
+    return _job_run(tenant_id, job_id, run.import_job_run)
 
 
 @shared_task
@@ -101,10 +105,58 @@ def import_jobs_expire() -> int:
 
 def import_job_enqueue(job: ImportJob) -> None:
     """Tell a worker of a new job. Raises QueueUnavailable."""
+    _enqueue(import_job_run, job.tenant_id, job.job_id)
+
+
+# --- Exports ----------------------------------------------------------------------------------------------------------
+@shared_task(time_limit=IMPORT_TIME_LIMIT_S)
+def export_job_run(tenant_id: int, job_id: str) -> str:
+    """Write the file of an export. Returns its status; "gone" where the job or its tenant is gone."""
+    return _job_run(tenant_id, job_id, exports_run.export_job_run)
+
+
+def export_job_enqueue(job: ExportJob) -> None:
+    """Tell a worker of a new export. Raises QueueUnavailable."""
+    _enqueue(export_job_run, job.tenant_id, job.job_id)
+
+
+@shared_task
+def browser_jobs_resume() -> int:
+    """Tell the workers again of exports whose message or worker was lost. Returns how many."""
+    return tenants_each(_browser_jobs_resume)
+
+
+def _browser_jobs_resume(tenant: Tenant) -> int:
+    exports = export_jobs.export_jobs_abandoned(tenant_id=tenant.pk, now=now())
+    for job in exports:
+        export_job_run.apply_async(args=(tenant.pk, str(job.job_id)), expires=RESUME_PERIOD_S)
+    return len(exports)
+
+
+@shared_task
+def export_jobs_expire() -> int:
+    """Remove files that have expired, and forget exports of long ago. Returns how many."""
+    return tenants_each(lambda tenant: export_jobs.export_jobs_expire(tenant_id=tenant.pk, now=now()))
+
+
+def _job_run(tenant_id: int, job_id: str, work: Callable[..., str]) -> str:
+    with public_bind():
+        tenant = Tenant.objects.using("default").filter(pk=tenant_id).exclude(status=Tenant.Status.DELETING).first()
+    if tenant is None:
+        return "gone"
+    with tenant_bind(tenant):
+        try:
+            return work(tenant_id=tenant_id, job_id=uuid.UUID(job_id), clock=now)
+        except (OperationalError, InterfaceError, Unavailable) as error:
+            log.warning("A job was interrupted and goes on later.", extra={"job": job_id, "reason": str(error)})
+            return "interrupted"
+
+
+def _enqueue(task: Any, tenant_id: int, job_id: uuid.UUID) -> None:
     try:
         # Tried twice at once: the first may find a connection that the broker has closed since.
-        import_job_run.apply_async(
-            args=(job.tenant_id, str(job.job_id)), retry=True, retry_policy={"max_retries": 1, "interval_start": 0}
+        task.apply_async(
+            args=(tenant_id, str(job_id)), retry=True, retry_policy={"max_retries": 1, "interval_start": 0}
         )
     except BrokerError as error:
         raise jobs.QueueUnavailable from error

@@ -121,6 +121,7 @@ class EntityBrowser(DataPage):
             next_query=state.url_query(columns=columns, cursor=next_cursor) if next_cursor else "",
             first_query=state.url_query(),
             state_query=state.url_query(),
+            shown_query=state.url_query(columns=columns, search=None),
             code=self._code(state, columns),
             **self._searches(state, searches),
             **self._filter(state, {name: hint.as_dict() for name, hint in known.items()}),
@@ -174,11 +175,8 @@ class EntityCount(DataPage):
     nav = "entities"
 
     def get(self, request: HttpRequest) -> HttpResponseBase:
-        state = state_parse(request.GET)
-        total = None
-        if state.query is not None:
-            with self.reading() as source:
-                total = _count(self.scope.tenant.pk, state, state.query, source)
+        with self.reading() as source:
+            total = state_count(tenant_id=self.scope.tenant.pk, state=state_parse(request.GET), source=source)
         return self.fragment("atlasco/entities/count.html", total=total)
 
 
@@ -221,10 +219,13 @@ def _page_or_first(tenant_id: int, query: Query, source: ReadSource) -> tuple[Pa
     return page, query.cursor is None
 
 
-def _count(tenant_id: int, state: BrowserState, query: Query, source: ReadSource) -> Count:
+def state_count(*, tenant_id: int, state: BrowserState, source: ReadSource) -> Count | None:
+    """About how many entities answer; None where the question is not understood."""
+    if state.query is None:
+        return None
     if state.is_everything:
         return tenant_usage(tenant_id=tenant_id, using=source.using).entities
-    query = replace(query, limit=1, cursor=None, count="estimate")
+    query = replace(state.query, limit=1, cursor=None, count="estimate")
     page = search_run(tenant_id=tenant_id, query=query, using=source.using, position=source.position)
     return Count(page.total_count or 0, "about")
 

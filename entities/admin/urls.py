@@ -5,6 +5,7 @@ from __future__ import annotations
 from entities.admin.attributes import AttributeList
 from entities.admin.browser import EntityBrowser, EntityCount, EntityNames, EntityValues
 from entities.admin.entities import EntityDetail, EntityValue
+from entities.admin.exports import ExportCancel, ExportCreate, ExportFile, ExportList, ExportRow
 from entities.admin.saved import SearchChange, SearchCreate, SearchDelete, SearchList
 from tenants.admin.routes import Route
 
@@ -18,6 +19,11 @@ tenant_routes = (
     Route("entities/searches/new/", SearchCreate, "search_new"),
     Route("entities/searches/<int:search_id>/", SearchChange, "search"),
     Route("entities/searches/<int:search_id>/delete/", SearchDelete, "search_delete"),
+    Route("entities/exports/", ExportList, "exports"),
+    Route("entities/exports/new/", ExportCreate, "export_new"),
+    Route("entities/exports/<uuid:job_id>/", ExportRow, "export"),
+    Route("entities/exports/<uuid:job_id>/cancel/", ExportCancel, "export_cancel"),
+    Route("entities/exports/<uuid:job_id>/file/", ExportFile, "export_file"),
     Route("entities/<int:entity_id>/", EntityDetail, "entity"),
     Route("entities/<int:entity_id>/value/", EntityValue, "entity_value"),
 )

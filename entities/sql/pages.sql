@@ -88,7 +88,7 @@ FROM (
         ELSE 3 END AS rank
     FROM attribute_metadata a
     WHERE a.tenant_id = %(tenant_id)s AND strpos(lower(a.attribute_name), lower(%(part)s)) > 0
-      AND (a.status <> 'hidden' OR a.attribute_name = %(part)s)
+      AND (a.status IN ('active', 'deprecated') OR a.attribute_name = %(part)s)
     ORDER BY rank, a.status, a.null_rate NULLS LAST, a.attribute_name
     LIMIT %(limit)s
 ) m

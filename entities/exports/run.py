@@ -1,0 +1,156 @@
+"""What a worker does with an export. See Note [Order of an export]."""
+
+from __future__ import annotations
+
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import datetime
+from typing import IO, Any, Final
+
+from django.conf import settings
+from django.core.files.storage import default_storage
+from django.db import InterfaceError, OperationalError
+from django.db.models import F
+from django.db.models.functions import Coalesce
+
+from atlasco.lib.errors import Invalid, Unavailable
+from entities.exports.formats import LimitReached, Spool, csv_write, ndjson_write, parquet_write
+from entities.exports.jobs import FILE_KEPT_FOR, UNFINISHED, export_path
+from entities.imports.files import CHUNK, file_save
+from entities.imports.jobs import job_lock
+from entities.models import ExportJob, JobStatus
+from entities.search.cursors import cursor_position
+from entities.search.query import Query, query_parse
+from entities.search.run import Page, search_run
+from freshness.reads import read_through
+
+# Starts of an export that never comes to its end, before it is given up.
+ATTEMPTS_MAX: Final = 3
+_PAGE: Final = 1_000
+# So much of a file is kept in memory before it goes to disk.
+_MEMORY_BYTES: Final = 4 << 20
+
+
+class _Stopped(Exception):
+    """The job was cancelled, or is gone with its tenant."""
+
+
+def export_job_run(*, tenant_id: int, job_id: uuid.UUID, clock: Callable[[], datetime]) -> str:
+    """Write the file of a job of the bound tenant. Returns the status that the job has then.
+
+    "gone" where there is no such job, "running" where another worker is at it. An interrupted one begins anew.
+    Raises OperationalError, InterfaceError and Unavailable; the job then waits to be taken up again.
+    """
+    with job_lock(job_id) as is_ours:
+        jobs = ExportJob.objects.using("default").filter(tenant_id=tenant_id, job_id=job_id)
+        job = jobs.first()
+        if job is None:
+            return "gone"
+        if is_ours and job.status in UNFINISHED:
+            _job_do(job, clock=clock)
+            job = jobs.first()
+        return "gone" if job is None else str(job.status)
+
+
+def _job_do(job: ExportJob, *, clock: Callable[[], datetime]) -> None:
+    if job.attempts >= ATTEMPTS_MAX:
+        _job_end(job, JobStatus.FAILED, now=clock(), detail=f"Given up after {job.attempts} starts.")
+        return
+    started_at = Coalesce(F("started_at"), clock())
+    if not _unfinished(job).update(status=JobStatus.RUNNING, started_at=started_at, attempts=F("attempts") + 1):
+        return  # Cancelled a moment ago.
+    try:
+        changes = _file_write(job)
+    except _Stopped:
+        return
+    except Invalid as problem:
+        _job_end(job, JobStatus.FAILED, now=clock(), detail=problem.detail)
+    except OSError:
+        _job_end(job, JobStatus.FAILED, now=clock(), detail="The file could not be kept; the disk may be full.")
+        raise
+    except (OperationalError, InterfaceError, Unavailable):
+        raise
+    except Exception:
+        _job_end(job, JobStatus.FAILED, now=clock(), detail="An unexpected error, which the log explains.")
+        raise
+    else:
+        now = clock()
+        if not _job_end(job, JobStatus.DONE, now=now, expires_at=now + FILE_KEPT_FOR, **changes):
+            default_storage.delete(changes["file_path"])  # Cancelled at the last moment.
+
+
+def _file_write(job: ExportJob) -> dict[str, Any]:
+    """Read the result, write the file; what is to be noted of it. Raises _Stopped where it is no longer wanted."""
+    with tempfile.TemporaryFile() as spooled:
+        spool = Spool(spooled, bytes_max=settings.EXPORT_MAX_BYTES)
+        is_cut = _rows_read(job, spool)
+        with tempfile.SpooledTemporaryFile(max_size=_MEMORY_BYTES) as target:
+            written = _rows_write(job, spool, target)
+            size = target.tell()
+            path = export_path(tenant_id=job.tenant_id, job_id=job.job_id)
+            default_storage.delete(path)  # Of an earlier start.
+            target.seek(0)
+            file_save(path=path, chunks=_chunks(target))
+    return {
+        "file_path": path,
+        "rows_done": written,
+        "bytes_done": size,
+        "is_cut": is_cut or written < spool.rows,
+    }
+
+
+def _rows_read(job: ExportJob, spool: Spool) -> bool:
+    """Keep all rows. Returns whether a limit cut them."""
+    body = {**job.query, "fields": job.columns or None}
+    body.pop("order_by", None)
+    query = replace(query_parse(body), order_by="entity_id", descending=False, limit=_PAGE)
+    while True:
+        page = _page_read(job.tenant_id, query)
+        for row in page.entities:
+            if spool.rows >= settings.EXPORT_ROWS_MAX:
+                return True
+            try:
+                spool.add(row)
+            except LimitReached:
+                return True
+        if not _unfinished(job).update(rows_done=spool.rows, bytes_done=spool.size):
+            raise _Stopped
+        if page.next_cursor is None:
+            return False
+        query = replace(query, cursor=page.next_cursor)
+
+
+def _page_read(tenant_id: int, query: Query) -> Page:
+    return read_through(
+        lambda source: search_run(tenant_id=tenant_id, query=query, using=source.using, position=source.position),
+        operation="search",
+        at_least=cursor_position(tenant_id=tenant_id, query=query),
+    )
+
+
+def _rows_write(job: ExportJob, spool: Spool, target: IO[bytes]) -> int:
+    # The columns asked for, in their order; of all, those that there are, in order of name.
+    names = list(job.columns) or sorted(spool.kinds)
+    match job.format:
+        case "csv":
+            return csv_write(spool, target, names=names, bytes_max=settings.EXPORT_MAX_BYTES)
+        case "parquet":
+            return parquet_write(spool, target, names=names, bytes_max=settings.EXPORT_MAX_BYTES)
+        case _:
+            return ndjson_write(spool, target, bytes_max=settings.EXPORT_MAX_BYTES)
+
+
+def _job_end(job: ExportJob, status: JobStatus, *, now: datetime, **changes: Any) -> bool:
+    """Note the end of a job. False where it was cancelled meanwhile."""
+    return bool(_unfinished(job).update(status=status, finished_at=now, **changes))
+
+
+def _unfinished(job: ExportJob) -> Any:
+    return ExportJob.objects.using("default").filter(tenant_id=job.tenant_id, job_id=job.job_id, status__in=UNFINISHED)
+
+
+def _chunks(file: IO[bytes]) -> Iterator[bytes]:
+    while chunk := file.read(CHUNK):
+        yield chunk
