@@ -32,6 +32,7 @@ from entities.exports.jobs import (
 )
 from entities.models import ExportJob
 from tenants.admin.pages import problem_show, request_user
+from tenants.members.models import Role
 
 _CONTENT_TYPES: Final = {
     "csv": "text/csv; charset=utf-8",
@@ -65,7 +66,7 @@ class ExportPage(DataPage):
     nav = "entities"
     chooser = False
     # Whoever may see the data may take it along.
-    role_to_change = "viewer"
+    role_to_change = Role.VIEWER
 
     @property
     def crumbs(self) -> tuple[tuple[str, str], ...]:

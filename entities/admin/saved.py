@@ -23,8 +23,8 @@ from entities.browser.saved import (
 from entities.browser.state import BrowserState, state_parse
 from entities.browser.words import search_words, state_words
 from tenants.admin.forms import TextInput
-from tenants.admin.pages import problem_show, request_user
-from tenants.members.models import SavedSearch
+from tenants.admin.pages import problem_show, request_member, request_role, request_user
+from tenants.members.models import Role, SavedSearch
 
 
 class SearchForm(forms.Form):
@@ -36,10 +36,10 @@ class SearchForm(forms.Form):
     )
     default = forms.BooleanField(label="Default of its type", required=False)
 
-    def __init__(self, *args: Any, entity_type: str, is_always_shared: bool, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, entity_type: str, keeper: Keeper, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if is_always_shared:
-            # An admin of the platform is no member of the tenant: nobody else would ever see it.
+        # One of a platform admin, who is no member here, is always shared: nobody else would ever see it.
+        if keeper.user_id is None or not keeper.may_share:
             del self.fields["shared"]
         if entity_type:
             self.fields[
@@ -55,16 +55,14 @@ class SearchPage(DataPage):
     nav = "entities"
     chooser = False
     # A viewer keeps searches of his own; what is shared is guarded by `search_save`.
-    role_to_change = "viewer"
+    role_to_change = Role.VIEWER
 
     @property
     def keeper(self) -> Keeper:
         return keeper_of(self)
 
     def form(self, data: Any, state: BrowserState, **initial: Any) -> SearchForm:
-        return SearchForm(
-            data, initial=initial, entity_type=state.entity_type, is_always_shared=self.keeper.user_id is None
-        )
+        return SearchForm(data, initial=initial, entity_type=state.entity_type, keeper=self.keeper)
 
     def save(self, form: SearchForm, search: SavedSearch | None, state: BrowserState | None) -> SavedSearch | None:
         """Keep what the form says; None, and the reason in the form, where that is refused."""
@@ -206,8 +204,10 @@ class SearchDelete(SearchPage):
 
 
 def keeper_of(page: DataPage) -> Keeper:
-    """Whose searches a page is about: the member's, or on the public host those of the platform's admins."""
-    user = request_user(page.request)
+    """Whose searches a page is about: the member's, or those that admins of the platform keep here."""
+    member = request_member(page.request)
     return Keeper(
-        user_id=None if page.scope.on_platform else user.pk, name=user.get_username(), is_admin=user.is_superuser
+        user_id=None if member is None else member.pk,
+        name=request_user(page.request).get_username(),
+        role=request_role(page.request),
     )

@@ -11,7 +11,8 @@ from django.db.models import F, Q, QuerySet
 
 from atlasco.lib.errors import Conflict, Invalid, NotFound
 from entities.browser.state import BrowserState, state_of_body
-from tenants.members.models import SavedSearch
+from tenants.members.models import Role, SavedSearch
+from tenants.roles import role_covers
 
 SEARCHES_MAX: Final = 500
 
@@ -52,13 +53,19 @@ class Keeper:
 
     user_id: int | None
     name: str
-    is_admin: bool
+    role: Role
+
+    @property
+    def may_share(self) -> bool:
+        return role_covers(self.role, Role.EDITOR)
 
     def owns(self, search: SavedSearch) -> bool:
         return search.owner_id == self.user_id
 
     def may_change(self, search: SavedSearch) -> bool:
-        return self.owns(search) or (self.is_admin and search.is_shared)
+        if search.is_shared and not self.may_share:
+            return False
+        return self.owns(search) or (search.is_shared and role_covers(self.role, Role.ADMIN))
 
 
 def searches_list(*, keeper: Keeper) -> list[SavedSearch]:
@@ -97,6 +104,8 @@ def search_save(
 ) -> SavedSearch:
     """Keep a new search, or change one: its name, its sharing, and where a state is given what it asks.
 
+    Only editors share; a viewer's stay his own.
+
     Raises SearchExists, SearchBroken, SearchNotYours, TooManySearches.
     """
     if state is not None and state.query is None:
@@ -108,7 +117,7 @@ def search_save(
     elif not keeper.may_change(search):
         raise SearchNotYours
     search.name, search.updated_at = name, now
-    search.is_shared = is_shared or search.owner_id is None
+    search.is_shared = (is_shared and keeper.may_share) or search.owner_id is None
     if state is not None:
         body = state.body()
         body.pop("fields", None)

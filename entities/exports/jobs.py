@@ -16,6 +16,7 @@ from entities.imports.jobs import ABANDONED_AFTER, job_lock
 from entities.ingest.batch import tenant_hold
 from entities.models import ExportJob, JobStatus
 from entities.search.query import query_parse
+from tenants.audit import audit_record
 
 UNFINISHED: Final = (JobStatus.QUEUED, JobStatus.RUNNING)
 # How long a file can be fetched, and how long the history tells of it.
@@ -84,6 +85,11 @@ def export_job_create(
         if _jobs(tenant_id).filter(status__in=UNFINISHED).count() >= UNFINISHED_MAX:
             raise TooManyExports
         _jobs(tenant_id).bulk_create([job])
+        audit_record(
+            action="export.create",
+            subject=f"export:{job.file_name}",
+            after={"query": query, "columns": columns, "format": format},
+        )
     try:
         enqueue(job)
     except BaseException:

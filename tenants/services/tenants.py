@@ -323,6 +323,16 @@ def _member_data(tenant: Tenant) -> list[tuple[str, list[dict[str, Any]]]]:
         searches = list(
             SavedSearch.objects.using(DEFAULT_DB_ALIAS)
             .order_by("id")
-            .values("name", "query", "owner__username", "created_at", "updated_at")
+            .values(
+                "name",
+                "query",
+                "columns",
+                "owner__username",
+                "owner_name",
+                "is_shared",
+                "is_default",
+                "created_at",
+                "updated_at",
+            )
         )
     return [("member", users), ("token", tokens), ("saved_search", searches)]

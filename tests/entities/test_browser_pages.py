@@ -8,6 +8,7 @@ import orjson
 import pytest
 from django.db import connections
 
+from tenants.members.models import Role
 from tenants.models import Tenant
 from tests.admin_client import Browser, platform_browser, tenant_browser
 from tests.browser.data import aircraft, entities_write
@@ -214,7 +215,7 @@ def test_a_search_is_kept_with_its_columns_and_opens_as_it_was(acme: Tenant, rea
 
 
 def test_private_searches_are_seen_by_their_owner_only(acme: Tenant) -> None:
-    one, other = tenant_browser(acme, admin=False), tenant_browser(acme)
+    one, other = tenant_browser(acme, role=Role.EDITOR), tenant_browser(acme)
     for name, shared in (("mine", {}), ("ours", {"shared": "on"})):
         save(one, "", 'where=[["a","exists"]]', name=name, **shared)
     rows = {row["search"].name: row for row in one.get("entities/searches/").context["rows"]}
@@ -224,7 +225,7 @@ def test_private_searches_are_seen_by_their_owner_only(acme: Tenant) -> None:
     assert other.get(f"entities/searches/{rows['mine']['search'].pk}/").status_code == 404
     assert other.post(f"entities/searches/{rows['mine']['search'].pk}/delete/").status_code == 404
     # A member changes nothing of what another shares; an admin may.
-    third = tenant_browser(acme, admin=False)
+    third = tenant_browser(acme, role=Role.EDITOR)
     assert third.post(f"entities/searches/{rows['ours']['search'].pk}/delete/").status_code == 404
     assert other.post(f"entities/searches/{rows['ours']['search'].pk}/delete/").status_code == 302
 
@@ -245,7 +246,7 @@ def test_another_tenants_search_is_not_there(acme: Tenant, globex: Tenant) -> No
 
 
 def test_the_default_of_a_type_opens_with_it(acme: Tenant) -> None:
-    browser, colleague = tenant_browser(acme), tenant_browser(acme, admin=False)
+    browser, colleague = tenant_browser(acme), tenant_browser(acme, role=Role.EDITOR)
     entities_write(acme, aircraft("N1", seats=10))
     save(browser, "", "type=aircraft&column=seats", name="shared default", shared="on", default="on")
     assert "column=seats" in colleague.get("entities/?type=aircraft").headers["Location"]

@@ -20,6 +20,7 @@ from entities.models import ExportJob
 from entities.search.query import InvalidQuery
 from entities.search.run import EntityRow
 from tenants.binding import tenant_bind
+from tenants.members.models import Role
 from tenants.models import Tenant
 from tests.admin_client import platform_browser, tenant_browser
 from tests.browser.data import aircraft, entities_write
@@ -233,7 +234,7 @@ def test_an_export_is_asked_for_watched_and_fetched(
     from entities import tasks
 
     monkeypatch.setattr(tasks, "export_job_enqueue", lambda job: None)
-    browser = tenant_browser(acme, admin=False)
+    browser = tenant_browser(acme, role=Role.VIEWER)
     question = 'type=aircraft&where=[["seats","ge",100]]&column=seats&column=@updated_at'
     assert "aircraft where seats ≥ 100" in browser.text(f"entities/exports/new/?{question}")
     answer = browser.post(f"entities/exports/new/?{question}", {"format": "csv", "attributes": "shown"})

@@ -7,7 +7,7 @@ class Migration(migrations.Migration):
     """Saved searches can be shared, keep their columns, and be the default of their type."""
 
     dependencies = [
-        ("members", "0001_initial"),
+        ("members", "0002_roles"),
     ]
 
     operations = [
