@@ -364,6 +364,7 @@ class BulkEditChange(models.Model):
     tenant_id = models.IntegerField()
     edit_id = models.UUIDField()
     entity_id = models.BigIntegerField()
+    at = models.DateTimeField()
     before = models.JSONField()
 
     class Meta:

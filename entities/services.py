@@ -14,7 +14,7 @@ from django.db import connections, transaction
 from atlasco.lib.errors import Conflict, FieldError, Invalid, Problem
 from atlasco.lib.sql import sql_blocks
 from entities import selectors
-from entities.ingest.batch import SQL, BatchResult, LockedEntity, batch_write
+from entities.ingest.batch import SQL, BatchResult, Inspect, LockedEntity, batch_write
 from entities.ingest.lines import Line
 from entities.search.run import EntityRow
 from entities.selectors import AttributeNotFound, EntityNotFound
@@ -249,6 +249,11 @@ def _line(entity: EntityInput, *, entity_id: int | None) -> Line:
         attributes=orjson.dumps(entity.attributes),
         entity_id=entity_id,
     )
+
+
+def value_write(*, tenant_id: int, entity_id: int, entity: EntityInput, inspect: Inspect, now: datetime) -> None:
+    """Merge into one entity unless `inspect`, which sees it locked, objects. Raises EntityNotFound, RuleBroken."""
+    _write_by_id(tenant_id, entity_id, entity, inspect, now)
 
 
 def _write_by_id(tenant_id: int, entity_id: int, entity: EntityInput, inspect: Any, now: datetime) -> None:

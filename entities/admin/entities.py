@@ -1,16 +1,37 @@
-"""One entity with all its values."""
+"""One entity: its values, edited in place, and its end."""
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlencode
 
+import orjson
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
+from atlasco.lib import clock
+from atlasco.lib.errors import Problem
 from entities.admin.pages import DataPage
-from entities.selectors import entity_head, value_text, values_page
-from entities.values import NAME_MAX_CHARS
+from entities.editing import (
+    MISSING,
+    ValueChanged,
+    attribute_edit,
+    edits_last,
+    entity_remove,
+    value_digest,
+    value_parse,
+)
+from entities.selectors import (
+    VALUE_SHOWN_CHARS,
+    AttributeNotFound,
+    ValueRow,
+    ValueShown,
+    entity_head,
+    value_get,
+    value_text,
+    values_page,
+)
+from entities.values import NAME_MAX_CHARS, VALUE_TYPES, Value, value_type
 
 VALUES_SIZE: Final = 200
 
@@ -31,11 +52,13 @@ class EntityDetail(DataPage):
             page = values_page(
                 tenant_id=tenant_id, entity_id=entity_id, part=part, after=after, limit=VALUES_SIZE, using=source.using
             )
+            edits = edits_last(tenant_id=tenant_id, entity_id=entity_id, values=page.values)
         return self.render(
             title=entity.external_id,
             crumbs=(("Entities", self.scope.url("entities")),),
             entity=entity,
             page=page,
+            rows=[(value, edits.get(value.name)) for value in page.values],
             part=part,
             is_first=not after,
             next_query=urlencode({"name": part, "after": page.next_after}) if page.next_after else "",
@@ -54,6 +77,169 @@ class EntityValue(DataPage):
         with self.reading() as source:
             text = value_text(tenant_id=self.scope.tenant.pk, entity_id=entity_id, name=name, using=source.using)
         return self.fragment("atlasco/entities/value.html", text=text)
+
+
+class ValueEdit(DataPage):
+    """One value in a form: set to another one, of its type or a new one, or taken away. Without a name: a new one.
+
+    htmx gets a row of the table; a browser without script gets a page, and is sent back to the entity.
+    """
+
+    nav = "entities"
+    chooser = False
+
+    def get(self, request: HttpRequest, entity_id: int) -> HttpResponseBase:
+        name = _parameter(request, "name", NAME_MAX_CHARS)
+        with self.reading() as source:
+            entity_head(tenant_id=self.scope.tenant.pk, entity_id=entity_id, using=source.using)
+            current = self.current(entity_id, name, source.using) if name else None
+        if request.GET.get("show") and current is not None:
+            return self.row(entity_id, current)
+        if current is not None:
+            form = _form(current.name, current.value_type, _text_of(current), value_digest(_value_of(current)))
+        else:
+            form = _form(name, "string", "", MISSING)
+        return self.show(entity_id, form, is_new=current is None)
+
+    def post(self, request: HttpRequest, entity_id: int) -> HttpResponseBase:
+        name = request.POST.get("name", "").replace("\x00", "").strip()
+        kind = request.POST.get("type", "")
+        text = request.POST.get(f"value_{kind}", "")
+        seen, is_removal = request.POST.get("seen", MISSING), request.POST.get("do") == "remove"
+        form = _form(name, kind if kind in VALUE_TYPES else "string", text, seen)
+        is_new = seen == MISSING
+        try:
+            value = None if is_removal else value_parse(kind=kind, text=text)
+            with self.scope.bind():
+                stored = attribute_edit(
+                    tenant_id=self.scope.tenant.pk, entity_id=entity_id, name=name, value=value, seen=seen,
+                    now=clock.now(),
+                )  # fmt: skip
+        except ValueChanged as problem:
+            form["conflict"] = _conflict(problem.current, kind, text, is_removal=is_removal)
+            form["seen"] = value_digest(problem.current)
+            return self.show(entity_id, form, is_new=is_new and problem.current is None, status=409)
+        except AttributeNotFound:  # A rule or a later writer has taken it away again.
+            stored = None
+        except Problem as problem:
+            if problem.status >= 404:
+                raise
+            form["errors"] = [error.detail for error in problem.errors] or [problem.detail]
+            return self.show(entity_id, form, is_new=is_new, status=400)
+        if "HX-Request" not in request.headers or is_new:
+            word = "removed" if stored is None else "added" if is_new else "changed"
+            return self.gone_on(self.scope.url("entity", entity_id=entity_id), f"“{name}” is {word}.")
+        if stored is None:
+            return self.fragment("atlasco/entities/value_gone.html", scope=self.scope, entity_id=entity_id, name=name)
+        return self.row(entity_id, stored, is_saved=True)
+
+    def gone_on(self, url: str, message: str) -> HttpResponseBase:
+        """To another page; htmx is told by a header, since it would follow a redirect for itself."""
+        response: HttpResponseBase = self.leave(url, message)
+        if "HX-Request" in self.request.headers:
+            response = self.fragment("atlasco/entities/value.html", text="")
+            response.headers["HX-Redirect"] = url
+        return response
+
+    def row(self, entity_id: int, current: ValueRow, *, is_saved: bool = False) -> HttpResponseBase:
+        text = _text_of(current)
+        value = ValueShown(current.name, current.value_type, text[:VALUE_SHOWN_CHARS], len(text), current.updated_at)
+        with self.scope.bind():
+            edits = edits_last(tenant_id=self.scope.tenant.pk, entity_id=entity_id, values=[value])
+        return self.fragment(
+            "atlasco/entities/value_row.html",
+            scope=self.scope,
+            entity_id=entity_id,
+            value=value,
+            edit=edits.get(value.name),
+            is_saved=is_saved,
+        )
+
+    def current(self, entity_id: int, name: str, using: str) -> ValueRow | None:
+        try:
+            return value_get(tenant_id=self.scope.tenant.pk, entity_id=entity_id, name=name, using=using)
+        except AttributeNotFound:
+            return None
+
+    def show(self, entity_id: int, form: dict[str, Any], *, is_new: bool, status: int = 200) -> HttpResponseBase:
+        context = {"entity_id": entity_id, "form": form, "is_new": is_new, "types": VALUE_TYPES}
+        if "HX-Request" in self.request.headers:
+            # htmx shows what comes with 200 only; the fragment says in words what is wrong.
+            return self.fragment("atlasco/entities/value_form_row.html", scope=self.scope, **context)
+        with self.scope.bind():
+            entity = entity_head(tenant_id=self.scope.tenant.pk, entity_id=entity_id, using="default")
+        back = self.scope.url("entity", entity_id=entity_id)
+        return self.render(
+            "atlasco/entities/value_form.html",
+            status=status,
+            title="Add an attribute" if is_new else form["name"],
+            crumbs=(("Entities", self.scope.url("entities")), (entity.external_id, back)),
+            back=back,
+            **context,
+        )
+
+
+class EntityDelete(DataPage):
+    """The end of an entity, once asked."""
+
+    nav = "entities"
+    chooser = False
+    template_name = "atlasco/confirm.html"
+
+    def get(self, request: HttpRequest, entity_id: int) -> HttpResponseBase:
+        tenant_id = self.scope.tenant.pk
+        with self.reading() as source:
+            entity = entity_head(tenant_id=tenant_id, entity_id=entity_id, using=source.using)
+            page = values_page(tenant_id=tenant_id, entity_id=entity_id, part="", after="", limit=1, using=source.using)
+        back = self.scope.url("entity", entity_id=entity_id)
+        return self.render(
+            title=entity.external_id,
+            question=f"Delete {entity.entity_type} “{entity.external_id}”?",
+            effects=[
+                f"Its {page.total} value{'' if page.total == 1 else 's'} go with it.",
+                "It can’t be taken back. The audit log keeps what it was.",
+                "A program that sends it again makes a new entity of this external id.",
+            ],
+            button="Delete entity",
+            danger=True,
+            back=back,
+            crumbs=(("Entities", self.scope.url("entities")), (entity.external_id, back)),
+        )
+
+    def post(self, request: HttpRequest, entity_id: int) -> HttpResponseBase:
+        tenant_id = self.scope.tenant.pk
+        with self.scope.bind():
+            entity = entity_head(tenant_id=tenant_id, entity_id=entity_id, using="default")
+            entity_remove(tenant_id=tenant_id, entity_id=entity_id)
+        return self.leave(self.scope.url("entities"), f"{entity.entity_type} “{entity.external_id}” is deleted.")
+
+
+def _form(name: str, kind: str, text: str, seen: str) -> dict[str, Any]:
+    """What the form of a value shows. seen: the digest of the value that stood there when it was opened."""
+    return {"name": name, "type": kind, "text": text, "seen": seen, "errors": [], "conflict": None}
+
+
+def _conflict(current: Value | None, kind: str, text: str, *, is_removal: bool) -> dict[str, Any]:
+    """Both values, for whoever has to choose."""
+    return {
+        "is_gone": current is None,
+        "type": "" if current is None else value_type(current),
+        "text": "" if current is None else current if isinstance(current, str) else orjson.dumps(current).decode(),
+        "is_removal": is_removal,
+        "mine_type": kind,
+        "mine": text,
+    }
+
+
+def _value_of(row: ValueRow) -> Value:
+    value: Value = orjson.loads(orjson.dumps(row.value))
+    return value
+
+
+def _text_of(row: ValueRow) -> str:
+    """The value as a field shows it: a string as it is, anything else as JSON writes it."""
+    value = _value_of(row)
+    return value if isinstance(value, str) else orjson.dumps(row.value).decode()
 
 
 def _parameter(request: HttpRequest, name: str, max_chars: int) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from entities.admin.attributes import AttributeList
 from entities.admin.browser import EntityBrowser, EntityCount, EntityNames, EntityValues
-from entities.admin.entities import EntityDetail, EntityValue
+from entities.admin.entities import EntityDelete, EntityDetail, EntityValue, ValueEdit
 from entities.admin.exports import ExportCancel, ExportCreate, ExportFile, ExportList, ExportRow
 from entities.admin.saved import SearchChange, SearchCreate, SearchDelete, SearchList
 from tenants.admin.routes import Route
@@ -26,4 +26,6 @@ tenant_routes = (
     Route("entities/exports/<uuid:job_id>/file/", ExportFile, "export_file"),
     Route("entities/<int:entity_id>/", EntityDetail, "entity"),
     Route("entities/<int:entity_id>/value/", EntityValue, "entity_value"),
+    Route("entities/<int:entity_id>/edit/", ValueEdit, "entity_edit"),
+    Route("entities/<int:entity_id>/delete/", EntityDelete, "entity_delete"),
 )

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from django.core.files.storage import default_storage
 from django.db import InterfaceError, OperationalError, transaction
+from django.db.models import QuerySet
 
 from atlasco.lib.errors import Conflict, NotFound
 from entities.imports.jobs import ABANDONED_AFTER, job_lock
@@ -191,7 +192,7 @@ def export_path(*, tenant_id: int, job_id: uuid.UUID) -> str:
     return f"{_FOLDER}/{tenant_id}/{job_id}"
 
 
-def _jobs(tenant_id: int) -> Any:
+def _jobs(tenant_id: int) -> QuerySet[ExportJob]:
     return ExportJob.objects.using("default").filter(tenant_id=tenant_id)
 
 

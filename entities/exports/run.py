@@ -12,7 +12,7 @@ from typing import IO, Any, Final
 from django.conf import settings
 from django.core.files.storage import default_storage
 from django.db import InterfaceError, OperationalError
-from django.db.models import F
+from django.db.models import F, QuerySet
 from django.db.models.functions import Coalesce
 
 from atlasco.lib.errors import Invalid, Unavailable
@@ -147,7 +147,7 @@ def _job_end(job: ExportJob, status: JobStatus, *, now: datetime, **changes: Any
     return bool(_unfinished(job).update(status=status, finished_at=now, **changes))
 
 
-def _unfinished(job: ExportJob) -> Any:
+def _unfinished(job: ExportJob) -> QuerySet[ExportJob]:
     return ExportJob.objects.using("default").filter(tenant_id=job.tenant_id, job_id=job.job_id, status__in=UNFINISHED)
 
 

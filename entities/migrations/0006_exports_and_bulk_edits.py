@@ -79,6 +79,7 @@ class Migration(migrations.Migration):
                         ("tenant_id", models.IntegerField()),
                         ("edit_id", models.UUIDField()),
                         ("entity_id", models.BigIntegerField()),
+                        ("at", models.DateTimeField()),
                         ("before", models.JSONField()),
                     ],
                     options={

@@ -56,9 +56,11 @@ CREATE TABLE bulk_edit_changes (
     tenant_id integer NOT NULL,
     edit_id uuid NOT NULL,
     entity_id bigint NOT NULL,
+    at timestamptz NOT NULL,                             -- Of the values that the edit set.
     before jsonb NOT NULL,                               -- {name: value, or null where there was none}, of changed names.
     PRIMARY KEY (tenant_id, edit_id, entity_id)
 );
+CREATE INDEX bulk_edit_changes_entity ON bulk_edit_changes (tenant_id, entity_id, at DESC);
 
 DO $$
 DECLARE

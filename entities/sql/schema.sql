@@ -540,6 +540,7 @@ CREATE TABLE public.bulk_edit_changes (
     tenant_id integer NOT NULL,
     edit_id uuid NOT NULL,
     entity_id bigint NOT NULL,
+    at timestamp with time zone NOT NULL,
     before jsonb NOT NULL
 );
 
@@ -1212,6 +1213,8 @@ CREATE INDEX auth_group_permissions_group_id_b120cbf9 ON public.auth_group_permi
 CREATE INDEX auth_group_permissions_permission_id_84c5c92e ON public.auth_group_permissions USING btree (permission_id);
 
 CREATE INDEX auth_permission_content_type_id_2f476e4b ON public.auth_permission USING btree (content_type_id);
+
+CREATE INDEX bulk_edit_changes_entity ON public.bulk_edit_changes USING btree (tenant_id, entity_id, at DESC);
 
 CREATE INDEX bulk_edits_newest ON public.bulk_edits USING btree (tenant_id, created_at DESC);
 
