@@ -52,9 +52,9 @@ WITH documents AS MATERIALIZED (
     ) v
 ), counted AS (
     -- Equal instants are one value, however they are written.
-    SELECT name, kind, is_wide, canonical, count(*) AS n
+    SELECT name, kind, is_wide, canonical, count(*) AS n, sum(bytes) AS bytes
     FROM (
-        SELECT name, kind, is_wide, CASE
+        SELECT name, kind, is_wide, octet_length(value #>> '{}') AS bytes, CASE
                    WHEN is_wide THEN to_jsonb(md5(value::text))
                    WHEN instant IS NOT NULL THEN to_jsonb(instant)
                    ELSE value
@@ -63,7 +63,8 @@ WITH documents AS MATERIALIZED (
     ) c
     GROUP BY name, kind, is_wide, canonical
 ), summed AS (
-    SELECT name, sum(n)::bigint AS sampled, count(*) AS distinct_values, count(*) FILTER (WHERE n = 1) AS singletons
+    SELECT name, sum(n)::bigint AS sampled, count(*) AS distinct_values, count(*) FILTER (WHERE n = 1) AS singletons,
+           (sum(bytes) / sum(n))::float8 AS value_bytes
     FROM counted
     GROUP BY name
 ), common AS (
@@ -105,7 +106,7 @@ WITH documents AS MATERIALIZED (
     GROUP BY name
 )
 SELECT (SELECT count(*) FROM documents), name, coalesce(sampled, 0), coalesce(distinct_values, 0), coalesce(singletons, 0),
-       coalesce(most_common, '[]')::text, coalesce(types, '{}')::text, histogram
+       coalesce(most_common, '[]')::text, coalesce(types, '{}')::text, histogram, value_bytes
 FROM unnest(%(names)s::text[]) AS due(name)
 LEFT JOIN summed USING (name)
 LEFT JOIN common USING (name)
@@ -119,6 +120,7 @@ SET cardinality_estimate = s.cardinality,
     null_rate = s.null_rate,
     most_common = s.most_common,
     histogram = s.histogram,
+    value_bytes = s.value_bytes,
     value_types = coalesce(s.value_types, m.value_types),
     value_type = coalesce((
         SELECT key FROM jsonb_each_text(coalesce(s.value_types, m.value_types)) ORDER BY value::bigint DESC, key LIMIT 1
@@ -126,7 +128,8 @@ SET cardinality_estimate = s.cardinality,
     pending_changes = m.pending_changes - s.pending_seen,
     last_analyzed = %(now)s
 FROM jsonb_to_recordset(%(statistics)s::jsonb) AS s(
-    name text, cardinality bigint, null_rate float8, most_common jsonb, histogram float8[], value_types jsonb, pending_seen bigint
+    name text, cardinality bigint, null_rate float8, most_common jsonb, histogram float8[], value_bytes float8, value_types jsonb,
+    pending_seen bigint
 )
 WHERE m.tenant_id = %(tenant_id)s AND m.attribute_name = s.name;
 
@@ -142,3 +145,22 @@ FROM (
     WHERE tenant_id = %(tenant_id)s AND last_analyzed IS NOT NULL AND attribute_name <> ALL (%(names)s::text[])
 ) r
 WHERE m.tenant_id = %(tenant_id)s AND m.attribute_name = r.attribute_name AND abs(m.null_rate - r.null_rate) > 0.001;
+
+-- name: planner_sample_draw
+-- By a hash of the id, so that each entity is as likely as any other, and nothing is sorted.
+INSERT INTO tenant_statistics (tenant_id, entities, sample, analyzed_at)
+SELECT %(tenant_id)s, %(entities)s, coalesce(array_agg(entity_id), '{}'), %(now)s
+FROM (
+    SELECT entity_id
+    FROM entities
+    WHERE tenant_id = %(tenant_id)s AND %(is_sampled)s AND NOT %(by_blocks)s
+      AND (hashint8extended(entity_id, %(seed)s) & 2147483647) %% %(stride)s = 0
+    UNION ALL
+    (SELECT entity_id
+     FROM entities TABLESAMPLE SYSTEM (%(percent)s)
+     WHERE tenant_id = %(tenant_id)s AND %(by_blocks)s
+     ORDER BY hashint8extended(entity_id, %(seed)s)
+     LIMIT %(sample_max)s)
+) drawn
+ON CONFLICT (tenant_id) DO UPDATE
+SET entities = excluded.entities, sample = excluded.sample, analyzed_at = excluded.analyzed_at;

@@ -8,7 +8,7 @@ of 10,000 names appears on two entities in a thousand at the most, each.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import accumulate
@@ -61,7 +61,7 @@ def population(*, count: int, seed: int, now: datetime, first: int = 0) -> Itera
     for start in range(first, first + count, _BATCH):
         size = min(_BATCH, first + count - start)
 
-        def draw(odds: list[float], size: int = size) -> list[int]:
+        def draw(odds: Sequence[float], size: int = size) -> list[int]:
             return rnd.choices(range(len(odds)), cum_weights=odds, k=size)
 
         columns = zip(
@@ -122,35 +122,33 @@ def _document(
 def condition(rnd: random.Random, now: datetime) -> list[Any]:
     """One condition as people write them: mostly common values, now and then a rare one, a range, a list, a gap."""
 
-    def pick(odds: list[float]) -> int:
+    def pick(odds: Sequence[float]) -> int:
         return rnd.choices(range(len(odds)), cum_weights=odds)[0]
 
     tail = pick(_TAIL_ODDS)
-    return rnd.choices(
-        [
-            ["status", "eq", STATUSES[pick(_STATUS_ODDS)]],
-            ["status", "in", rnd.sample(STATUSES, 2)],
-            ["status", "ne", "active"],
-            ["region", "eq", REGIONS[pick(_REGION_ODDS)][0]],
-            ["country", "eq", REGIONS[pick(_REGION_ODDS)][1]],
-            ["priority", "gt", rnd.randint(1, 9)],
-            ["cost", rnd.choice(["gt", "ge"]), rnd.choice([20, 100, 500, 1500, 4000])],
-            ["cost", "lt", rnd.choice([1, 5, 20, 100])],
-            ["owner", "eq", f"user-{pick(_OWNER_ODDS)}"],
-            ["enabled", "eq", rnd.random() < 0.7],
-            ["model", "eq", f"{TYPES[pick(_TYPE_ODDS)][:3]}-{pick(_MODEL_ODDS)}"],
-            ["model", "prefix", f"{TYPES[pick(_TYPE_ODDS)][:3]}-{rnd.randint(1, 3)}"],
-            ["load", rnd.choice(["gt", "lt"]), rnd.choice([1, 10, 40, 70])],
-            ["load", "is_type", rnd.choice(["string", "boolean"])],
-            ["tier", "eq", rnd.choice(TIERS)],
-            ["tier", rnd.choice(["exists", "missing"])],
-            ["error_code", "eq", f"E{pick(_CODE_ODDS):03d}"],
-            ["error_code", "exists"],
-            ["last_seen", "lt", (now - timedelta(days=rnd.choice([2, 10, 25]))).strftime("%Y-%m-%dT%H:%M:%SZ")],
-            [f"attr_{tail:05d}", *(["gt", 500] if tail % 2 == 0 else ["eq", f"val-{int(100 * rnd.random() ** 2)}"])],
-        ],
-        weights=[12, 4, 2, 10, 4, 7, 7, 2, 8, 5, 7, 2, 4, 2, 5, 2, 3, 1, 4, 3],
-    )[0]
+    pool: list[list[Any]] = [
+        ["status", "eq", STATUSES[pick(_STATUS_ODDS)]],
+        ["status", "in", rnd.sample(STATUSES, 2)],
+        ["status", "ne", "active"],
+        ["region", "eq", REGIONS[pick(_REGION_ODDS)][0]],
+        ["country", "eq", REGIONS[pick(_REGION_ODDS)][1]],
+        ["priority", "gt", rnd.randint(1, 9)],
+        ["cost", rnd.choice(["gt", "ge"]), rnd.choice([20, 100, 500, 1500, 4000])],
+        ["cost", "lt", rnd.choice([1, 5, 20, 100])],
+        ["owner", "eq", f"user-{pick(_OWNER_ODDS)}"],
+        ["enabled", "eq", rnd.random() < 0.7],
+        ["model", "eq", f"{TYPES[pick(_TYPE_ODDS)][:3]}-{pick(_MODEL_ODDS)}"],
+        ["model", "prefix", f"{TYPES[pick(_TYPE_ODDS)][:3]}-{rnd.randint(1, 3)}"],
+        ["load", rnd.choice(["gt", "lt"]), rnd.choice([1, 10, 40, 70])],
+        ["load", "is_type", rnd.choice(["string", "boolean"])],
+        ["tier", "eq", rnd.choice(TIERS)],
+        ["tier", rnd.choice(["exists", "missing"])],
+        ["error_code", "eq", f"E{pick(_CODE_ODDS):03d}"],
+        ["error_code", "exists"],
+        ["last_seen", "lt", (now - timedelta(days=rnd.choice([2, 10, 25]))).strftime("%Y-%m-%dT%H:%M:%SZ")],
+        [f"attr_{tail:05d}", *(["gt", 500] if tail % 2 == 0 else ["eq", f"val-{int(100 * rnd.random() ** 2)}"])],
+    ]
+    return rnd.choices(pool, weights=[12, 4, 2, 10, 4, 7, 7, 2, 8, 5, 7, 2, 4, 2, 5, 2, 3, 1, 4, 3])[0]
 
 
 def body(rnd: random.Random, now: datetime) -> dict[str, Any]:

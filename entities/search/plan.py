@@ -1,109 +1,176 @@
 """How a search runs: a pure function from a query and the tenant's statistics to a plan.
 
-# Note [Three plans]
-walk   read the tenant's entities in the order asked for, chunk by chunk, testing each: cheap where many match, since
-       the page is soon full. It has a budget of rows; when that is spent, the cheapest other plan takes over: a wrong
-       guess costs at most about twice that plan.
+# Note [Four plans]
+walk   read the tenant's entities in the order asked for and test each, until the page is full: cheap where many match.
+       It goes in stages, and after each thinks again: what it has seen is worth more than what was expected.
 gin    look up documents that contain the equalities which every match must have, test and sort them: cheap where few
        have them. For k-of-n and `any`, one containment for each way to satisfy it.
-drive  read one indexed attribute's values in a range or at a value, then test and sort the documents: for ranges.
+drive  read the ids of the entities that may match from value indexes, test and sort their documents: for ranges. Where
+       n of m must hold, m - n + 1 of them are read: no match can miss them all.
 scan   read the whole tenant and sort: where the order asked for has no index and nothing else drives.
 
-Costs are milliseconds on the reference machine (`manage.py bench search`); only their ratios matter.
+A plan that may prove wrong has a limit of rows, and another plan takes over there: a wrong guess costs at most about
+twice that plan. Every plan gives the same page.
+
+Costs are milliseconds on the reference machine (`manage.py bench search` prints how well they fit); only their ratios
+matter.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from itertools import combinations, product
-from math import comb, inf
+from math import comb, exp, inf
 from typing import Final, Literal, TypeAlias
 
 import orjson
 
-from entities.search.query import OWN_FIELDS, AtLeast, Condition, Node, Not, OrderField, Query
-from entities.search.statistics import AttributeStatistics, TenantStatistics
+from entities.search.estimate import RANGE, all_share, condition_share, node_of, share_estimate
+from entities.search.query import OWN_FIELDS, AtLeast, Condition, Node, OrderField, Query
+from entities.search.statistics import TenantStatistics
 from entities.values import Value, value_type
 
 PlanName: TypeAlias = Literal["walk", "gin", "drive", "scan"]
 
-WALK_MS_PER_ROW: Final = 0.0025
-GIN_MS_PER_POSTING: Final = 0.0001
-GIN_MS_PER_MATCH: Final = 0.004
-DRIVE_MS_PER_ROW: Final = 0.005
-SCAN_MS_PER_ROW: Final = 0.004
-PLAN_MS: Final = 0.5
-WALK_ROWS_MIN: Final = 5_000
+# What each statement costs whatever it reads.
+PLAN_MS: Final = 2.0
+# An entity tested: in the order of an index, and in no order.
+WALK_MS_PER_ROW: Final = 0.0007
+SCAN_MS_PER_ROW: Final = 0.0006
+# A posting read; an id read from a value index and looked up.
+GIN_MS_PER_POSTING: Final = 0.00007
+DRIVE_MS_PER_ID: Final = 0.0012
+# A document fetched and tested, and a page of documents that no one has looked at for long.
+FETCH_MS_PER_ROW: Final = 0.0007
+FETCH_MS_PER_PAGE: Final = 0.002
+ROWS_PER_PAGE: Final = 19
+# Of a common value's postings, a rarer value's lets so many be skipped.
+_SKIPPED_BEYOND: Final = 3
+# A plan that was expected to read few rows may read as many as these before another takes over.
+ROWS_MIN: Final = 5_000
 # Beyond this many alternatives a GIN search is as much work as a scan.
 CONTAINMENTS_MAX: Final = 24
+DRIVERS_MAX: Final = 24
 _WALKABLE: Final[frozenset[OrderField]] = frozenset({"updated_at", "entity_id"})
-_RANGE: Final = frozenset({"gt", "ge", "lt", "le"})
-# Without statistics: an equality is selective, a range is not.
-_GUESS: Final = {"eq": 0.01, "in": 0.05, "ne": 0.9, "exists": 0.5, "missing": 0.5, "contains": 0.05, "prefix": 0.05}
+# In the index, longer values are not; nor does anybody type them.
+_DRIVER_MAX_BYTES: Final = 1_000
 
 Document: TypeAlias = dict[str, Value]
+# Conditions on one attribute, all of which one read of its index tests: an equality, a prefix, both ends of a range.
+Driver: TypeAlias = tuple[Condition, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """name: what to do; rows_max: a walk's budget, inf where nothing could take over; fallback: what takes over.
+    """name: what to do; rows_max: after so many rows the fallback takes over, inf where nothing could.
 
-    documents: for gin, what a match contains at least one of; driver: for drive; matches: how many are expected;
-    costs: expected milliseconds of each plan that was possible.
+    documents: for gin, what a match contains at least one of; drivers: for drive, what a match satisfies at least one
+    of; matches: how many are expected; cost_ms: expected; costs: of each plan that was possible.
     """
 
     name: PlanName
     rows_max: float = inf
     fallback: Plan | None = None
     documents: tuple[Document, ...] = ()
-    driver: Condition | None = None
+    drivers: tuple[Driver, ...] = ()
     matches: float = 0.0
+    cost_ms: float = 0.0
     costs: dict[PlanName, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """A plan that can answer. rows: documents it is expected to fetch."""
+
+    cost_ms: float
+    plan: Plan
+    rows: float
 
 
 def plan_choose(query: Query, statistics: TenantStatistics) -> Plan:
     """Return the plan expected to be cheapest."""
     size = max(statistics.entities, 1)
-    share = node_share(query.where, statistics)
-    if query.entity_type is not None:
-        share *= 0.5  # Types are few; nothing counts them yet.
-    matches = share * size
-    alternatives: list[tuple[float, Plan]] = []
-    documents = containments(query.where)
-    if documents:
-        shares = [_document_share(document, statistics) for document in documents]
-        postings = sum(
-            _share_of(Condition(name, "eq", value), statistics) * size
-            for document in documents
-            for name, value in document.items()
+    where = node_of(query)
+    share = share_estimate(where, statistics)
+    choices = [choice for choice in (_gin(where, statistics), _drive(where, statistics)) if choice is not None]
+    if query.order_by in _WALKABLE:
+        rows = walk_rows(query, share=share, size=size)
+        choices.append(_Choice(PLAN_MS + WALK_MS_PER_ROW * rows, Plan("walk"), rows))
+    else:
+        choices.append(_Choice(PLAN_MS + SCAN_MS_PER_ROW * size, Plan("scan"), size))
+    choices.sort(key=lambda choice: choice.cost_ms)
+    costs: dict[PlanName, float] = {choice.plan.name: round(choice.cost_ms, 2) for choice in choices}
+    fallback: Plan | None = None
+    for place, choice in reversed(list(enumerate(choices))):
+        rows_max = inf
+        if fallback is not None:
+            per_row = WALK_MS_PER_ROW if choice.plan.name == "walk" else FETCH_MS_PER_ROW + FETCH_MS_PER_PAGE
+            rows_max = max(ROWS_MIN, 2 * choice.rows, 2 * choices[place + 1].cost_ms / per_row)
+        fallback = replace(
+            choice.plan,
+            rows_max=rows_max,
+            fallback=fallback,
+            matches=share * size,
+            cost_ms=choice.cost_ms,
+            costs=costs,
         )
-        cost = PLAN_MS + GIN_MS_PER_POSTING * postings + GIN_MS_PER_MATCH * min(1.0, sum(shares)) * size
-        alternatives.append((cost, Plan("gin", documents=tuple(documents), matches=matches)))
-    driver = _driver(query.where, statistics)
-    if driver is not None:
-        cost = PLAN_MS + DRIVE_MS_PER_ROW * _share_of(driver, statistics) * size
-        alternatives.append((cost, Plan("drive", driver=driver, matches=matches)))
-    walkable = query.order_by in _WALKABLE
-    if not walkable:
-        alternatives.append((PLAN_MS + SCAN_MS_PER_ROW * size, Plan("scan", matches=matches)))
-    costs: dict[PlanName, float] = {plan.name: round(cost, 2) for cost, plan in alternatives}
-    best = min(alternatives, key=lambda item: item[0], default=None)
-    if not walkable and best is not None:
-        return _with_costs(best[1], costs)
-    walk_rows = min(float(size), (query.limit + 1) / max(share, 0.1 / size))
-    walk_cost = PLAN_MS + WALK_MS_PER_ROW * walk_rows
-    costs["walk"] = round(walk_cost, 2)
-    if best is not None and best[0] < walk_cost:
-        return _with_costs(best[1], costs)
-    if best is None:
-        return Plan("walk", matches=matches, costs=costs)
-    rows_max = max(WALK_ROWS_MIN, 2 * best[0] / WALK_MS_PER_ROW)
-    return Plan("walk", rows_max=rows_max, fallback=best[1], matches=matches, costs=costs)
+    assert fallback is not None  # noqa: S101  # A walk or a scan is always possible.
+    return fallback
 
 
-def _with_costs(plan: Plan, costs: dict[PlanName, float]) -> Plan:
-    return Plan(plan.name, plan.rows_max, plan.fallback, plan.documents, plan.driver, plan.matches, costs)
+def fetch_ms(rows: float, size: int) -> float:
+    """What it costs to fetch so many of a tenant's documents, wherever they lie: many share a page."""
+    pages = size / ROWS_PER_PAGE
+    return FETCH_MS_PER_ROW * rows + FETCH_MS_PER_PAGE * pages * (1 - exp(-rows / pages))
+
+
+def walk_rows(query: Query, *, share: float, size: int) -> float:
+    """How many entities a walk is expected to test until the page is full, or all are tested."""
+    return min(float(size), (query.limit + 1) / max(share, 0.1 / size))
+
+
+# --- gin --------------------------------------------------------------------------------------------------------------
+
+
+def _gin(where: Node, statistics: TenantStatistics) -> _Choice | None:
+    documents = containments(where)
+    if not documents:
+        return None
+    size = max(statistics.entities, 1)
+    postings, rows = 0.0, 0.0
+    kept: dict[bytes, Document] = {}
+    for document in documents:
+        chosen, read = _narrowed(document, statistics)
+        text = orjson.dumps(chosen, option=orjson.OPT_SORT_KEYS)
+        if text not in kept:
+            kept[text] = chosen
+            postings += read
+            rows += size * all_share([Condition(name, "eq", value) for name, value in chosen.items()], statistics)
+    rows = min(rows, size)
+    cost = PLAN_MS + GIN_MS_PER_POSTING * postings + fetch_ms(rows, size)
+    return _Choice(cost, Plan("gin", documents=tuple(kept.values())), rows)
+
+
+def _narrowed(document: Document, statistics: TenantStatistics) -> tuple[Document, float]:
+    """The part of the document that is worth looking up, rarest values first, and how many postings that reads.
+
+    A common value's postings cost more to read than the documents that they would spare.
+    """
+    size = max(statistics.entities, 1)
+    conditions = sorted(
+        (Condition(name, "eq", value) for name, value in document.items()),
+        key=lambda condition: condition_share(condition, statistics),
+    )
+    chosen = conditions[:1]
+    postings = rows = condition_share(conditions[0], statistics) * size
+    for condition in conditions[1:]:
+        read = min(condition_share(condition, statistics) * size, _SKIPPED_BEYOND * rows)
+        left = all_share([*chosen, condition], statistics) * size
+        if GIN_MS_PER_POSTING * read < fetch_ms(rows, size) - fetch_ms(left, size):
+            chosen.append(condition)
+            postings, rows = postings + read, left
+    return {condition.attribute: document[condition.attribute] for condition in chosen}, postings
 
 
 def containments(node: Node) -> list[Document] | None:
@@ -172,95 +239,82 @@ def _contained(value: Value) -> bool:
     return value_type(value) != "timestamp"
 
 
-def _driver(node: Node, statistics: TenantStatistics) -> Condition | None:
-    """The most selective condition on external_id or an indexed attribute that every match must satisfy."""
-    required: tuple[Node, ...] = ()
+# --- drive ------------------------------------------------------------------------------------------------------------
+
+
+def _drive(where: Node, statistics: TenantStatistics) -> _Choice | None:
+    found = drivers(where, statistics)
+    if found is None:
+        return None
+    share, chosen = found
+    size = max(statistics.entities, 1)
+    rows = min(1.0, share) * size
+    return _Choice(PLAN_MS + DRIVE_MS_PER_ID * rows + fetch_ms(rows, size), Plan("drive", drivers=chosen), rows)
+
+
+def drivers(node: Node, statistics: TenantStatistics) -> tuple[float, tuple[Driver, ...]] | None:
+    """The most selective reads of value indexes such that every match is in at least one; None where there are none.
+
+    Returned with the share of the entities that they find together, at the most.
+    """
     match node:
         case Condition():
-            required = (node,)
-        case AtLeast(n=n, nodes=nodes) if n == len(nodes):
-            required = nodes
-    usable = [
-        child
-        for child in required
-        if isinstance(child, Condition)
-        and (child.operator in _RANGE or child.operator == "eq")
-        and (known := statistics.attributes.get(child.attribute)) is not None
-        and known.is_indexed
-        # Longer values are not in the index.
-        and (not isinstance(child.value, str) or len(child.value.encode()) <= 1000)
-    ]
-    keyed = [
-        child
-        for child in required
-        if isinstance(child, Condition) and child.attribute == "@external_id" and child.operator in {"eq", "in"}
-    ]
-    return min(keyed + usable, key=lambda child: _share_of(child, statistics), default=None)
+            return (_driver_share((node,), statistics), ((node,),)) if _drivable(node, statistics) else None
+        case AtLeast(n=n, nodes=nodes) if n > 0:
+            found = [read for child in nodes if (read := drivers(child, statistics)) is not None]
+            if n == len(nodes):
+                found += _ranges(nodes, statistics)
+            # A match that misses this many of them satisfies too few.
+            needed = len(nodes) - n + 1
+            if len(found) < needed:
+                return None
+            best = sorted(found, key=lambda read: read[0])[:needed]
+            together = tuple(driver for _, several in best for driver in several)
+            return (sum(share for share, _ in best), together) if len(together) <= DRIVERS_MAX else None
+        case _:
+            return None
 
 
-def node_share(node: Node, statistics: TenantStatistics) -> float:
-    """The share of the tenant's entities expected to match, taking conditions for independent."""
-    match node:
-        case Condition():
-            return _share_of(node, statistics)
-        case Not(node=inner):
-            return 1.0 - node_share(inner, statistics)
-        case AtLeast(n=n, nodes=nodes):
-            # distribution[i]: the probability that exactly i of the nodes seen so far hold.
-            distribution = [1.0]
-            for child in nodes:
-                share = node_share(child, statistics)
-                grown = [0.0] * (len(distribution) + 1)
-                for held, probability in enumerate(distribution):
-                    grown[held] += probability * (1 - share)
-                    grown[held + 1] += probability * share
-                distribution = grown
-            return sum(distribution[max(n, 0) :])
+def _ranges(nodes: Sequence[Node], statistics: TenantStatistics) -> list[tuple[float, tuple[Driver, ...]]]:
+    """Both ends of a range, where two conditions on one attribute give them."""
+    ends: dict[tuple[str, str], list[Condition]] = {}
+    for child in nodes:
+        if isinstance(child, Condition) and child.operator in RANGE and _drivable(child, statistics):
+            assert isinstance(child.value, int | float | str)  # noqa: S101  # The parser lets nothing else through.
+            ends.setdefault((child.attribute, value_type(child.value)), []).append(child)
+    both = [tuple(conditions) for conditions in ends.values() if len(conditions) > 1]
+    return [(_driver_share(driver, statistics), (driver,)) for driver in both]
 
 
-def _document_share(document: Document, statistics: TenantStatistics) -> float:
-    share = 1.0
-    for name, value in document.items():
-        share *= _share_of(Condition(name, "eq", value), statistics)
-    return share
-
-
-def _share_of(condition: Condition, statistics: TenantStatistics) -> float:
-    if condition.attribute == "@external_id" and condition.operator in {"eq", "in"}:
-        wanted = len(condition.value) if isinstance(condition.value, tuple) else 1
-        return min(1.0, wanted / max(statistics.entities, 1))
-    if condition.attribute in OWN_FIELDS:
-        return 0.5
-    known = statistics.attributes.get(condition.attribute)
-    if known is None:
-        # Nobody ever used the name: only `missing` holds.
-        return 1.0 if condition.operator == "missing" else 0.0
+def _drivable(condition: Condition, statistics: TenantStatistics) -> bool:
+    """Whether an index of ids by value holds every entity that satisfies the condition."""
     value = condition.value
-    match condition.operator:
-        case "exists":
-            return known.present
-        case "missing":
-            return 1.0 - known.present
-        case "eq" if not isinstance(value, tuple) and value is not None:
-            return known.present * _value_share(known, value)
-        case "ne" if not isinstance(value, tuple) and value is not None:
-            return known.present * (1.0 - _value_share(known, value))
-        case "in" if isinstance(value, tuple):
-            return known.present * min(1.0, sum(_value_share(known, item) for item in value))
-        case "gt" | "ge" | "lt" | "le" if isinstance(value, int | float) and known.histogram:
-            below = bisect_left(known.histogram, value) / len(known.histogram)
-            return known.present * (below if condition.operator in {"lt", "le"} else 1.0 - below)
-        case "gt" | "ge" | "lt" | "le":
-            return known.present / 3
-        case operator:
-            return known.present * _GUESS.get(operator, 0.5)
+    if condition.attribute == "@external_id":
+        return condition.operator in {"eq", "in"}
+    known = statistics.attributes.get(condition.attribute)
+    if known is None or not known.is_indexed or value is None:
+        return False
+    if condition.operator == "in":
+        return isinstance(value, tuple) and all(map(_is_short, value))
+    # Not a prefix: a text that begins so may be longer than what the index takes.
+    return (condition.operator in RANGE or condition.operator == "eq") and _is_short_one(value)
 
 
-def _value_share(known: AttributeStatistics, value: Value) -> float:
-    for common, share in known.most_common:
-        if common == value and isinstance(common, bool) == isinstance(value, bool):
-            return share
-    if not known.cardinality:
-        return _GUESS["eq"]
-    rest = max(1.0 - sum(share for _, share in known.most_common), 0.0)
-    return rest / max(known.cardinality - len(known.most_common), 1)
+def _is_short_one(value: Value | tuple[Value, ...]) -> bool:
+    return not isinstance(value, tuple) and _is_short(value)
+
+
+def _is_short(value: Value) -> bool:
+    return not isinstance(value, str) or len(value.encode()) <= _DRIVER_MAX_BYTES
+
+
+def _driver_share(driver: Driver, statistics: TenantStatistics) -> float:
+    if len(driver) == 1:
+        return condition_share(driver[0], statistics)
+    # What lies between both ends: what is left when each end cuts off its part.
+    known = statistics.attributes.get(driver[0].attribute)
+    present = 0.0 if known is None else known.present
+    if known is not None and not isinstance(driver[0].value, str):
+        present *= known.numbers
+    cut = sum(max(present - condition_share(condition, statistics), 0.0) for condition in driver)
+    return max(min(max(present - cut, 0.0), all_share(driver, statistics)), 0.5 / max(statistics.entities, 1))

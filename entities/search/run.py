@@ -1,27 +1,29 @@
-"""Run a search on one store by its plan, and return a page. See Note [Three plans]."""
+"""Run a search on one store by its plan, and return a page. See Note [Four plans]."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from math import inf
 from typing import Any, Final
 
 import orjson
 from django.db import connections
 
 from entities.search.cursors import Cursor, cursor_decode, cursor_encode
-from entities.search.plan import Plan, PlanName, plan_choose
+from entities.search.plan import WALK_MS_PER_ROW, Driver, Plan, PlanName, plan_choose
 from entities.search.query import OWN_FIELDS, AtLeast, Condition, CountKind, Node, Not, Query
 from entities.search.sql import Fragment, node_sql
 from entities.search.statistics import TenantStatistics, statistics_read
-from entities.values import value_type
+from entities.values import Value, value_type
 from tenants.database.snapshot import read_snapshot
 
 # How many of the newest entities an estimated count looks at before it extrapolates.
 ESTIMATE_SAMPLE: Final = 20_000
-_CHUNK_FIRST: Final = 1_000
-_CHUNK_MAX: Final = 16_000
+# A walk thinks again after so many entities at the earliest, and at the latest.
+_STAGE_MIN: Final = 1_000
+_STAGE_MAX: Final = 50_000
 
 _KEY: Final = {
     "updated_at": ("e.updated_at", "timestamptz"),
@@ -78,7 +80,7 @@ def search_run(*, tenant_id: int, query: Query, using: str, position: str, plan:
     plan = plan or plan_choose(query, statistics)
     # One state for all chunks: an entity that is updated meanwhile would move to where the walk has been.
     with read_snapshot(using), connections[using].cursor() as database:
-        search = _Search(database, tenant_id, query, cursor)
+        search = _Search(database, tenant_id, query, cursor, statistics.entities)
         rows = search.run(plan)
         total = _count(database, search, statistics)
     next_cursor = None
@@ -91,14 +93,16 @@ def search_run(*, tenant_id: int, query: Query, using: str, position: str, plan:
 class _Search:
     """One search under way: its fragments, compiled once, and the cursor that runs them."""
 
-    def __init__(self, database: Any, tenant_id: int, query: Query, after: Cursor | None) -> None:
-        self.database, self.tenant_id, self.query = database, tenant_id, query
+    def __init__(self, database: Any, tenant_id: int, query: Query, after: Cursor | None, entities: int) -> None:
+        self.database, self.tenant_id, self.query, self.entities = database, tenant_id, query, entities
         self.trace = Trace()
         self.condition = condition_sql(query.entity_type, query.where)
         self.column, self.cast = _KEY[query.order_by]
         direction, self.beyond = ("DESC", "<") if query.descending else ("ASC", ">")
         self.by_id = query.order_by == "entity_id"
         self.order = f"e.entity_id {direction}" if self.by_id else f"{self.column} {direction}, e.entity_id {direction}"
+        # The same among candidates, of which only the keys are kept.
+        self.key_order = f"c.key {direction}, c.entity_id {direction}"
         self.after = Fragment("true") if after is None else self._beyond(after.key, after.entity_id)
         self.attributes = _projection(query.fields)
         self.wanted = query.limit + 1
@@ -107,108 +111,158 @@ class _Search:
         """The rows of the page and one more, if there is one more."""
         match plan.name:
             case "walk":
-                return self._walk(plan)
+                found = self._walk(plan)
             case "gin":
-                return self._gin(plan)
-            case "drive" if plan.driver is not None:
-                return self._drive(plan.driver)
-            case _:
-                return self._scan()
+                found = self._gin(plan)
+            case "drive":
+                found = self._drive(plan)
+            case "scan":
+                found = self._scan()
+        if found is not None:
+            return found
+        # The plan's limit was reached, or its index is no more.
+        return self.run(plan.fallback or Plan("scan"))
 
     def _beyond(self, key: str, entity_id: int) -> Fragment:
         if self.by_id:
             return Fragment(f"e.entity_id {self.beyond} %s", (entity_id,))
         return Fragment(f"({self.column}, e.entity_id) {self.beyond} (%s::{self.cast}, %s)", (key, entity_id))
 
-    def _walk(self, plan: Plan) -> list[EntityRow]:
+    def _walk(self, plan: Plan) -> list[EntityRow] | None:
+        """None where it is given up for the fallback, which begins anew: it sorts what a walk has in order."""
         found: list[EntityRow] = []
-        after, tested, size = self.after, 0, _CHUNK_FIRST
+        after, tested = self.after, 0
+        share = plan.matches / max(self.entities, 1)
         while True:
-            rows, last, seen = self._walk_chunk(after, size, self.wanted - len(found))
+            missing = self.wanted - len(found)
+            size = round(min(_STAGE_MAX, max(_STAGE_MIN, 2 * missing / max(share, 1e-9)), plan.rows_max - tested))
+            rows, last = self._walk_stage(after, max(size, 1), missing)
             found += rows
-            tested += seen
-            if len(found) >= self.wanted or last is None or seen < size:
-                self.trace.steps.append(("walk", tested))
+            if len(found) >= self.wanted or last is None:
+                self.trace.steps.append(("walk", tested + size if last is not None else None))
                 return found
-            if plan.fallback is not None and tested >= plan.rows_max:
+            tested += size
+            # What was expected counts for as much as the first stage: then what was seen takes over.
+            share = (len(found) + share * _STAGE_MIN) / (tested + _STAGE_MIN)
+            if plan.fallback is not None and (
+                tested >= plan.rows_max or self._walk_left_ms(share, tested, len(found)) > plan.fallback.cost_ms
+            ):
                 self.trace.steps.append(("walk", tested))
-                return self.run(plan.fallback)
-            after, size = self._beyond(*last), min(size * 4, _CHUNK_MAX)
+                return None
+            after = self._beyond(*last)
 
-    def _walk_chunk(
-        self, after: Fragment, size: int, wanted: int
-    ) -> tuple[list[EntityRow], tuple[str, int] | None, int]:
-        """The matches among the next `size` entities, the last of those entities, and how many there were.
+    def _walk_left_ms(self, share: float, tested: int, found: int) -> float:
+        """What the rest of the walk will cost, by what it has seen so far."""
+        left = min(max(self.entities - tested, 0), (self.wanted - found) / max(share, 1e-9))
+        return WALK_MS_PER_ROW * left
 
-        The inner LIMIT comes before the test, or PostgreSQL might sort the whole tenant.
+    def _walk_stage(self, after: Fragment, size: int, wanted: int) -> tuple[list[EntityRow], tuple[str, int] | None]:
+        """The matches among the next `size` entities, and the last of those where not enough of them matched.
+
+        No last one: the page is full, or the tenant ends before. The inner LIMIT makes PostgreSQL read in order and
+        test what it reads; without it, it might sort the whole tenant. Where the page is full, the second half of the
+        UNION is never begun; where it is not, an index alone answers it.
         """
+        last = "NULL::timestamptz, NULL::timestamptz, 0, NULL::text"
+        key = "e.external_id" if self.query.order_by == "external_id" else "NULL::text"
+        if not self.by_id and self.cast == "timestamptz":
+            last = f"{self.column}, {self.column}, 0, NULL::text"
+        entities = f"entity_documents e WHERE e.tenant_id = %s AND {after.text} ORDER BY {self.order}"
         self.database.execute(
-            f"WITH chunk AS MATERIALIZED (SELECT {_COLUMNS}, e.attributes FROM entity_documents e"
-            f" WHERE e.tenant_id = %s AND {after.text} ORDER BY {self.order} LIMIT %s)"
-            f" (SELECT {_COLUMNS}, {self.attributes.text} FROM chunk e WHERE {self.condition.text}"
-            f" ORDER BY {self.order} LIMIT %s)"
-            " UNION ALL (SELECT e.entity_id, NULL, e.external_id, e.created_at, e.updated_at,"
-            f" (SELECT count(*) FROM chunk), NULL FROM chunk e ORDER BY {_reversed(self.order)} LIMIT 1)",
-            (self.tenant_id, *after.values, size, *self.attributes.values, *self.condition.values, wanted),
-        )
-        rows = self.database.fetchall()
-        if not rows:
-            return [], None, 0
-        last = EntityRow(*rows.pop())
-        return [EntityRow(*row) for row in rows], (_key_text(last, self.query), last.entity_id), last.version
-
-    def _gin(self, plan: Plan) -> list[EntityRow]:
-        contains = " OR ".join("e.attributes @> %s::jsonb" for _ in plan.documents)
-        documents = [orjson.dumps(document).decode() for document in plan.documents]
-        self.trace.steps.append(("gin", None))
-        return self._sorted(Fragment(f"({contains}) AND {self.condition.text}", (*documents, *self.condition.values)))
-
-    def _scan(self) -> list[EntityRow]:
-        self.trace.steps.append(("scan", None))
-        return self._sorted(self.condition)
-
-    def _drive(self, driver: Condition) -> list[EntityRow]:
-        if driver.attribute not in OWN_FIELDS and not self._is_indexed(driver.attribute):
-            return self._scan()
-        ids = driver_sql(self.tenant_id, driver)
-        self.trace.steps.append(("drive", None))
-        # OFFSET 0 keeps the driver's index in front: the planner thinks too little of it.
-        return self._sorted(
-            self.condition,
-            source=Fragment(
-                f"({ids.text} OFFSET 0) d CROSS JOIN LATERAL"
-                " (SELECT * FROM entity_documents x WHERE x.tenant_id = %s AND x.entity_id = d.entity_id OFFSET 0) e",
-                (*ids.values, self.tenant_id),
+            f"SELECT * FROM ((SELECT {_COLUMNS}, {self.attributes.text}"
+            f" FROM (SELECT {_COLUMNS}, e.attributes FROM {entities} LIMIT %s) e"
+            f" WHERE {self.condition.text} LIMIT %s)"
+            f" UNION ALL (SELECT e.entity_id, NULL, {key}, {last} FROM {entities} OFFSET %s LIMIT 1)) found LIMIT %s",
+            (
+                *self.attributes.values,
+                self.tenant_id,
+                *after.values,
+                size,
+                *self.condition.values,
+                wanted,
+                self.tenant_id,
+                *after.values,
+                size - 1,
+                wanted,
             ),
         )
+        rows = self.database.fetchall()
+        ended = EntityRow(*rows.pop()) if rows and rows[-1][-1] is None else None
+        found = [EntityRow(*row) for row in rows]
+        return found, None if ended is None else (_key_text(ended, self.query), ended.entity_id)
 
-    def _is_indexed(self, name: str) -> bool:
-        """Whether the index holds every value of the attribute, in this snapshot: what the planner knew may be old."""
+    def _gin(self, plan: Plan) -> list[EntityRow] | None:
+        contains = " OR ".join("e.attributes @> %s::jsonb" for _ in plan.documents)
+        documents = [orjson.dumps(document).decode() for document in plan.documents]
+        return self._sorted(plan, Fragment(f"entity_documents e WHERE ({contains}) AND", tuple(documents)))
+
+    def _drive(self, plan: Plan) -> list[EntityRow] | None:
+        names = {driver[0].attribute for driver in plan.drivers} - set(OWN_FIELDS)
+        if names and not self._are_indexed(names):
+            return None
+        reads = [driver_sql(self.tenant_id, driver) for driver in plan.drivers]
+        ids = reads[0].text
+        if len(reads) > 1:
+            # An entity that several of them find comes once.
+            ids = f"SELECT DISTINCT u.entity_id FROM ({' UNION ALL '.join(read.text for read in reads)}) u"
+        # As an array, so that they are looked up in their order, in one pass over the key's index.
+        source = Fragment("entity_documents e WHERE e.entity_id = ANY(ARRAY(SELECT i.entity_id FROM ids i)) AND")
+        return self._sorted(plan, source, ids=Fragment(ids, tuple(value for read in reads for value in read.values)))
+
+    def _are_indexed(self, names: Collection[str]) -> bool:
+        """Whether the index holds every value of the attributes, in this snapshot: what the planner knew may be old."""
         self.database.execute(
-            "SELECT is_indexed FROM attribute_metadata WHERE tenant_id = %s AND attribute_name = %s",
-            (self.tenant_id, name),
+            "SELECT count(*) FROM attribute_metadata"
+            " WHERE tenant_id = %s AND attribute_name = ANY(%s::text[]) AND is_indexed",
+            (self.tenant_id, list(names)),
         )
-        row = self.database.fetchone()
-        return row is not None and bool(row[0])
+        return int(self.database.fetchone()[0]) == len(names)
 
-    def _sorted(self, condition: Fragment, source: Fragment | None = None) -> list[EntityRow]:
-        """The first rows of all that satisfy the condition; only those are projected."""
-        source = source or Fragment("entity_documents e")
+    def _scan(self) -> list[EntityRow]:
+        found = self._sorted(
+            Plan("scan"), Fragment(f"entity_documents e WHERE {self.condition.text} AND", self.condition.values)
+        )
+        return found or []
+
+    def _sorted(self, plan: Plan, source: Fragment, ids: Fragment | None = None) -> list[EntityRow] | None:
+        """The first rows of all candidates that satisfy the condition; None where there are more than plan.rows_max.
+
+        ids: of the candidates, where an index knows them before their documents are read; they are counted then.
+        PostgreSQL plans a CTE to be read to its end, but reads no more of it than is asked for: so the LIMIT bounds the
+        work and lures it into no other plan. Only keys are kept and sorted; the page's documents are read again.
+        """
+        holds = Fragment("true") if plan.name == "scan" else self.condition
+        rows_max = None if plan.rows_max == inf else int(plan.rows_max)
+        limit = None if rows_max is None else rows_max + 1
+        known = "" if ids is None else f"ids AS MATERIALIZED ({ids.text} LIMIT %s), "
         self.database.execute(
-            f"WITH matches AS MATERIALIZED (SELECT {_COLUMNS}, e.attributes FROM {source.text}"
-            f" WHERE e.tenant_id = %s AND {self.after.text} AND {condition.text})"
-            f" SELECT {_COLUMNS}, {self.attributes.text}"
-            f" FROM (SELECT * FROM matches e ORDER BY {self.order} LIMIT %s) e ORDER BY {self.order}",
+            f"WITH {known}candidate AS MATERIALIZED (SELECT e.entity_id, {self.column} AS key, {holds.text} AS holds"
+            f" FROM {source.text} e.tenant_id = %s AND {self.after.text}),"
+            " bounded AS NOT MATERIALIZED (SELECT * FROM candidate LIMIT %s),"
+            f" seen AS MATERIALIZED (SELECT count(*) AS n FROM {'bounded' if ids is None else 'ids'})"
+            f" (SELECT {_COLUMNS}, {self.attributes.text}"
+            f" FROM (SELECT c.entity_id FROM bounded c WHERE c.holds AND (SELECT n <= %s IS NOT false FROM seen)"
+            f" ORDER BY {self.key_order} LIMIT %s) p CROSS JOIN LATERAL"
+            " (SELECT * FROM entity_documents x WHERE x.tenant_id = %s AND x.entity_id = p.entity_id OFFSET 0) e"
+            f" ORDER BY {self.order})"
+            " UNION ALL (SELECT 0, NULL, NULL, NULL, NULL, n, NULL FROM seen)",
             (
+                *(() if ids is None else (*ids.values, limit)),
+                *holds.values,
                 *source.values,
                 self.tenant_id,
                 *self.after.values,
-                *condition.values,
+                limit,
                 *self.attributes.values,
+                rows_max,
                 self.wanted,
+                self.tenant_id,
             ),
         )
-        return [EntityRow(*row) for row in self.database.fetchall()]
+        rows = [EntityRow(*row) for row in self.database.fetchall()]
+        seen = rows.pop().version
+        self.trace.steps.append((plan.name, seen))
+        return None if seen > plan.rows_max else rows
 
 
 def condition_sql(entity_type: str | None, where: Node) -> Fragment:
@@ -225,34 +279,61 @@ def match_sql(tenant_id: int, entity_type: str | None, where: Node) -> Fragment:
     return Fragment(f"e.tenant_id = %s AND {condition.text}", (tenant_id, *condition.values))
 
 
-def driver_sql(tenant_id: int, driver: Condition) -> Fragment:
+def driver_sql(tenant_id: int, driver: Driver) -> Fragment:
     """The ids of the entities that may satisfy the driver: all that do, and few others; documents are tested after.
 
     A number is compared as a double, so both ends are taken in: 2^53 + 1 and 2^53 are the same key.
     """
-    if driver.attribute == "@external_id":
-        wanted = list(driver.value) if isinstance(driver.value, tuple) else [driver.value]
+    attribute = driver[0].attribute
+    if attribute == "@external_id":
+        wanted = [value for condition in driver for value in _values_of(condition)]
         return Fragment(
             "SELECT k.entity_id FROM entity_keys k WHERE k.tenant_id = %s AND k.external_id = ANY(%s::text[])",
             (tenant_id, [text for text in wanted if isinstance(text, str)]),
         )
-    value = driver.value
-    if value is None or isinstance(value, tuple):
-        raise TypeError("Only a condition with a single value can drive.")
-    sign = {"eq": "=", "gt": ">=", "ge": ">=", "lt": "<=", "le": "<="}[driver.operator]
+    tests: list[str] = []
+    operands: list[Any] = []
+    for condition in driver:
+        sign = {"gt": ">=", "ge": ">=", "lt": "<=", "le": "<="}.get(condition.operator, "=")
+        # One column for each type of value. Texts and booleans have one: a text `true` is tested by its document.
+        by_column: dict[str, list[Any]] = {}
+        for value in _values_of(condition):
+            column, operand = _index_key(value)
+            by_column.setdefault(column, []).append(operand)
+        tests.append(f"({' OR '.join(f'v.{_INDEX_TESTS[column].format(sign)}' for column in by_column)})")
+        operands += by_column.values()
+    return Fragment(
+        f"SELECT v.entity_id FROM entity_values v WHERE v.tenant_id = %s AND v.attribute_name = %s"
+        f" AND {' AND '.join(tests)}",
+        (tenant_id, attribute, *operands),
+    )
+
+
+# `= ANY`, because an `in` has many; `>= ANY` of one is that one.
+_INDEX_TESTS: Final = {
+    "number": "numeric_value IS NOT NULL AND v.numeric_key {} ANY(%s::double precision[])",
+    "instant": "instant_value {} ANY(ARRAY(SELECT text_instant(t) FROM unnest(%s::text[]) t))",
+    "text": "attribute_value {} ANY(%s::text[])",
+}
+
+
+def _index_key(value: Value) -> tuple[str, Any]:
     match value_type(value):
         case "number":
-            test, operand = f"v.numeric_key {sign} %s::double precision", value
+            # One type for all: psycopg sends no list of integers and doubles.
+            return "number", float(value)
         case "timestamp":
-            test, operand = f"v.instant_value {sign} text_instant(%s)", value
+            return "instant", value
         case "boolean":
-            test, operand = "v.attribute_value = %s", "true" if value else "false"
+            return "text", "true" if value else "false"
         case _:
-            test, operand = "v.attribute_value = %s", value
-    return Fragment(
-        f"SELECT v.entity_id FROM entity_values v WHERE v.tenant_id = %s AND v.attribute_name = %s AND {test}",
-        (tenant_id, driver.attribute, operand),
-    )
+            return "text", value
+
+
+def _values_of(condition: Condition) -> tuple[Value, ...]:
+    if condition.value is None:
+        raise TypeError("Only a condition with a value can drive.")
+    return condition.value if isinstance(condition.value, tuple) else (condition.value,)
 
 
 def names_of(node: Node) -> set[str]:

@@ -1,4 +1,4 @@
-"""What the planner knows of a tenant: from `attribute_metadata`, kept in the process for half a minute.
+"""What the planner knows of a tenant: statistics of its attributes and a sample of its entities, kept in the process.
 
 Statistics only choose between plans; no answer depends on them.
 """
@@ -7,67 +7,111 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Final
 
 import orjson
 from django.db import connections
 
+from entities.search.sample import Column, Sample
 from entities.values import Value
 
 TTL_S: Final = 30.0
 _CACHE_MAX: Final = 20_000
+# A column of the sample takes up to 300 kB, one of few values a tenth of that.
+_COLUMNS_MAX: Final = 500
+# A tenant of fewer entities is walked from end to end in less time than it takes to think about it.
+SAMPLED_FROM: Final = 20_000
+# A longer value of an entity of the sample counts as one that equals nothing.
+_VALUE_MAX_CHARS: Final = 1_000
+_OWN: Final = ("@entity_type", "@external_id", "@created_at", "@updated_at")
 
 
 @dataclass(frozen=True, slots=True)
 class AttributeStatistics:
     """One attribute. present: share of the entities that have it; most_common: shares of its values, not of entities.
 
-    cardinality: estimated number of distinct values; histogram: bounds of equally filled buckets of its numbers.
+    cardinality: estimated number of distinct values; histogram: bounds of equally filled buckets of its numbers;
+    numbers: share of its values that are numbers.
     """
 
     present: float
     cardinality: int | None = None
     most_common: tuple[tuple[Value, float], ...] = ()
     histogram: tuple[float, ...] = ()
+    numbers: float = 1.0
     is_indexed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class TenantStatistics:
-    """entities: about how many the tenant has; attributes: those asked for that are known."""
+    """entities: about how many the tenant has; attributes: those asked for that are known; sample: None without one."""
 
     entities: int
-    attributes: Mapping[str, AttributeStatistics]
+    attributes: Mapping[str, AttributeStatistics] = field(default_factory=dict)
+    sample: Sample | None = None
+
+
+@dataclass(slots=True)
+class _Tenant:
+    """What is remembered of a tenant. columns: of the sample that was drawn at analyzed_at, as far as asked for."""
+
+    read_at: float
+    entities: int
+    analyzed_at: datetime | None
+    columns: dict[str, Column] = field(default_factory=dict)
 
 
 _cache: dict[tuple[int, str], tuple[float, AttributeStatistics | None]] = {}
-_sizes: dict[int, tuple[float, int]] = {}
+_tenants: dict[int, _Tenant] = {}
 
 
 def statistics_read(*, tenant_id: int, names: Collection[str], using: str) -> TenantStatistics:
     """Return what is known of these attributes of the bound tenant; asks the database again after TTL_S seconds."""
     fresh_from = time.monotonic() - TTL_S
-    size = _sizes.get(tenant_id)
+    tenant = _tenants.get(tenant_id)
+    if tenant is None or tenant.read_at < fresh_from:
+        tenant = _tenant_load(tenant_id, tenant, using)
     missing = [name for name in names if _cache.get((tenant_id, name), (0.0, None))[0] < fresh_from]
     # Kept locally: another thread may empty the cache at any moment.
     entries = {name: entry[1] for name in names if (entry := _cache.get((tenant_id, name))) is not None}
-    if size is None or size[0] < fresh_from or missing:
-        entities, loaded = _load(tenant_id, missing, using)
-        entries |= loaded
-    else:
-        entities = size[1]
-    return TenantStatistics(entities, {name: entry for name, entry in entries.items() if entry is not None})
+    if missing:
+        entries |= _attributes_load(tenant_id, tenant.entities, missing, using)
+    known = {name: entry for name, entry in entries.items() if entry is not None}
+    return TenantStatistics(tenant.entities, known, _sample(tenant_id, tenant, names, using))
 
 
 def statistics_forget() -> None:
     """Drop what this process remembers. For tests, and after statistics were recomputed by hand."""
     _cache.clear()
-    _sizes.clear()
+    _tenants.clear()
 
 
-def _load(tenant_id: int, names: list[str], using: str) -> tuple[int, dict[str, AttributeStatistics | None]]:
-    """Read and remember; returns the tenant's size and the entries read, None for names that nobody ever used."""
+def _tenant_load(tenant_id: int, before: _Tenant | None, using: str) -> _Tenant:
+    with connections[using].cursor() as cursor:
+        cursor.execute("SELECT entities, analyzed_at FROM tenant_statistics WHERE tenant_id = %s", (tenant_id,))
+        row = cursor.fetchone()
+        if row is None:
+            # Never analysed, so it is small or a minute old. The attribute that most entities have says how many.
+            cursor.execute(
+                "SELECT coalesce(max((SELECT sum(v::bigint) FROM jsonb_each_text(m.value_types) t(k, v))), 0), NULL"
+                " FROM (SELECT value_types FROM attribute_metadata WHERE tenant_id = %s LIMIT 1000) m",
+                (tenant_id,),
+            )
+            row = cursor.fetchone()
+    if len(_tenants) > _CACHE_MAX:
+        _tenants.clear()
+    entities, analyzed_at = int(row[0]), row[1]
+    kept = before.columns if before is not None and before.analyzed_at == analyzed_at else {}
+    tenant = _tenants[tenant_id] = _Tenant(time.monotonic(), entities, analyzed_at, kept)
+    return tenant
+
+
+def _attributes_load(
+    tenant_id: int, entities: int, names: list[str], using: str
+) -> dict[str, AttributeStatistics | None]:
+    """Read and remember; None for names that nobody ever used."""
     with connections[using].cursor() as cursor:
         cursor.execute(
             "SELECT attribute_name, value_types, cardinality_estimate, most_common, histogram, is_indexed"
@@ -75,31 +119,68 @@ def _load(tenant_id: int, names: list[str], using: str) -> tuple[int, dict[str, 
             (tenant_id, names),
         )
         rows = cursor.fetchall()
-        # The attribute that most entities have: about how many entities there are.
-        cursor.execute(
-            "SELECT coalesce(max((SELECT sum(v::bigint) FROM jsonb_each_text(m.value_types) t(k, v))), 0)"
-            " FROM attribute_metadata m WHERE m.tenant_id = %s",
-            (tenant_id,),
-        )
-        entities = int(cursor.fetchone()[0])
     if len(_cache) > _CACHE_MAX:
-        statistics_forget()
+        _cache.clear()
     now = time.monotonic()
     loaded: dict[str, AttributeStatistics | None] = dict.fromkeys(names)
     loaded |= {name: _statistics(entities, *known) for name, *known in rows}
-    _sizes[tenant_id] = (now, entities)
     _cache.update(((tenant_id, name), (now, entry)) for name, entry in loaded.items())
-    return entities, loaded
+    return loaded
 
 
 def _statistics(
     entities: int, types: str, cardinality: int | None, most_common: str, histogram: Any, is_indexed: bool
 ) -> AttributeStatistics:
-    with_value = sum(count for count in orjson.loads(types).values() if count > 0)
+    counts = {kind: count for kind, count in orjson.loads(types).items() if count > 0}
+    with_value = sum(counts.values())
     return AttributeStatistics(
         present=min(1.0, with_value / entities) if entities else 0.0,
         cardinality=cardinality,
         most_common=tuple((value, share) for value, share in orjson.loads(most_common)),
         histogram=tuple(histogram or ()),
+        numbers=counts.get("number", 0) / with_value if with_value else 0.0,
         is_indexed=is_indexed,
     )
+
+
+def _sample(tenant_id: int, tenant: _Tenant, names: Collection[str], using: str) -> Sample | None:
+    """The tenant's sample with the columns of these attributes; None where it has none or needs none."""
+    if tenant.analyzed_at is None or tenant.entities < SAMPLED_FROM:
+        return None
+    if not all(name in tenant.columns for name in (*names, *_OWN)):
+        wanted = [name for name in names if name not in tenant.columns]
+        if sum(len(known.columns) for known in list(_tenants.values())) + len(wanted) > _COLUMNS_MAX:
+            for known in list(_tenants.values()):
+                known.columns = {}
+            wanted = list(names)
+        # Replaced, not changed: another thread may be reading it.
+        tenant.columns = {**tenant.columns, **_columns_load(tenant_id, wanted, using)}
+    columns = tenant.columns
+    own = columns.get("@entity_type")
+    if own is None or own.size == 0:
+        return None
+    # Columns of two samples, where a new one was drawn this very moment, don't go together.
+    found = {name: column for name in (*names, *_OWN) if (column := columns.get(name)) and column.size == own.size}
+    return Sample(own.size, found)
+
+
+def _columns_load(tenant_id: int, names: list[str], using: str) -> dict[str, Column]:
+    values = ", ".join(
+        "CASE WHEN pg_column_size(e.attributes -> %s) <= %s THEN (e.attributes -> %s)::text"
+        " WHEN e.attributes ? %s THEN '\"\"' END"
+        for _ in names
+    )
+    arguments = [argument for name in names for argument in (name, _VALUE_MAX_CHARS, name, name)]
+    with connections[using].cursor() as cursor:
+        cursor.execute(
+            f"SELECT s.id, e.entity_type, e.external_id, e.created_at, e.updated_at{', ' if names else ''}{values}"
+            " FROM tenant_statistics t CROSS JOIN LATERAL unnest(t.sample) WITH ORDINALITY s(id, place)"
+            " LEFT JOIN entity_documents e ON e.tenant_id = %s AND e.entity_id = s.id"
+            " WHERE t.tenant_id = %s ORDER BY s.place",
+            (*arguments, tenant_id, tenant_id),
+        )
+        rows = cursor.fetchall()
+    columns = {name: Column.of([row[place] for row in rows]) for place, name in enumerate(_OWN, 1)}
+    for place, name in enumerate(names, 1 + len(_OWN)):
+        columns[name] = Column.of([None if row[place] is None else orjson.loads(row[place]) for row in rows])
+    return columns

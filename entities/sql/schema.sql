@@ -726,7 +726,8 @@ CREATE VIEW public.entity_values AS
     value_type,
     attribute_value,
     numeric_key,
-    instant_value
+    instant_value,
+    numeric_value
    FROM public.entity_attributes
   WHERE ((tenant_id = ( SELECT public.tenant_bound() AS tenant_bound)) AND indexed);
 

@@ -111,7 +111,7 @@ def test_numbers_get_a_histogram_of_equally_filled_buckets(acme: Tenant) -> None
     refresh(acme)
     histogram = known(acme, "n").histogram
     assert histogram is not None
-    assert (len(histogram), histogram[0], histogram[25], histogram[-1]) == (51, 1, 2500, 10_000)
+    assert (len(histogram), histogram[0], histogram[50], histogram[-1]) == (101, 1, 2500, 10_000)
     assert histogram == sorted(histogram)
 
 

@@ -19,7 +19,7 @@ def test_a_plan_for_an_index_that_is_no_more_gives_the_same_page(acme: Tenant) -
             tenant_id=acme.pk, entity=entity_input_parse(body, is_new=True), upsert=False, now=clock.now()
         )
         # The value was written while the attribute was not indexed, so the index does not hold it.
-        plan = Plan("drive", driver=Condition("status", "eq", "active"))
+        plan = Plan("drive", drivers=((Condition("status", "eq", "active"),),))
         page = search_run(tenant_id=acme.pk, query=query, using="default", position="0/0", plan=plan)
     assert [found.entity_id for found in page.entities] == [row.entity_id]
     assert [name for name, _ in page.trace.steps] == ["scan"]
