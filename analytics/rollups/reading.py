@@ -205,7 +205,7 @@ def readers_register() -> None:
     if "clickhouse" not in sources_known():
         source_register(Source("clickhouse", probe=_probe, failures=(ClickHouseError,), interval_s=1.0))
     for operation, reader in (
-        ("rollup_distribution", _distribution_rollup),
+        ("rollup_distribution", distribution_rollup),
         ("rollup_values", _values_rollup),
         ("rollup_trend", _trend_rollup),
         ("rollup_entities", _entities_rollup),
@@ -243,7 +243,7 @@ def _applied(state: RollupState) -> Applied:
     return Applied(None if beat is None else beat.ts_us / 1e6, state.position.lsn)
 
 
-def _distribution_rollup(request: DistributionRead) -> Found | None:
+def distribution_rollup(request: DistributionRead) -> Found | None:
     conditions = ""
     parameters: dict[str, Any] = {"tenant": request.tenant_id, "limit": request.limit + 1}
     parameters["min_count"] = request.min_count

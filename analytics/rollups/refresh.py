@@ -36,7 +36,7 @@ VALUE_MAX_BYTES: Final = 256
 # Values that one slice reads into memory, about 100 bytes each.
 _SLICE_VALUES: Final = 4_000_000
 # Marks carry ClickHouse's clock, which may be set back a little.
-_MARKS_MARGIN_US: Final = 5_000_000
+MARKS_MARGIN_S: Final = 5
 # They are forgotten after three days.
 _MARKS_KEPT_NS: Final = 2 * 86_400 * 10**9
 _NO_DAY: Final = -(2**63)
@@ -164,7 +164,7 @@ def rollups_refresh(client: Any, *, tenant_id: int, now: datetime, everything: b
     if everything or state is None or _is_unusable(state, position):
         _run(client, "work_settle_all", base)
     else:
-        since = {"marks_from": state.marks_us - _MARKS_MARGIN_US, "marks_to": marks_us}
+        since = {"marks_from": state.marks_us - MARKS_MARGIN_S * 1_000_000, "marks_to": marks_us}
         _run(client, "work_settle", base | since | {"recent_before": state.recent_us})
     attributes, days, has_entities, values = client.query(SQL["work_size"], parameters=base).result_rows[0]
     if attributes:
@@ -192,7 +192,8 @@ def _plan(
     attributes: dict[str, int] = {}
     if marks.get(tenant_id, 0) > state.marks_us:
         rows = client.query(
-            SQL["marks_new"], parameters={"tenant": tenant_id, "marks_from": state.marks_us - _MARKS_MARGIN_US}
+            SQL["marks_new"],
+            parameters={"tenant": tenant_id, "marks_from": state.marks_us - MARKS_MARGIN_S * 1_000_000},
         ).result_rows
         attributes = dict(rows)
     entities_changed = attributes.pop("", 0) > 0

@@ -87,7 +87,7 @@ def import_samples(tenant: Tenant, *entities: str) -> None:
 
 
 def distributions(tenant: Tenant, **wish: Any) -> list[Distribution]:
-    found = reading._distribution_rollup(DistributionRead(tenant.pk, **wish))
+    found = reading.distribution_rollup(DistributionRead(tenant.pk, **wish))
     assert found is not None
     return list(found.value.rows)
 
@@ -151,7 +151,7 @@ def test_only_what_changed_is_computed_anew(
     dsn: str, client: Any, feed: Feed, acme: Tenant, globex: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Seconds in which marks are worked in twice, in case that ClickHouse's clock was set back.
-    monkeypatch.setattr(refresh, "_MARKS_MARGIN_US", 0)
+    monkeypatch.setattr(refresh, "MARKS_MARGIN_S", 0)
     row = write(acme, "one", moving=1, resting=1)
     write(globex, "one", moving=1)
     refreshed(client, feed, dsn, acme, globex)

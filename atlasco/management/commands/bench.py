@@ -13,6 +13,7 @@ from django.core.management.base import BaseCommand, CommandParser
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from analytics.bench.analytics import analytics_bench
 from analytics.statistics import statistics_refresh
 from atlasco.lib.clock import now
 from entities.bench.ingest import ingest_bench
@@ -62,9 +63,17 @@ def _ingest(options: BenchOptions) -> Report:
     return ingest_bench(entities=options.entities, seed=options.seed)
 
 
+def _analytics(options: BenchOptions) -> Report:
+    columns = (TextColumn("Filling the tenant"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task("", total=options.entities)
+        return analytics_bench(entities=options.entities, progress=lambda count: bar.advance(task, count))
+
+
 # The one list of benchmarks, in the order in which they run without a name.
 BENCHES: Final[dict[str, Bench]] = {
     "search": Bench(_search, "random searches in one large tenant", 1_000_000, 100_000),
+    "analytics": Bench(_analytics, "the analytical query, from PostgreSQL to the rollup", 1_000_000, 50_000),
     "ingest": Bench(_ingest, "imports of new and of known entities", 20_000, 20_000),
 }
 
