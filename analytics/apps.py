@@ -7,7 +7,9 @@ class AnalyticsConfig(AppConfig):
 
     def ready(self) -> None:
         from analytics import stores
+        from analytics.alerts import services as alerts
         from analytics.rollups import reading
 
         stores.stores_register()
+        alerts.stores_register()
         reading.readers_register()

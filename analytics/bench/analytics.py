@@ -102,7 +102,7 @@ def _postgres(block: str, tenant: Tenant, since: datetime) -> list[Row]:
         cursor.execute(SQL[block], {"tenant_id": tenant.pk, "since": since, "min_count": MIN_COUNT})
         rows = [(kind, name, count, *map(float, figures)) for kind, name, count, *figures in cursor.fetchall()]
         cursor.execute("RESET statement_timeout; RESET work_mem")
-    return rows  # type: ignore[return-value]  # As many figures as the statement selects.
+    return rows
 
 
 def _clickhouse(client: Any, tenant: Tenant, since: datetime) -> list[Row]:

@@ -16,6 +16,8 @@ _TABLES: Final[dict[str, tuple[str, ...]]] = {
     "entity_attributes": ("tenant_id", "entity_id", "attribute_name"),
     "attribute_metadata": ("tenant_id", "attribute_name"),
 }
+# As `samples_tell` of the ingest writes them, after entity and attribute.
+_SAMPLE_COLUMNS: Final = ("value_type", "attribute_value", "numeric_value", "instant_value", "updated_at")
 
 
 class Assembler:
@@ -51,7 +53,7 @@ class Assembler:
                         if relation.name in _TABLES
                     )
                 case LogicalMessage(is_transactional=True) as message:
-                    self._hear(found, message)
+                    self._hear(found, message, lsn)
         return Batch(found, end_lsn, heartbeat, size)
 
     def _add(self, found: list[Event], change: RowChange, lsn: int) -> None:
@@ -71,11 +73,20 @@ class Assembler:
     ) -> Change:
         return Change(table, known["tenant_id"], key, row, lsn, self._commit_lsn, self._committed_us)
 
-    def _hear(self, found: list[Event], message: LogicalMessage) -> None:
+    def _hear(self, found: list[Event], message: LogicalMessage, lsn: int) -> None:
         match message.prefix:
             case events.PREFIX_ROWS_MOVED:
                 self._is_move = True
             case events.PREFIX_TENANT_ERASED:
                 found.append(TenantErased(int(orjson.loads(message.content)["tenant_id"]), self._commit_lsn))
+            case events.PREFIX_SAMPLES:
+                content = orjson.loads(message.content)
+                tenant_id = int(content["tenant_id"])
+                # A sample takes more than one byte of the message, so these LSNs end before the next record's.
+                for place, (entity_id, name, *value) in enumerate(content["samples"]):
+                    row = dict(zip(_SAMPLE_COLUMNS, value, strict=True))
+                    row["created_at"] = row["updated_at"]
+                    key = (tenant_id, entity_id, name)
+                    found.append(self._change("entity_attributes", {"tenant_id": tenant_id}, key, row, lsn + place))
             case events.PREFIX_RELOAD:
                 found.append(ReloadRequested(str(orjson.loads(message.content)["store"]), self._commit_lsn))

@@ -24,6 +24,8 @@ HEARTBEAT_TABLE: Final = "heartbeat"
 # Sent in the log itself (pg_logical_emit_message), so that they take effect at their place among the changes.
 PREFIX_TENANT_ERASED: Final = "atlasco.tenant_erased"
 PREFIX_RELOAD: Final = "atlasco.feed_reload"
+# Values that a later line of the same import batch replaced before they were ever stored: samples all the same.
+PREFIX_SAMPLES: Final = "atlasco.samples"
 # First statement of a transaction that only moves rows between partitions: none of its changes means anything.
 PREFIX_ROWS_MOVED: Final = "atlasco.rows_moved"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import redis
 from django.conf import settings
 
+from analytics.alerts.applier import AlertApplier
 from analytics.cache.applier import CacheApplier
 from analytics.clickhouse.applier import ClickHouseApplier
 from analytics.feed.applying import Applier
@@ -48,4 +49,5 @@ def appliers_configured() -> list[Applier]:
     return [
         CacheApplier(cache_url(), ttl_s=settings.CACHE_TTL_S, max_bytes=settings.CACHE_MAX_BYTES),
         ClickHouseApplier(settings.CLICKHOUSE_URL, dsn=replication_dsn()),
+        AlertApplier(dsn=replication_dsn()),
     ]

@@ -212,7 +212,7 @@ def _batch_run(
                 for entity_id, is_new, version, attributes in cursor.fetchall()
             ]
         )
-    for block in ("values_resolve", "values_write", "entities_insert", "entities_update"):
+    for block in ("values_resolve", "samples_tell", "values_write", "entities_insert", "entities_update"):
         cursor.execute(SQL[block], values)
     cursor.execute(SQL["registry_write"], values)
     quarantined = tuple(name for (name,) in cursor.fetchall())

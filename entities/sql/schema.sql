@@ -5,6 +5,16 @@ CREATE SCHEMA public;
 
 COMMENT ON SCHEMA public IS 'standard public schema';
 
+CREATE FUNCTION public.alert_revision_move() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    UPDATE public.alert_revision SET revision = revision + 1;
+    RETURN NULL;
+END
+$$;
+
 CREATE FUNCTION public.attribute_name_suspect(name text) RETURNS text
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
     RETURN CASE WHEN (name ~* '[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}'::text) THEN 'uuid'::text WHEN (name ~ '(19|20)[0-9]{2}[-_./](0[1-9]|1[0-2])[-_./]([0-2][0-9]|3[01])'::text) THEN 'date'::text WHEN (name ~ '[0-9]{7}'::text) THEN 'digits'::text WHEN (name ~* '(^|[^0-9a-z])(?=[a-f]*[0-9])[0-9a-f]{12,}($|[^0-9a-z])'::text) THEN 'hex'::text ELSE NULL::text END;
@@ -319,6 +329,97 @@ CREATE FUNCTION public.value_instant(value jsonb) RETURNS timestamp with time zo
 CREATE FUNCTION public.value_kind(value jsonb) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN CASE WHEN (public.value_instant(value) IS NOT NULL) THEN 'timestamp'::text ELSE jsonb_typeof(value) END;
+
+CREATE TABLE public.alert_firings (
+    firing_id bigint NOT NULL,
+    tenant_id integer NOT NULL,
+    rule_id bigint NOT NULL,
+    entity_id bigint NOT NULL,
+    entity_type character varying(100) NOT NULL COLLATE pg_catalog."C",
+    external_id character varying(512) NOT NULL COLLATE pg_catalog."C",
+    fired_lsn bigint NOT NULL,
+    fired_us bigint NOT NULL,
+    value double precision NOT NULL,
+    noticed_at timestamp with time zone NOT NULL,
+    cleared_us bigint,
+    cleared_value double precision,
+    acknowledged_at timestamp with time zone,
+    acknowledged_by text DEFAULT ''::text NOT NULL
+);
+
+ALTER TABLE ONLY public.alert_firings FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE public.alert_firings ALTER COLUMN firing_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.alert_firings_firing_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.alert_position (
+    is_only boolean DEFAULT true NOT NULL,
+    cluster text NOT NULL,
+    lsn bigint NOT NULL,
+    heartbeat_seq bigint NOT NULL,
+    heartbeat_ts_us bigint NOT NULL,
+    heartbeat_lsn bigint NOT NULL,
+    CONSTRAINT alert_position_is_only_check CHECK (is_only)
+);
+
+CREATE TABLE public.alert_revision (
+    is_only boolean DEFAULT true NOT NULL,
+    revision bigint NOT NULL,
+    CONSTRAINT alert_revision_is_only_check CHECK (is_only)
+);
+
+CREATE TABLE public.alert_rules (
+    rule_id bigint NOT NULL,
+    tenant_id integer NOT NULL,
+    name character varying(200) NOT NULL,
+    attribute_name character varying(255) NOT NULL COLLATE pg_catalog."C",
+    entity_type character varying(100) DEFAULT ''::character varying NOT NULL COLLATE pg_catalog."C",
+    external_id character varying(512) DEFAULT ''::character varying NOT NULL COLLATE pg_catalog."C",
+    operator text NOT NULL,
+    threshold double precision NOT NULL,
+    clear_threshold double precision,
+    for_samples integer DEFAULT 1 NOT NULL,
+    for_seconds integer DEFAULT 0 NOT NULL,
+    is_enabled boolean DEFAULT true NOT NULL,
+    webhook_url text DEFAULT ''::text NOT NULL,
+    webhook_nonce text DEFAULT ''::text NOT NULL,
+    emails text[] DEFAULT '{}'::text[] NOT NULL,
+    effective_lsn bigint NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    CONSTRAINT alert_rules_for_samples_check CHECK (((for_samples >= 1) AND (for_samples <= 10000))),
+    CONSTRAINT alert_rules_for_seconds_check CHECK (((for_seconds >= 0) AND (for_seconds <= 31536000))),
+    CONSTRAINT alert_rules_operator_check CHECK ((operator = ANY (ARRAY['gt'::text, 'ge'::text, 'lt'::text, 'le'::text, 'eq'::text, 'ne'::text])))
+);
+
+ALTER TABLE ONLY public.alert_rules FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE public.alert_rules ALTER COLUMN rule_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.alert_rules_rule_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.alert_states (
+    rule_id bigint NOT NULL,
+    entity_id bigint NOT NULL,
+    tenant_id integer NOT NULL,
+    run_length integer NOT NULL,
+    run_since_us bigint NOT NULL,
+    firing_lsn bigint,
+    last_lsn bigint NOT NULL
+);
+
+ALTER TABLE ONLY public.alert_states FORCE ROW LEVEL SECURITY;
 
 CREATE TABLE public.attribute_aliases (
     tenant_id integer NOT NULL,
@@ -1025,6 +1126,24 @@ CREATE TABLE public.timelines (
     noted_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
 );
 
+ALTER TABLE ONLY public.alert_firings
+    ADD CONSTRAINT alert_firings_once UNIQUE (rule_id, entity_id, fired_lsn);
+
+ALTER TABLE ONLY public.alert_firings
+    ADD CONSTRAINT alert_firings_pkey PRIMARY KEY (firing_id);
+
+ALTER TABLE ONLY public.alert_position
+    ADD CONSTRAINT alert_position_pkey PRIMARY KEY (is_only);
+
+ALTER TABLE ONLY public.alert_revision
+    ADD CONSTRAINT alert_revision_pkey PRIMARY KEY (is_only);
+
+ALTER TABLE ONLY public.alert_rules
+    ADD CONSTRAINT alert_rules_pkey PRIMARY KEY (rule_id);
+
+ALTER TABLE ONLY public.alert_states
+    ADD CONSTRAINT alert_states_pkey PRIMARY KEY (rule_id, entity_id);
+
 ALTER TABLE ONLY public.attribute_aliases
     ADD CONSTRAINT attribute_aliases_pkey PRIMARY KEY (tenant_id, alias);
 
@@ -1193,6 +1312,12 @@ ALTER TABLE ONLY public.tenants_tenant
 ALTER TABLE ONLY public.timelines
     ADD CONSTRAINT timelines_pkey PRIMARY KEY (timeline);
 
+CREATE INDEX alert_firings_newest ON public.alert_firings USING btree (tenant_id, firing_id);
+
+CREATE INDEX alert_firings_open ON public.alert_firings USING btree (tenant_id, firing_id) WHERE ((cleared_us IS NULL) OR (acknowledged_at IS NULL));
+
+CREATE INDEX alert_rules_tenant ON public.alert_rules USING btree (tenant_id, rule_id);
+
 CREATE INDEX attribute_changes_name ON public.attribute_changes USING btree (tenant_id, attribute_name);
 
 CREATE INDEX attribute_jobs_newest ON public.attribute_jobs USING btree (tenant_id, created_at DESC);
@@ -1275,6 +1400,14 @@ CREATE INDEX tenants_domain_tenant_id_3c778562 ON public.tenants_domain USING bt
 
 CREATE INDEX tenants_tenant_schema_name_c2605603_like ON public.tenants_tenant USING btree (schema_name varchar_pattern_ops);
 
+CREATE TRIGGER alert_rules_changed AFTER INSERT OR DELETE OR UPDATE ON public.alert_rules FOR EACH STATEMENT EXECUTE FUNCTION public.alert_revision_move();
+
+ALTER TABLE ONLY public.alert_firings
+    ADD CONSTRAINT alert_firings_rule_id_fkey FOREIGN KEY (rule_id) REFERENCES public.alert_rules(rule_id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.alert_states
+    ADD CONSTRAINT alert_states_rule_id_fkey FOREIGN KEY (rule_id) REFERENCES public.alert_rules(rule_id) ON DELETE CASCADE;
+
 ALTER TABLE ONLY public.auth_group_permissions
     ADD CONSTRAINT auth_group_permissio_permission_id_84c5c92e_fk_auth_perm FOREIGN KEY (permission_id) REFERENCES public.auth_permission(id) DEFERRABLE INITIALLY DEFERRED;
 
@@ -1311,6 +1444,12 @@ ALTER TABLE ONLY public.members_user_user_permissions
 ALTER TABLE ONLY public.tenants_domain
     ADD CONSTRAINT tenants_domain_tenant_id_3c778562_fk_tenants_tenant_id FOREIGN KEY (tenant_id) REFERENCES public.tenants_tenant(id) DEFERRABLE INITIALLY DEFERRED;
 
+ALTER TABLE public.alert_firings ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.alert_rules ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.alert_states ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE public.attribute_aliases ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.attribute_changes ENABLE ROW LEVEL SECURITY;
@@ -1335,6 +1474,12 @@ ALTER TABLE public.bulk_edit_changes ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.bulk_edits ENABLE ROW LEVEL SECURITY;
 
+CREATE POLICY cascade ON public.alert_firings TO atlasco_owner USING (true);
+
+CREATE POLICY cascade ON public.alert_rules TO atlasco_owner USING (true);
+
+CREATE POLICY cascade ON public.alert_states TO atlasco_owner USING (true);
+
 CREATE POLICY due ON public.notice_deliveries FOR SELECT TO atlasco_owner USING (true);
 
 ALTER TABLE public.entities ENABLE ROW LEVEL SECURITY;
@@ -1345,11 +1490,19 @@ ALTER TABLE public.entity_keys ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.export_jobs ENABLE ROW LEVEL SECURITY;
 
+CREATE POLICY feed ON public.alert_firings TO atlasco_replication USING (true) WITH CHECK (true);
+
+CREATE POLICY feed ON public.alert_rules FOR SELECT TO atlasco_replication USING (true);
+
+CREATE POLICY feed ON public.alert_states TO atlasco_replication USING (true) WITH CHECK (true);
+
 CREATE POLICY feed ON public.attribute_metadata FOR SELECT TO atlasco_replication USING (true);
 
 CREATE POLICY feed ON public.entities FOR SELECT TO atlasco_replication USING (true);
 
 CREATE POLICY feed ON public.entity_attributes FOR SELECT TO atlasco_replication USING (true);
+
+CREATE POLICY feed ON public.notice_deliveries FOR INSERT TO atlasco_replication WITH CHECK (true);
 
 ALTER TABLE public.import_jobs ENABLE ROW LEVEL SECURITY;
 
@@ -1366,6 +1519,12 @@ CREATE POLICY search ON public.entities FOR SELECT TO atlasco_search USING (true
 CREATE POLICY search ON public.entity_attributes FOR SELECT TO atlasco_search USING (true);
 
 ALTER TABLE public.search_samples ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY tenant ON public.alert_firings TO atlasco_app USING ((tenant_id = ( SELECT public.tenant_bound() AS tenant_bound))) WITH CHECK ((tenant_id = ( SELECT public.tenant_bound() AS tenant_bound)));
+
+CREATE POLICY tenant ON public.alert_rules TO atlasco_app USING ((tenant_id = ( SELECT public.tenant_bound() AS tenant_bound))) WITH CHECK ((tenant_id = ( SELECT public.tenant_bound() AS tenant_bound)));
+
+CREATE POLICY tenant ON public.alert_states TO atlasco_app USING ((tenant_id = ( SELECT public.tenant_bound() AS tenant_bound))) WITH CHECK ((tenant_id = ( SELECT public.tenant_bound() AS tenant_bound)));
 
 CREATE POLICY tenant ON public.attribute_aliases USING ((tenant_id = ( SELECT public.tenant_bound() AS tenant_bound))) WITH CHECK ((tenant_id = ( SELECT public.tenant_bound() AS tenant_bound)));
 
@@ -1438,6 +1597,20 @@ GRANT ALL ON FUNCTION public.tenant_schema_drop(p_tenant_id integer) TO atlasco_
 REVOKE ALL ON FUNCTION public.tenant_schema_grant(p_schema name) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION public.tenant_template_unclonable() FROM PUBLIC;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.alert_firings TO atlasco_app;
+GRANT SELECT,INSERT,UPDATE ON TABLE public.alert_firings TO atlasco_replication;
+
+GRANT SELECT ON TABLE public.alert_position TO atlasco_app;
+GRANT SELECT,INSERT,UPDATE ON TABLE public.alert_position TO atlasco_replication;
+
+GRANT SELECT ON TABLE public.alert_revision TO atlasco_replication;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.alert_rules TO atlasco_app;
+GRANT SELECT ON TABLE public.alert_rules TO atlasco_replication;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.alert_states TO atlasco_app;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.alert_states TO atlasco_replication;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.attribute_aliases TO atlasco_app;
 
@@ -1540,6 +1713,7 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.members_user_groups TO atlasco
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.members_user_user_permissions TO atlasco_app;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.notice_deliveries TO atlasco_app;
+GRANT INSERT ON TABLE public.notice_deliveries TO atlasco_replication;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.search_samples TO atlasco_app;
 

@@ -1,0 +1,14 @@
+"""Alert rules: an attribute, a threshold, for so many samples or so long; evaluated on the change feed.
+
+# Note [What a sample is]
+Each value that is written is one sample, tested in the order in which the feed brings them: the order of commit, and
+within an import the order of lines. A rule looks at each entity by itself. It fires with the sample at which its
+condition has been true for as many samples and for as long as it asks, by the samples' own instants; it is cleared by
+the first sample that is no longer beyond the clear threshold, or by the value's removal. A late value, older than what
+is stored, is no sample. A sample that is no number is passed over.
+
+# Note [Once, although it comes again]
+States, firings, queued notices and the feed's position are written in one transaction of PostgreSQL: what comes again
+after a crash has been seen, or has left no trace. A transaction too large for one batch is applied in parts, and parts
+can come again: so a state knows the LSN of the last sample that it counted, and a firing is known by its sample's LSN.
+"""

@@ -1,0 +1,333 @@
+"""Alert rules behind a real feed: what fires, for whom, once, and what is told of it."""
+
+from __future__ import annotations
+
+import gzip
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import orjson
+import psycopg
+import pytest
+
+from analytics.alerts import services
+from analytics.alerts.applier import AlertApplier
+from analytics.alerts.evaluate import Condition
+from analytics.alerts.services import Firing, InvalidRule, RuleInput, RuleUnknown, rule_parse
+from analytics.feed.events import Event, Position
+from analytics.feed.run import Feed
+from atlasco.lib import clock
+from entities.ingest.importer import import_run
+from tenants.binding import tenant_bind
+from tenants.models import Tenant
+from tenants.notices.services import deliveries_read
+from tests.analytics.feeding import (
+    delete,
+    feed_running,
+    patch,
+    replication_dsn_of,
+    slot_drop_patiently,
+    slot_name,
+    wait_until,
+    wal_end,
+    write,
+)
+from tests.cluster import Cluster
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+DATA_DIR = os.environ.get("ATLASCO_DATA_DIR", "")
+
+
+@pytest.fixture
+def dsn(stack: Cluster, owner_db: psycopg.Connection[Any]) -> str:
+    owner_db.execute("DELETE FROM alert_position")
+    return replication_dsn_of(stack)
+
+
+@pytest.fixture
+def feed(dsn: str) -> Iterator[Feed]:
+    with feed_running(dsn, [AlertApplier(dsn=dsn)], slot=slot_name()) as feed:
+        yield feed
+
+
+def settle(feed: Feed, dsn: str) -> None:
+    lsn = wal_end(dsn)
+    wait_until(lambda: (known := feed.workers[0].position) is not None and known.lsn >= lsn)
+
+
+def rule(tenant: Tenant, threshold: float = 30, *, operator: Any = "gt", name: str = "Heat", **wish: Any) -> int:
+    """Make a rule about the attribute `heat`; return its id."""
+    condition = Condition(
+        operator, threshold, wish.pop("clear", None), wish.pop("for_samples", 1), wish.pop("for_seconds", 0)
+    )
+    wanted = RuleInput(name, wish.pop("attribute", "heat"), condition, **wish)
+    with tenant_bind(tenant):
+        return services.rule_create(tenant_id=tenant.pk, rule=wanted, now=clock.now())[0].rule_id
+
+
+def firings(tenant: Tenant, **wish: Any) -> list[Firing]:
+    """Oldest first."""
+    with tenant_bind(tenant):
+        return services.firings_read(tenant_id=tenant.pk, limit=1000, **wish)[::-1]
+
+
+def told(tenant: Tenant) -> list[tuple[str, str]]:
+    """Event and address of what was queued, oldest first."""
+    with tenant_bind(tenant):
+        found = deliveries_read(tenant_id=tenant.pk, prefix="alert:", limit=100)
+    return [(delivery.event, delivery.address) for delivery in found][::-1]
+
+
+def import_lines(tenant: Tenant, *lines: dict[str, Any]) -> None:
+    body = b"\n".join(orjson.dumps(line) for line in lines)
+    with tenant_bind(tenant):
+        summary = import_run(tenant_id=tenant.pk, chunks=[body], mode="merge", now=clock.now(), line_max_bytes=1 << 20)
+    assert summary.rejected_count == 0
+
+
+def heat(place: int, value: Any, external_id: str = "s-1") -> dict[str, Any]:
+    at = (NOON + timedelta(minutes=place)).isoformat()
+    return {"entity_type": "sensor", "external_id": external_id, "at": at, "attributes": {"heat": value}}
+
+
+def test_a_rule_fires_for_its_own_tenant_and_tells_everybody_it_names(
+    feed: Feed, dsn: str, acme: Tenant, globex: Tenant
+) -> None:
+    rule(acme, emails=("ops@acme.example",), webhook_url="https://hooks.acme.example/x")
+    rule(globex, 1000)
+    row = write(acme, "s-1", heat=20, other=99)
+    write(globex, "s-1", heat=99)
+    patch(acme, row.entity_id, heat=31.5)
+    patch(acme, row.entity_id, heat=40)
+    patch(acme, row.entity_id, heat="hot")
+    settle(feed, dsn)
+    [firing] = firings(acme)
+    assert (firing.external_id, firing.entity_type, firing.value, firing.cleared_at) == ("s-1", "thing", 31.5, None)
+    assert told(acme) == [("alert.fired", "ops@acme.example"), ("alert.fired", "https://hooks.acme.example/x")]
+    assert (firings(globex), told(globex)) == ([], [])
+    patch(acme, row.entity_id, heat=30)
+    settle(feed, dsn)
+    [firing] = firings(acme)
+    assert firing.cleared_at is not None and firing.cleared_value == 30
+    assert [event for event, _ in told(acme)[2:]] == ["alert.cleared", "alert.cleared"]
+    assert firings(acme, state="open") == []
+
+
+def test_every_line_of_an_import_is_a_sample(feed: Feed, dsn: str, acme: Tenant, globex: Tenant) -> None:
+    """Also those that a later line of the same batch replaces, in the order of lines."""
+    rule(acme)
+    three = rule(acme, name="Three", for_samples=3)
+    rule(globex)
+    import_lines(acme, *(heat(place, value) for place, value in enumerate([31, 20, 32, 33, 34, 10, "x", 35, None, 36])))
+    settle(feed, dsn)
+    assert [found.value for found in firings(acme) if found.rule_id != three] == [31, 32, 35, 36]
+    assert [(found.value, found.fired_at) for found in firings(acme, rule_id=three)] == [
+        (34, NOON + timedelta(minutes=4))
+    ]
+    assert firings(globex) == []
+
+
+def test_type_and_entity_narrow_a_rule(feed: Feed, dsn: str, acme: Tenant, globex: Tenant) -> None:
+    by_type = rule(acme, entity_type="sensor")
+    by_entity = rule(acme, external_id="s-2")
+    import_lines(acme, heat(0, 50), heat(1, 50, "s-2"))
+    write(acme, "thing", heat=50)
+    settle(feed, dsn)
+    assert [found.external_id for found in firings(acme, rule_id=by_type)] == ["s-1", "s-2"]
+    assert [found.external_id for found in firings(acme, rule_id=by_entity)] == ["s-2"]
+
+
+def test_only_what_comes_after_the_rule_is_tested(feed: Feed, dsn: str, acme: Tenant, globex: Tenant) -> None:
+    write(acme, "before", heat=99)
+    first = rule(acme)
+    write(acme, "after", heat=99)
+    settle(feed, dsn)
+    assert [found.external_id for found in firings(acme)] == ["after"]
+    with tenant_bind(acme):
+        wanted = services.rule_get(tenant_id=acme.pk, rule_id=first).wanted
+        changed = rule_parse({"threshold": 100}, over=wanted)
+        services.rule_update(tenant_id=acme.pk, rule_id=first, rule=changed, now=clock.now())
+    assert [found.cleared_at is None for found in firings(acme)] == [False]
+    write(acme, "after", heat=99)
+    write(acme, "more", heat=101)
+    settle(feed, dsn)
+    assert [found.external_id for found in firings(acme)] == ["after", "more"]
+    with tenant_bind(acme):
+        services.rule_update(
+            tenant_id=acme.pk, rule_id=first, rule=rule_parse({"is_enabled": False}, over=changed), now=clock.now()
+        )
+    write(acme, "silent", heat=101)
+    settle(feed, dsn)
+    assert len(firings(acme)) == 2
+
+
+def test_a_deleted_entity_clears(feed: Feed, dsn: str, acme: Tenant, globex: Tenant) -> None:
+    rule(acme)
+    row = write(acme, "s-1", heat=50)
+    settle(feed, dsn)
+    delete(acme, row.entity_id)
+    settle(feed, dsn)
+    [firing] = firings(acme)
+    assert firing.cleared_at is not None and firing.cleared_value is None
+
+
+def test_many_firings_at_once_are_told_in_one_notice(feed: Feed, dsn: str, acme: Tenant, globex: Tenant) -> None:
+    rule(acme, emails=("ops@acme.example",))
+    import_lines(acme, *(heat(0, 50, f"s-{n}") for n in range(40)))
+    settle(feed, dsn)
+    assert len(firings(acme)) == 40
+    assert told(acme) == [("alert.fired", "ops@acme.example")]
+
+
+class Dying(AlertApplier):
+    """Dies after the database has everything, or before, as often as it is told."""
+
+    deaths: int = 0
+    before = False
+
+    def apply(self, events: list[Event], position: Position) -> None:
+        if self.deaths and events and self.before:
+            self.deaths -= 1
+            raise ConnectionError("killed")
+        super().apply(events, position)
+        if self.deaths and events:
+            self.deaths -= 1
+            raise ConnectionError("killed")
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_a_feed_that_dies_fires_once(dsn: str, acme: Tenant, globex: Tenant, before: bool) -> None:
+    applier = Dying(dsn=dsn)
+    applier.before = before
+    with feed_running(dsn, [applier], slot=slot_name()) as feed:
+        rule(acme, for_samples=2, emails=("ops@acme.example",))
+        row = write(acme, "s-1", heat=50)
+        settle(feed, dsn)
+        for value in (51, 52, 1, 60, 61):
+            applier.deaths = 1
+            patch(acme, row.entity_id, heat=value)
+            settle(feed, dsn)
+    assert [found.value for found in firings(acme)] == [51, 61]
+    assert [event for event, _ in told(acme)] == ["alert.fired", "alert.cleared", "alert.fired"]
+
+
+def test_after_a_lost_slot_the_present_is_tested(dsn: str, acme: Tenant, globex: Tenant) -> None:
+    slot = slot_name()
+    with feed_running(dsn, [AlertApplier(dsn=dsn)], slot=slot, keep_slot=True) as feed:
+        write(acme, "old", heat=99)
+        rule(acme)
+        rows = [write(acme, name, heat=value) for name, value in (("open", 50), ("quiet", 1), ("clears", 50))]
+        settle(feed, dsn)
+    slot_drop_patiently(dsn, slot)
+    patch(acme, rows[1].entity_id, heat=60)
+    patch(acme, rows[2].entity_id, heat=2)
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute("SELECT pg_create_logical_replication_slot(%s, 'pgoutput')", (slot,))
+    with feed_running(dsn, [AlertApplier(dsn=dsn)], slot=slot) as feed:
+        settle(feed, dsn)
+        assert [(found.external_id, found.cleared_at is None) for found in firings(acme)] == [
+            ("open", True),
+            ("clears", False),
+            ("quiet", True),
+        ]
+
+
+def test_no_tenant_reaches_anothers_rules_and_firings(feed: Feed, dsn: str, acme: Tenant, globex: Tenant) -> None:
+    theirs = rule(globex)
+    write(globex, "s-1", heat=50)
+    settle(feed, dsn)
+    [firing] = firings(globex)
+    with tenant_bind(acme):
+        for tenant_id in (acme.pk, globex.pk):
+            assert services.rules_read(tenant_id=tenant_id) == []
+            assert services.firings_read(tenant_id=tenant_id, limit=10) == []
+            with pytest.raises(RuleUnknown):
+                services.rule_delete(tenant_id=tenant_id, rule_id=theirs)
+            with pytest.raises(services.FiringUnknown):
+                services.firing_acknowledge(tenant_id=tenant_id, firing_id=firing.firing_id, who="eve", now=clock.now())
+    with tenant_bind(globex):
+        seen = services.firing_acknowledge(tenant_id=globex.pk, firing_id=firing.firing_id, who="ann", now=NOON)
+        again = services.firing_acknowledge(tenant_id=globex.pk, firing_id=firing.firing_id, who="bob", now=NOON)
+        assert seen.acknowledged_by == again.acknowledged_by == "ann"
+        assert services.firings_unseen_count(tenant_id=globex.pk) == 0
+        services.rule_delete(tenant_id=globex.pk, rule_id=theirs)
+    assert firings(globex) == []
+
+
+def test_how_far_the_feed_has_evaluated_is_known(feed: Feed, dsn: str, acme: Tenant, stack: Cluster) -> None:
+    before = clock.now()
+    stack.ask("start", name="web")  # Which beats.
+    wait_until(lambda: (known := services.evaluated_at()) is not None and known > before)
+
+
+@pytest.mark.parametrize(
+    ("change", "path"),
+    [
+        ({"name": ""}, "name"),
+        ({"name": " "}, "name"),
+        ({"name": "x" * 201}, "name"),
+        ({"attribute": ""}, "attribute"),
+        ({"attribute": 5}, "attribute"),
+        ({"operator": "gte"}, "operator"),
+        ({"threshold": "5"}, "threshold"),
+        ({"threshold": True}, "threshold"),
+        ({"threshold": 10**400}, "threshold"),
+        ({"clear_threshold": 31}, "clear_threshold"),
+        ({"operator": "lt", "clear_threshold": 29}, "clear_threshold"),
+        ({"operator": "eq", "clear_threshold": 30}, "clear_threshold"),
+        ({"for_samples": 0}, "for_samples"),
+        ({"for_samples": 1.5}, "for_samples"),
+        ({"for_seconds": -1}, "for_seconds"),
+        ({"is_enabled": "yes"}, "is_enabled"),
+        ({"webhook_url": "ftp://x"}, "webhook_url"),
+        ({"webhook_url": None}, "webhook_url"),
+        ({"emails": "a@b.example"}, "emails"),
+        ({"emails": ["nobody"]}, "emails"),
+        ({"emails": ["a@b.example"] * 11}, "emails"),
+        ({"entity_type": "x" * 101}, "entity_type"),
+        ({"external_id": "a\x00"}, "external_id"),
+        ({"color": "red"}, "color"),
+    ],
+)
+def test_a_rule_that_makes_no_sense_is_refused(change: dict[str, Any], path: str) -> None:
+    body = {"name": "Heat", "attribute": "heat", "operator": "gt", "threshold": 30, **change}
+    with pytest.raises(InvalidRule) as refused:
+        rule_parse(body)
+    assert [error.path for error in refused.value.errors] == [path]
+
+
+@pytest.mark.skipif(not DATA_DIR, reason="needs the reference data: ATLASCO_DATA_DIR")
+def test_the_labelled_telemetry_set_fires_as_its_answers_say(
+    feed: Feed, dsn: str, acme: Tenant, globex: Tenant
+) -> None:
+    questions = [
+        question
+        for question in orjson.loads((Path(DATA_DIR) / "telemetry-nab.answers.json").read_bytes())
+        if question["kind"] == "alert"
+    ]
+    rules: dict[str, tuple[int, int]] = {}
+    for question in questions:
+        wanted = question["filter"]
+        threshold, series = wanted["threshold"], {name: wanted[name] for name in ("attribute", "external_id")}
+        rules[question["id"]] = (
+            rule(acme, threshold, operator=wanted["op"], **series),
+            rule(acme, threshold, operator=wanted["op"], for_samples=wanted["for_samples"], **series),
+        )
+    wanted_ids = {question["filter"]["external_id"] for question in questions}
+    with gzip.open(Path(DATA_DIR) / "telemetry-nab.ndjson.gz") as lines:
+        chosen = b"".join(line for line in lines if orjson.loads(line)["external_id"] in wanted_ids)
+    with tenant_bind(acme):
+        import_run(tenant_id=acme.pk, chunks=[chosen], mode="merge", now=clock.now(), line_max_bytes=1 << 20)
+    settle(feed, dsn)
+    for question in questions:
+        expected, samples = question["expected"], question["filter"]["for_samples"]
+        each, runs = (firings(acme, rule_id=rule_id) for rule_id in rules[question["id"]])
+        assert len(each) == expected["firings"], question
+        assert each[0].fired_at == datetime.fromisoformat(expected["first_firing"])
+        assert len(runs) == expected[f"firings_for_{samples}_samples"], question
+        assert runs[0].fired_at == datetime.fromisoformat(expected[f"first_firing_for_{samples}_samples"])
+        assert (each[-1].cleared_at is None) == expected["firing_at_end"]
+    assert firings(globex) == []
