@@ -17,10 +17,12 @@ from kombu.exceptions import OperationalError as BrokerError
 from atlasco.lib.clock import now
 from atlasco.lib.errors import Unavailable
 from entities import receipts, services
+from entities.bulk import edits as bulk_edits
+from entities.bulk import run as bulk_run
 from entities.exports import jobs as export_jobs
 from entities.exports import run as exports_run
 from entities.imports import jobs, run
-from entities.models import ExportJob, ImportJob
+from entities.models import BulkEdit, ExportJob, ImportJob
 from tenants.binding import public_bind, tenant_bind
 from tenants.models import Tenant
 from tenants.rounds import tenants_each
@@ -51,6 +53,11 @@ SCHEDULE: Final[dict[str, dict[str, Any]]] = {
         "task": "entities.tasks.browser_jobs_resume",
         "schedule": float(RESUME_PERIOD_S),
         "options": {"expires": RESUME_PERIOD_S},
+    },
+    "bulk-edits-expire": {
+        "task": "entities.tasks.bulk_edits_expire",
+        "schedule": 3600.0,
+        "options": {"expires": 3600},
     },
     "export-jobs-expire": {
         "task": "entities.tasks.export_jobs_expire",
@@ -108,7 +115,7 @@ def import_job_enqueue(job: ImportJob) -> None:
     _enqueue(import_job_run, job.tenant_id, job.job_id)
 
 
-# --- Exports ----------------------------------------------------------------------------------------------------------
+# --- Exports and bulk edits -------------------------------------------------------------------------------------------
 @shared_task(time_limit=IMPORT_TIME_LIMIT_S)
 def export_job_run(tenant_id: int, job_id: str) -> str:
     """Write the file of an export. Returns its status; "gone" where the job or its tenant is gone."""
@@ -120,9 +127,26 @@ def export_job_enqueue(job: ExportJob) -> None:
     _enqueue(export_job_run, job.tenant_id, job.job_id)
 
 
+@shared_task(time_limit=IMPORT_TIME_LIMIT_S)
+def bulk_edit_run(tenant_id: int, edit_id: str) -> str:
+    """Do a bulk edit, or what is left of it. Returns its status; "gone" where the edit or its tenant is gone."""
+    return _job_run(tenant_id, edit_id, bulk_run.bulk_edit_run)
+
+
+def bulk_edit_enqueue(edit: BulkEdit) -> None:
+    """Tell a worker of a new bulk edit. Raises QueueUnavailable."""
+    _enqueue(bulk_edit_run, edit.tenant_id, edit.edit_id)
+
+
+@shared_task
+def bulk_edits_expire() -> int:
+    """Forget bulk edits of long ago. Returns how many."""
+    return tenants_each(lambda tenant: bulk_edits.bulk_edits_expire(tenant_id=tenant.pk, now=now()))
+
+
 @shared_task
 def browser_jobs_resume() -> int:
-    """Tell the workers again of exports whose message or worker was lost. Returns how many."""
+    """Tell the workers again of exports and bulk edits whose message or worker was lost. Returns how many."""
     return tenants_each(_browser_jobs_resume)
 
 
@@ -130,7 +154,10 @@ def _browser_jobs_resume(tenant: Tenant) -> int:
     exports = export_jobs.export_jobs_abandoned(tenant_id=tenant.pk, now=now())
     for job in exports:
         export_job_run.apply_async(args=(tenant.pk, str(job.job_id)), expires=RESUME_PERIOD_S)
-    return len(exports)
+    edits = bulk_edits.bulk_edits_abandoned(tenant_id=tenant.pk, now=now())
+    for edit in edits:
+        bulk_edit_run.apply_async(args=(tenant.pk, str(edit.edit_id)), expires=RESUME_PERIOD_S)
+    return len(exports) + len(edits)
 
 
 @shared_task

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from entities.admin.attributes import AttributeList
 from entities.admin.browser import EntityBrowser, EntityCount, EntityNames, EntityValues
+from entities.admin.bulk import BulkEditCancel, BulkEditCreate, BulkEditDetail, BulkEditList, BulkEditUndo
 from entities.admin.entities import EntityDelete, EntityDetail, EntityValue, ValueEdit
 from entities.admin.exports import ExportCancel, ExportCreate, ExportFile, ExportList, ExportRow
 from entities.admin.saved import SearchChange, SearchCreate, SearchDelete, SearchList
@@ -24,6 +25,11 @@ tenant_routes = (
     Route("entities/exports/<uuid:job_id>/", ExportRow, "export"),
     Route("entities/exports/<uuid:job_id>/cancel/", ExportCancel, "export_cancel"),
     Route("entities/exports/<uuid:job_id>/file/", ExportFile, "export_file"),
+    Route("entities/bulk/", BulkEditList, "bulk_edits"),
+    Route("entities/bulk/new/", BulkEditCreate, "bulk_edit_new"),
+    Route("entities/bulk/<uuid:edit_id>/", BulkEditDetail, "bulk_edit"),
+    Route("entities/bulk/<uuid:edit_id>/cancel/", BulkEditCancel, "bulk_edit_cancel"),
+    Route("entities/bulk/<uuid:edit_id>/undo/", BulkEditUndo, "bulk_edit_undo"),
     Route("entities/<int:entity_id>/", EntityDetail, "entity"),
     Route("entities/<int:entity_id>/value/", EntityValue, "entity_value"),
     Route("entities/<int:entity_id>/edit/", ValueEdit, "entity_edit"),

@@ -457,6 +457,26 @@ function loadValues(node, type) {
   };
 }
 
+// --- Selected rows ----------------------------------------------------------------------------------------------------
+const bulk = document.querySelector("[data-bulk]");
+if (bulk) {
+  const all = document.querySelector("[data-check-all]");
+  const boxes = [...document.querySelectorAll(".at-results tbody .at-check input")];
+  const label = bulk.querySelector("[data-bulk-label]");
+  const count = () => {
+    const checked = boxes.filter((box) => box.checked).length;
+    all.checked = checked === boxes.length;
+    all.indeterminate = checked > 0 && checked < boxes.length;
+    bulk.disabled = checked === 0;
+    label.textContent = checked ? `Edit ${checked} selected` : "Edit selected";
+  };
+  all.hidden = false;
+  all.addEventListener("change", () => { boxes.forEach((box) => { box.checked = all.checked; }); count(); });
+  boxes.forEach((box) => box.addEventListener("change", count));
+  window.addEventListener("pageshow", count);
+  count();
+}
+
 // --- The form ---------------------------------------------------------------------------------------------------------
 const toggle = form.querySelector("[data-raw-toggle]");
 

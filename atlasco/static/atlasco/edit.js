@@ -2,19 +2,25 @@
 (() => {
   "use strict";
 
-  const fieldOf = (form, type) => form.querySelector(`[data-type="${type}"] :is(input, textarea, select)`);
+  const fieldOf = (place, type) => place.querySelector(`[data-type="${type}"] :is(input, textarea, select)`);
 
   document.addEventListener("change", (event) => {
+    const action = event.target.closest("[data-edit-action]");
+    if (action) {
+      for (const part of action.closest("[data-edit-row]").querySelectorAll("[data-if-set]")) {
+        part.hidden = action.value !== "set";
+      }
+    }
     const choice = event.target.closest("[data-edit-type]");
     if (!choice) {
       return;
     }
-    const form = choice.form;
-    const before = form.querySelector("[data-type]:not([hidden]) :is(input, textarea, select)");
-    for (const part of form.querySelectorAll("[data-type]")) {
+    const place = choice.closest("[data-edit-row]") ?? choice.form;
+    const before = place.querySelector("[data-type]:not([hidden]) :is(input, textarea, select)");
+    for (const part of place.querySelectorAll("[data-type]")) {
       part.hidden = part.dataset.type !== choice.value;
     }
-    const now = fieldOf(form, choice.value);
+    const now = fieldOf(place, choice.value);
     // What was typed comes along, where the new type may understand it.
     if (before && now.tagName !== "SELECT" && now.value === "") {
       now.value = before.value;

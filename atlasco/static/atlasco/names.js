@@ -1,14 +1,42 @@
-// A field for an attribute's name, with suggestions: <input data-names="URL">.
+// Fields for attributes' names, with suggestions: <input data-names="URL">; the type of the value follows the attribute.
+// In a form of several rows, one more row: <button data-add-row> and <template id="bulk-row">.
 import { combobox, fetchJson } from "./combobox.js";
 
-for (const field of document.querySelectorAll("input[data-names]")) {
+function equip(field) {
   const hadFocus = document.activeElement === field;
-  combobox(field, { label: "Attributes", load: async (part) => {
-    const { names } = await fetchJson(field.dataset.names, { part });
-    return names.filter((known) => !known.name.startsWith("@"))
-      .map((known) => ({ value: known.name, detail: [Object.keys(known.types).join(", "), known.unit, known.description].filter(Boolean).join(" · ") }));
-  } });
+  combobox(field, {
+    label: "Attributes",
+    load: async (part) => {
+      const { names } = await fetchJson(field.dataset.names, { part });
+      return names.filter((known) => !known.name.startsWith("@")).map((known) => ({
+        value: known.name, types: known.types,
+        detail: [Object.keys(known.types).join(", "), known.unit, known.description].filter(Boolean).join(" · "),
+      }));
+    },
+    pick: (option) => {
+      const type = (field.closest("[data-edit-row]") ?? field.form).querySelector("[data-edit-type]");
+      const main = option && Object.keys(option.types).sort((one, other) => option.types[other] - option.types[one])[0];
+      if (main && type && type.value !== main) {
+        type.value = main;
+        type.dispatchEvent(new Event("change", { bubbles: true }));
+      }
+    },
+  });
   if (hadFocus) {
     field.focus();
   }
+}
+
+document.querySelectorAll("input[data-names]").forEach(equip);
+
+const more = document.querySelector("[data-add-row]");
+if (more) {
+  more.hidden = false;
+  more.addEventListener("click", () => {
+    const rows = document.querySelector("[data-rows]");
+    rows.append(document.getElementById("bulk-row").content.cloneNode(true));
+    const field = rows.lastElementChild.querySelector("input[data-names]");
+    equip(field);
+    field.focus();
+  });
 }

@@ -1,0 +1,228 @@
+"""Bulk edits as those see them who want one, and those who look after what is left. See Note [Bulk edit]."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from django.conf import settings
+from django.db import IntegrityError, InterfaceError, OperationalError, transaction
+from django.db.models import QuerySet
+
+from atlasco.lib.errors import Conflict, Invalid, NotFound
+from entities import selectors
+from entities.imports.jobs import ABANDONED_AFTER, job_lock
+from entities.ingest.batch import tenant_hold
+from entities.models import BulkEdit, BulkEditChange, JobStatus
+from entities.search.query import query_parse
+from entities.services import InvalidEntity
+from entities.values import Value, attributes_errors
+from tenants.audit import audit_record
+from tenants.members.models import Role
+from tenants.roles import role_require
+
+UNFINISHED: Final = (JobStatus.QUEUED, JobStatus.RUNNING)
+# How long an edit can be taken back, and is told of.
+KEPT_FOR: Final = timedelta(days=30)
+UNFINISHED_MAX: Final = 5
+SHOWN_MAX: Final = 100
+CHANGES_MAX: Final = 50
+
+Changes = dict[str, Value | None]
+
+
+class BulkEditUnknown(NotFound):
+    """There is no bulk edit of this id."""
+
+    code = "bulk_edit_unknown"
+
+
+class BulkEditFinished(Conflict):
+    """This bulk edit has ended; what it changed stands, and can be taken back."""
+
+    code = "bulk_edit_finished"
+
+
+class NothingToUndo(Conflict):
+    """This bulk edit can't be taken back: it is under way, changed nothing, or has been taken back already."""
+
+    code = "nothing_to_undo"
+
+
+class TooManyBulkEdits(Conflict):
+    """Five bulk edits of this tenant wait already. Let one end, or cancel one."""
+
+    code = "too_many_bulk_edits"
+
+
+class TooManyEntities(Invalid):
+    """That is more than one bulk edit may change. Narrow the filter."""
+
+    code = "too_many_entities"
+
+
+class NoChanges(Invalid):
+    """Say what to change: at least one attribute to set or to remove."""
+
+    code = "no_changes"
+
+
+def changes_check(*, tenant_id: int, changes: Changes) -> Changes:
+    """The changes as they will be stored: a name that is an alias stands for its attribute.
+
+    Raises NoChanges, InvalidEntity.
+    """
+    if not changes or len(changes) > CHANGES_MAX:
+        raise NoChanges
+    if errors := attributes_errors(changes, "attributes", null_allowed=True):
+        raise InvalidEntity(errors[0].detail, errors=errors)
+    return {
+        selectors.alias_target(tenant_id=tenant_id, alias=name, using="default") or name: value
+        for name, value in changes.items()
+    }
+
+
+def bulk_edit_create(
+    *,
+    tenant_id: int,
+    query: dict[str, Any] | None,
+    entity_ids: Sequence[int],
+    changes: Changes,
+    entities_total: int,
+    created_by: str,
+    now: datetime,
+    enqueue: Callable[[BulkEdit], None],
+) -> BulkEdit:
+    """Ask a worker to change all that match the query, or without one the entities named.
+
+    changes: a value to set, None to remove. entities_total: how many a preview found.
+    enqueue: tells a worker; where it raises, nothing is left of the edit.
+    Raises InvalidQuery, NoChanges, InvalidEntity, TooManyEntities, TooManyBulkEdits, QueueUnavailable, RoleMissing.
+    """
+    role_require(Role.EDITOR)
+    changes = changes_check(tenant_id=tenant_id, changes=changes)
+    if query is not None:
+        query_parse(query)
+    if max(entities_total, len(entity_ids)) > settings.BULK_EDIT_MAX:
+        raise TooManyEntities
+    edit = BulkEdit(
+        edit_id=uuid.uuid4(),
+        tenant_id=tenant_id,
+        created_at=now,
+        query=query,
+        entity_ids=sorted(set(entity_ids)) if query is None else [],
+        changes=changes,
+        entities_total=entities_total,
+        created_by=created_by,
+    )
+    _start(edit, action="bulk_edit.create", enqueue=enqueue)
+    return edit
+
+
+def bulk_edit_undo(
+    *, tenant_id: int, edit_id: uuid.UUID, created_by: str, now: datetime, enqueue: Callable[[BulkEdit], None]
+) -> BulkEdit:
+    """Ask a worker to take an edit back. Raises BulkEditUnknown, NothingToUndo, QueueUnavailable, RoleMissing."""
+    role_require(Role.EDITOR)
+    done = bulk_edit_get(tenant_id=tenant_id, edit_id=edit_id)
+    if done.status in UNFINISHED or done.undo_of is not None or not done.entities_changed:
+        raise NothingToUndo
+    undo = BulkEdit(
+        edit_id=uuid.uuid4(),
+        tenant_id=tenant_id,
+        created_at=now,
+        undo_of=done.edit_id,
+        changes=done.changes,
+        entities_total=done.entities_changed,
+        created_by=created_by,
+    )
+    try:
+        _start(undo, action="bulk_edit.undo", enqueue=enqueue)
+    except IntegrityError as error:  # The index lets an edit be taken back once.
+        raise NothingToUndo from error
+    return undo
+
+
+def _start(edit: BulkEdit, *, action: str, enqueue: Callable[[BulkEdit], None]) -> None:
+    with transaction.atomic(using="default"):
+        tenant_hold(tenant_id=edit.tenant_id)
+        if _edits(edit.tenant_id).filter(status__in=UNFINISHED).count() >= UNFINISHED_MAX:
+            raise TooManyBulkEdits
+        _edits(edit.tenant_id).bulk_create([edit])
+        audit_record(
+            action=action,
+            subject=f"bulk_edit:{edit.undo_of or edit.edit_id}",
+            after={
+                "changes": edit.changes,
+                "query": edit.query,
+                "entities": edit.entities_total,
+                "entity_ids": [str(entity_id) for entity_id in edit.entity_ids[:100]],
+            },
+        )
+    try:
+        enqueue(edit)
+    except BaseException:
+        with suppress(OperationalError, InterfaceError):
+            _edits(edit.tenant_id).filter(edit_id=edit.edit_id).delete()
+        raise
+
+
+def bulk_edit_get(*, tenant_id: int, edit_id: uuid.UUID) -> BulkEdit:
+    """Return one edit. Raises BulkEditUnknown, for another tenant's too."""
+    edit = _edits(tenant_id).filter(edit_id=edit_id).first()
+    if edit is None:
+        raise BulkEditUnknown
+    return edit
+
+
+def bulk_edit_undone_by(*, tenant_id: int, edit_id: uuid.UUID) -> BulkEdit | None:
+    """The edit that takes this one back, if there is one."""
+    return _edits(tenant_id).filter(undo_of=edit_id).exclude(status=JobStatus.CANCELLED).first()
+
+
+def bulk_edits_list(*, tenant_id: int) -> list[BulkEdit]:
+    """The newest edits, newest first."""
+    return list(_edits(tenant_id).defer("entity_ids").order_by("-created_at", "-edit_id")[:SHOWN_MAX])
+
+
+def bulk_edit_cancel(*, tenant_id: int, edit_id: uuid.UUID, now: datetime) -> BulkEdit:
+    """Stop an edit after the batch that is being written. Cancelling twice is once.
+
+    Raises BulkEditUnknown, BulkEditFinished, RoleMissing.
+    """
+    role_require(Role.EDITOR)
+    with transaction.atomic(using="default"):
+        unfinished = _edits(tenant_id).filter(edit_id=edit_id, status__in=UNFINISHED)
+        if unfinished.update(status=JobStatus.CANCELLED, finished_at=now):
+            audit_record(action="bulk_edit.cancel", subject=f"bulk_edit:{edit_id}")
+    edit = bulk_edit_get(tenant_id=tenant_id, edit_id=edit_id)
+    if edit.status != JobStatus.CANCELLED:
+        raise BulkEditFinished
+    return edit
+
+
+def bulk_edits_abandoned(*, tenant_id: int, now: datetime) -> list[BulkEdit]:
+    """The bound tenant's unfinished edits that nobody works on and that have waited for a while."""
+    waiting = _edits(tenant_id).filter(status__in=UNFINISHED, created_at__lt=now - ABANDONED_AFTER)
+    abandoned = []
+    for edit in waiting.order_by("created_at"):
+        with job_lock(edit.edit_id) as is_free:
+            if is_free:
+                abandoned.append(edit)
+    return abandoned
+
+
+def bulk_edits_expire(*, tenant_id: int, now: datetime) -> int:
+    """Forget the bound tenant's old edits and what they changed. Returns how many edits."""
+    old = _edits(tenant_id).exclude(status__in=UNFINISHED).filter(finished_at__lt=now - KEPT_FOR)
+    ids = list(old.values_list("edit_id", flat=True))
+    BulkEditChange.objects.using("default").filter(tenant_id=tenant_id, edit_id__in=ids).delete()
+    forgotten, _ = old.filter(edit_id__in=ids).delete()
+    return forgotten
+
+
+def _edits(tenant_id: int) -> QuerySet[BulkEdit]:
+    return BulkEdit.objects.using("default").filter(tenant_id=tenant_id)
