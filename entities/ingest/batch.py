@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -11,7 +12,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 import orjson
 from django.conf import settings
-from django.db import OperationalError, connections, transaction
+from django.db import IntegrityError, OperationalError, connections, transaction
 from django.db.backends.utils import CursorWrapper
 
 from atlasco.lib.errors import Invalid, Unavailable
@@ -29,6 +30,14 @@ SQL: Final = sql_blocks(Path(__file__).parent.parent / "sql" / "ingest.sql")
 _TRIES: Final = 5
 # Where deletes of the same entities go on and on, a batch would wait for an entity, find it gone, and start again.
 _TRIES_BESIDE_DELETES: Final = 2
+# The future boundary of a promotion came nearer than its step was fast: it notices and draws back.
+_MOVE_WAIT_S: Final = 0.1
+_MOVE_WAIT_MAX_S: Final = 20.0
+# The statements that write a batch. Where each of many entities stands once, no line depends on one before it: the new
+# ones' values go straight to their table, and nothing is sorted by line.
+_ANY: Final = ("values_resolve", "samples_tell", "values_write", "entities_insert", "entities_update")
+_BULK: Final = ("bulk_values_insert", "bulk_entities_insert", "bulk_values_resolve", "values_write", "entities_update")
+_BULK_ENTITIES: Final = 10
 _PROGRAM_LIMIT_EXCEEDED: Final = "54000"
 
 
@@ -122,6 +131,7 @@ def batch_write(
     Raises WriteContention, EntityTooLarge, TenantBusy.
     """
     refused: list[Rejection] = []
+    move_deadline = time.monotonic() + _MOVE_WAIT_MAX_S
     attempt = 1
     while attempt <= _TRIES:
         try:
@@ -139,6 +149,11 @@ def batch_write(
             continue
         except _EntityVanished:
             log.info("An entity was deleted under a batch; the batch starts again.", extra={"attempt": attempt})
+        except IntegrityError as error:
+            if not tenant_is_moving(error, tenant_id=tenant_id) or time.monotonic() > move_deadline:
+                raise
+            log.info("A batch met a promotion of its tenant and starts again.", extra={"attempt": attempt})
+            continue
         except OperationalError as error:
             state = getattr(error.__cause__, "sqlstate", None)
             if state == _PROGRAM_LIMIT_EXCEEDED:
@@ -148,6 +163,21 @@ def batch_write(
             log.warning("A batch was the victim of a deadlock and starts again.", extra={"attempt": attempt})
         attempt += 1
     raise WriteContention
+
+
+def tenant_is_moving(error: IntegrityError, *, tenant_id: int) -> bool:
+    """Whether a promotion keeps the tenant's rows out of the shared leaf. If so, try again: what stands in the way of
+    that, after a killed promotion, is removed here.
+    """
+    diagnostics = getattr(error.__cause__, "diag", None)
+    if getattr(diagnostics, "constraint_name", None) != f"promote_{tenant_id}":
+        return False
+    with transaction.atomic(using="default"), connections["default"].cursor() as cursor:
+        cursor.execute("SELECT promotion_disarm(%s)", (tenant_id,))
+        disarmed = cursor.fetchone()[0]
+    if not disarmed:
+        time.sleep(_MOVE_WAIT_S)
+    return True
 
 
 def _batch_run(
@@ -190,6 +220,10 @@ def _batch_run(
                     line.attributes.decode(),
                 )
             )
+    entities = len({(line.entity_type, line.external_id) for line in lines})
+    is_bulk = len(lines) == entities >= _BULK_ENTITIES
+    if is_bulk:
+        cursor.execute(SQL["bulk_begin"])
     if by_id:
         cursor.execute(SQL["entities_lock_by_id"], values)
     else:
@@ -197,7 +231,7 @@ def _batch_run(
         found = cursor.rowcount
         cursor.execute(SQL["entities_lock_by_key"], values)
         found += cursor.rowcount
-        if found < len({(line.entity_type, line.external_id) for line in lines}):
+        if found < entities:
             raise _EntityVanished
         if gate is not None and gate.requires:
             cursor.execute("SELECT entity_type, external_id FROM ingest_entity WHERE is_new")
@@ -212,7 +246,7 @@ def _batch_run(
                 for entity_id, is_new, version, attributes in cursor.fetchall()
             ]
         )
-    for block in ("values_resolve", "samples_tell", "values_write", "entities_insert", "entities_update"):
+    for block in _BULK if is_bulk else _ANY:
         cursor.execute(SQL[block], values)
     cursor.execute(SQL["registry_write"], values)
     quarantined = tuple(name for (name,) in cursor.fetchall())

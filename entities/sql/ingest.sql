@@ -30,26 +30,38 @@ CREATE TEMP TABLE IF NOT EXISTS ingest_value (
     attribute_name text COLLATE "C" NOT NULL,
     value jsonb NOT NULL,                -- 'null' removes.
     value_type text COLLATE "C" NOT NULL,
+    instant timestamptz,                 -- Of a timestamp.
     at timestamptz NOT NULL,
     stored jsonb,                        -- The entity's value before this batch; NULL where it had none.
     changes boolean NOT NULL,            -- This line changed what the line before it had left.
     is_last boolean NOT NULL             -- What the batch leaves behind.
 ) ON COMMIT DELETE ROWS;
+CREATE TEMP TABLE IF NOT EXISTS ingest_count (
+    attribute_name text COLLATE "C" NOT NULL,
+    value_type text COLLATE "C" NOT NULL,
+    entities bigint NOT NULL             -- New entities with such a value: `bulk_values_insert` counts as it writes.
+) ON COMMIT DELETE ROWS;
 
 -- name: tenant_hold
 -- No row: the tenant is marked as being deleted, or gone. A deletion marks it, waits for this lock, and erases then: so
 -- it sees all that was written under the lock, and nothing is written after it.
+-- The advisory lock is what a promotion pauses the tenant's writers by; it queues fairly, a row's lock does not.
 -- By the way: the version of the tenant's rules and aliases, NULL where it has none.
-SELECT (SELECT g.version FROM attribute_governance g WHERE g.tenant_id = %(tenant_id)s)
-FROM public.tenants_tenant WHERE id = %(tenant_id)s AND status <> 'deleting' FOR KEY SHARE;
+SELECT (SELECT g.version FROM attribute_governance g WHERE g.tenant_id = %(tenant_id)s),
+       pg_advisory_xact_lock_shared(hashtext('tenant_move'), id)
+FROM public.tenants_tenant
+WHERE id = %(tenant_id)s AND status <> 'deleting'
+FOR KEY SHARE;
 
 -- name: deletes_await
 -- For a batch whose entities were deleted under it twice: running deletes end, later ones wait for the batch.
 SELECT pg_advisory_xact_lock(hashtext('entity_delete'), %(tenant_id)s);
 
 -- name: delete_begin
--- Deletes wait for no one but a batch that can't get through otherwise. Before any other lock, or the two could deadlock.
-SELECT pg_advisory_xact_lock_shared(hashtext('entity_delete'), %(tenant_id)s);
+-- Deletes wait for no one but a promotion's slice, and a batch that can't get through otherwise. Before any other lock,
+-- or they could deadlock.
+SELECT pg_advisory_xact_lock_shared(hashtext('tenant_move'), %(tenant_id)s),
+       pg_advisory_xact_lock_shared(hashtext('entity_delete'), %(tenant_id)s);
 
 -- name: keys_claim
 -- New (entity_type, external_id) pairs get their entity_id; a pair that another transaction is just claiming is waited for.
@@ -131,10 +143,12 @@ WITH incoming AS (
            ) AS applies
     FROM incoming i
     LEFT JOIN LATERAL (
+        -- LIMIT keeps it a look-up: a join would read all values of the tenant, and estimates of a stage are guesses.
         SELECT ea.updated_at
         FROM entity_attributes ea
         WHERE i.at < i.entity_updated_at
           AND ea.tenant_id = %(tenant_id)s AND ea.entity_id = i.entity_id AND ea.attribute_name = i.attribute_name
+        LIMIT 1
     ) v ON true
 ), applied AS (
     SELECT j.line, j.entity_id, j.attribute_name, j.value, j.at, j.stored, j.entity_updated_at,
@@ -143,12 +157,91 @@ WITH incoming AS (
     WHERE j.applies
     WINDOW lines AS (PARTITION BY j.entity_id, j.attribute_name ORDER BY j.line)
 )
-INSERT INTO ingest_value (line, entity_id, attribute_name, value, value_type, at, stored, changes, is_last)
-SELECT line, entity_id, attribute_name, value, value_kind(value),
+INSERT INTO ingest_value (line, entity_id, attribute_name, value, value_type, instant, at, stored, changes, is_last)
+SELECT line, entity_id, attribute_name, value, CASE WHEN instant IS NULL THEN jsonb_typeof(value) ELSE 'timestamp' END, instant,
        coalesce(at, greatest(%(now)s::timestamptz, entity_updated_at)), stored, changes,
        lead(line) OVER (PARTITION BY entity_id, attribute_name ORDER BY line) IS NULL
-FROM applied
-WHERE changes OR at IS NOT NULL;
+FROM (
+    -- OFFSET 0, or the planner would ask for the instant in each place that uses it.
+    SELECT a.*, value_instant(a.value) AS instant FROM applied a WHERE a.changes OR a.at IS NOT NULL OFFSET 0
+) v;
+
+-- name: bulk_begin
+-- For a batch in which every entity stands once: sorts and hashes of 50,000 values stay in memory.
+SET LOCAL work_mem = '64MB';
+
+-- name: bulk_values_insert
+-- Of such a batch, the values of the new entities: in one pass, and without looking for conflicts, since nobody else knows
+-- their ids yet. In order of entity_id, so that the pages of the index are visited one after the other.
+WITH written AS (
+    INSERT INTO entity_attributes (tenant_id, entity_id, attribute_name, value_type, attribute_value,
+                                   numeric_value, instant_value, indexed, created_at, updated_at)
+    SELECT %(tenant_id)s, n.entity_id, a.key,
+           CASE WHEN a.instant IS NOT NULL THEN 'timestamp' WHEN a.kind = 'null' THEN 'removed' ELSE a.kind END,
+           coalesce(a.text, ''),
+           CASE WHEN a.kind = 'number' THEN a.value::numeric END,
+           a.instant,
+           a.key = ANY (ARRAY(
+               SELECT m.attribute_name::text FROM attribute_metadata m
+               WHERE m.tenant_id = %(tenant_id)s AND (m.is_indexed OR m.is_indexing)
+           )) AND a.kind <> 'null' AND octet_length(a.text) <= 1000,
+           n.at, n.at
+    FROM (
+        SELECT t.entity_id, s.at IS NOT NULL AS has_at, coalesce(s.at, %(now)s::timestamptz) AS at, s.attributes
+        FROM ingest_entity t
+        JOIN ingest_stage s ON s.external_id = t.external_id AND s.entity_type = t.entity_type
+        WHERE t.is_new
+        ORDER BY t.entity_id
+    ) n
+    CROSS JOIN LATERAL (
+        SELECT e.key, e.value, e.value #>> '{}' AS text, jsonb_typeof(e.value) AS kind, value_instant(e.value) AS instant
+        FROM jsonb_each(n.attributes) e
+        OFFSET 0
+    ) a
+    WHERE a.kind <> 'null' OR n.has_at
+    RETURNING attribute_name, value_type
+)
+INSERT INTO ingest_count (attribute_name, value_type, entities)
+SELECT attribute_name, value_type, count(*)
+FROM written
+WHERE value_type <> 'removed'
+GROUP BY attribute_name, value_type;
+
+-- name: bulk_entities_insert
+INSERT INTO entities (tenant_id, entity_id, entity_type, external_id, created_at, updated_at, attributes)
+SELECT %(tenant_id)s, t.entity_id, t.entity_type, t.external_id, coalesce(s.created_at, s.at, %(now)s::timestamptz),
+       coalesce(s.at, %(now)s::timestamptz), jsonb_strip_nulls(s.attributes)
+FROM ingest_entity t
+JOIN ingest_stage s ON s.external_id = t.external_id AND s.entity_type = t.entity_type
+WHERE t.is_new
+ORDER BY t.entity_id;
+
+-- name: bulk_values_resolve
+-- Of such a batch, the entities that were there before; judged as `values_resolve` does, where no line has one before it.
+INSERT INTO ingest_value (line, entity_id, attribute_name, value, value_type, instant, at, stored, changes, is_last)
+SELECT i.line, i.entity_id, i.key, i.value, CASE WHEN i.instant IS NULL THEN jsonb_typeof(i.value) ELSE 'timestamp' END,
+       i.instant, coalesce(i.at, greatest(%(now)s::timestamptz, i.entity_updated_at)), i.stored, i.changes, true
+FROM (
+    SELECT s.line, t.entity_id, a.key, a.value, s.at, t.updated_at AS entity_updated_at, a.stored,
+           value_instant(a.value) AS instant, nullif(a.value, 'null') IS DISTINCT FROM a.stored AS changes
+    FROM ingest_entity t
+    JOIN ingest_stage s ON s.external_id = t.external_id AND s.entity_type = t.entity_type
+    CROSS JOIN LATERAL (
+        SELECT e.key, e.value, t.attributes -> e.key AS stored FROM jsonb_each(s.attributes) e
+        UNION ALL
+        SELECT e.key, 'null', e.value FROM jsonb_each(t.attributes) e WHERE %(mode)s = 'replace' AND NOT s.attributes ? e.key
+    ) a
+    WHERE NOT t.is_new
+    OFFSET 0
+) i
+LEFT JOIN LATERAL (
+    SELECT ea.updated_at
+    FROM entity_attributes ea
+    WHERE i.at < i.entity_updated_at
+      AND ea.tenant_id = %(tenant_id)s AND ea.entity_id = i.entity_id AND ea.attribute_name = i.key
+    LIMIT 1
+) v ON true
+WHERE (i.changes OR i.at IS NOT NULL) AND coalesce(i.at >= v.updated_at, true);
 
 -- name: samples_tell
 -- Values that a later line of the batch replaces are never stored, but they are samples of history and of alerts: the
@@ -173,7 +266,7 @@ SELECT %(tenant_id)s, v.entity_id, v.attribute_name,
        CASE v.value_type WHEN 'null' THEN 'removed' ELSE v.value_type END,
        coalesce(v.value #>> '{}', ''),
        CASE WHEN v.value_type = 'number' THEN (v.value)::numeric END,
-       CASE WHEN v.value_type = 'timestamp' THEN value_instant(v.value) END,
+       v.instant,
        v.attribute_name = ANY (ARRAY(
            SELECT m.attribute_name::text FROM attribute_metadata m
            WHERE m.tenant_id = %(tenant_id)s AND (m.is_indexed OR m.is_indexing)
@@ -243,9 +336,11 @@ WHERE NOT t.is_new
 -- those that look like ids, and those beyond the room that the tenant has left, which is counted only where a name is new.
 WITH observed AS (
     SELECT attribute_name, value_type, value_kind(stored) AS stored_type,
-           nullif(value, 'null') IS DISTINCT FROM stored AS changes
+           nullif(value, 'null') IS DISTINCT FROM stored AS changes, 1 AS entities
     FROM ingest_value
     WHERE is_last
+    UNION ALL
+    SELECT attribute_name, value_type, NULL, true, entities FROM ingest_count
 ), fresh AS (
     SELECT o.attribute_name, min(o.value_type) AS value_type, attribute_name_suspect(o.attribute_name) AS suspect
     FROM observed o
@@ -277,7 +372,7 @@ WITH observed AS (
     INSERT INTO attribute_changes (tenant_id, attribute_name, value_type, entity_delta, value_changes)
     SELECT %(tenant_id)s, attribute_name, value_type, sum(entity_delta), sum(value_changes)
     FROM (
-        SELECT attribute_name, value_type, 1 AS entity_delta, 1 AS value_changes FROM observed WHERE changes
+        SELECT attribute_name, value_type, entities AS entity_delta, entities AS value_changes FROM observed WHERE changes
         UNION ALL
         -- A removal is a change, too; the change of a value was counted above.
         SELECT attribute_name, stored_type, -1, (value_type = 'null')::integer
