@@ -175,6 +175,15 @@ ESCALATIONS_PER_S = env.number(
 )
 ESCALATIONS_PER_S_TENANT = env.number("ATLASCO_ESCALATIONS_PER_S_TENANT", 50, help="The same for one tenant.")
 
+PROMOTE_ENTITIES = env.integer(
+    "ATLASCO_PROMOTE_ENTITIES",
+    1_000_000,
+    help="A tenant of so many entities is proposed for partitions of its own.",
+    minimum=1,
+)
+ARCHIVE_MONTHS = env.integer(
+    "ATLASCO_ARCHIVE_MONTHS", 0, help="Months older than this are proposed for the archive; 0 proposes none.", minimum=0
+)
 
 # A server that vanishes without a word (power, network) ends its connections after seconds: TCP alone takes minutes,
 # and every thread would wait for it. The URL may say otherwise.

@@ -7,5 +7,8 @@ class EntitiesConfig(AppConfig):
 
     def ready(self) -> None:
         from entities import stores
+        from tenants.database.snapshot import snapshot_check_register
 
         stores.stores_register()
+        # Note [A move and its readers] in sql/0008_partitions.sql.
+        snapshot_check_register("SELECT public.snapshot_is_whole()")

@@ -373,3 +373,67 @@ class BulkEditChange(models.Model):
 
     def __str__(self) -> str:
         return str(self.entity_id)
+
+
+class PartitionPromotion(models.Model):
+    """A tenant on its way from the shared leaf to a sub-tree of its own, and how far it is."""
+
+    class Status(models.TextChoices):
+        QUEUED = "queued"
+        RUNNING = "running"
+        DONE = "done"
+        FAILED = "failed"
+
+    tenant_id = models.IntegerField(primary_key=True)
+    status = models.CharField(max_length=20, choices=Status.choices, default=Status.QUEUED)
+    step = models.CharField(max_length=40, default="")
+    requested_at = models.DateTimeField()
+    requested_by = models.TextField(default="")
+    started_at = models.DateTimeField(null=True)
+    beat_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+    boundary = models.BigIntegerField(null=True)
+    moved_from = models.BigIntegerField(null=True)
+    rows_total = models.BigIntegerField(default=0)
+    rows_moved = models.BigIntegerField(default=0)
+    slices = models.IntegerField(default=0)
+    longest_pause_s = models.FloatField(default=0)
+    detail = models.TextField(default="")
+
+    class Meta:
+        managed = False
+        db_table = "partition_promotions"
+
+    def __str__(self) -> str:
+        return f"{self.tenant_id}: {self.status}"
+
+    @property
+    def is_open(self) -> bool:
+        return self.status in {self.Status.QUEUED, self.Status.RUNNING}
+
+    @property
+    def percent(self) -> int:
+        return min(100, self.rows_moved * 100 // self.rows_total) if self.rows_total else 0
+
+
+class PartitionArchive(models.Model):
+    """A month of a tenant that was detached to files."""
+
+    pk = models.CompositePrimaryKey("tenant_id", "leaf")
+    tenant_id = models.IntegerField()
+    leaf = models.CharField(max_length=20)
+    range_from = models.BigIntegerField(null=True)
+    range_to = models.BigIntegerField()
+    archived_at = models.DateTimeField()
+    entities = models.BigIntegerField()
+    attribute_values = models.BigIntegerField()
+    bytes = models.BigIntegerField()
+    path = models.TextField()
+    digest = models.TextField()
+
+    class Meta:
+        managed = False
+        db_table = "partition_archives"
+
+    def __str__(self) -> str:
+        return f"{self.tenant_id} {self.leaf}"

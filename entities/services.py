@@ -14,7 +14,7 @@ from django.db import connections, transaction
 from atlasco.lib.errors import Conflict, FieldError, Invalid, Problem
 from atlasco.lib.sql import sql_blocks
 from entities import selectors
-from entities.ingest.batch import SQL, BatchResult, Inspect, LockedEntity, batch_write
+from entities.ingest.batch import SQL, BatchResult, Inspect, LockedEntity, batch_write, tenant_hold
 from entities.ingest.lines import Line
 from entities.search.run import EntityRow
 from entities.selectors import AttributeNotFound, EntityNotFound
@@ -258,6 +258,8 @@ def value_write(*, tenant_id: int, entity_id: int, entity: EntityInput, inspect:
 
 def _write_by_id(tenant_id: int, entity_id: int, entity: EntityInput, inspect: Any, now: datetime) -> None:
     with transaction.atomic(using="default"):
+        # Before anything is read: who waits here for a promotion's slice must hold no lock that the slice needs.
+        tenant_hold(tenant_id=tenant_id)
         # The stage joins lines and entities by key, so the line takes the entity's own.
         row = selectors.entity_get(tenant_id=tenant_id, entity_id=entity_id, using="default")
         line = Line(

@@ -23,6 +23,8 @@ from entities.exports import jobs as export_jobs
 from entities.exports import run as exports_run
 from entities.imports import jobs, run
 from entities.models import BulkEdit, ExportJob, ImportJob
+from entities.partitions import promotion
+from entities.partitions import services as partitions_services
 from tenants.binding import public_bind, tenant_bind
 from tenants.models import Tenant
 from tenants.rounds import tenants_each
@@ -63,6 +65,16 @@ SCHEDULE: Final[dict[str, dict[str, Any]]] = {
         "task": "entities.tasks.export_jobs_expire",
         "schedule": 3600.0,
         "options": {"expires": 3600},
+    },
+    "partitions-apply": {
+        "task": "entities.tasks.partitions_apply",
+        "schedule": 3600.0,
+        "options": {"expires": 3600},
+    },
+    "promotions-resume": {
+        "task": "entities.tasks.promotions_resume",
+        "schedule": float(RESUME_PERIOD_S),
+        "options": {"expires": RESUME_PERIOD_S},
     },
     "import-receipts-expire": {
         "task": "entities.tasks.import_receipts_expire",
@@ -108,6 +120,47 @@ def _import_jobs_resume(tenant: Tenant) -> int:
 def import_jobs_expire() -> int:
     """Forget jobs that ended long ago, and files that no job needs. Returns how many jobs."""
     return tenants_each(lambda tenant: jobs.import_jobs_expire(tenant_id=tenant.pk, now=now()))
+
+
+@shared_task
+def partitions_apply() -> int:
+    """Make the months ahead, drop what belongs to nobody. Returns how many actions that took."""
+    return len(partitions_services.partitions_apply(now=now()))
+
+
+@shared_task(time_limit=IMPORT_TIME_LIMIT_S)
+def promotion_run(tenant_id: int) -> str:
+    """Promote a tenant, or go on. Returns the promotion's status; "busy" where another worker is at it."""
+    with public_bind():
+        tenant = Tenant.objects.using("default").filter(pk=tenant_id).exclude(status=Tenant.Status.DELETING).first()
+    if tenant is None:
+        return "gone"
+    try:
+        return promotion.promotion_run(tenant=tenant, clock=now).status
+    except promotion.PromotionRunning:
+        return "busy"
+    except promotion.TenantDedicated:
+        return "done"
+    except (OperationalError, InterfaceError, Unavailable) as error:
+        log.warning("A promotion was interrupted and goes on later.", extra={"slug": tenant.slug, "reason": str(error)})
+        return "interrupted"
+
+
+@shared_task
+def promotions_resume() -> int:
+    """Tell the workers again of promotions whose message or worker was lost. Returns how many."""
+    waiting = promotion.promotions_waiting()
+    for tenant_id in waiting:
+        promotion_run.apply_async(args=(tenant_id,), expires=RESUME_PERIOD_S)
+    return len(waiting)
+
+
+def promotion_enqueue(tenant_id: int) -> None:
+    """Tell a worker of a requested promotion; where the broker is away, the next round of `promotions_resume` does."""
+    try:
+        promotion_run.apply_async(args=(tenant_id,), retry=False)
+    except BrokerError:
+        log.warning("A promotion waits for the broker.", extra={"tenant": tenant_id})
 
 
 def import_job_enqueue(job: ImportJob) -> None:

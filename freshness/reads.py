@@ -18,6 +18,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from django.conf import settings
@@ -35,7 +36,7 @@ from freshness.state import Answer, FreshnessState, freshness_state
 from freshness.timelines import NOWHERE, Position, position_both, position_is_lost, position_text, seq_timeline
 from freshness.tokens import ConsistencyToken, lsn_parse
 from tenants.binding import tenant_current
-from tenants.database.snapshot import read_snapshot
+from tenants.database.snapshot import read_snapshot, snapshot_repeat
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -249,7 +250,7 @@ class _Attempt:
         candidate = verdict.candidate
         try:
             if candidate.source in _DATABASES:
-                return self._read_database(verdict, is_last=is_last)
+                return snapshot_repeat(partial(self._read_database, verdict, is_last=is_last))
             return self._read_source(verdict, is_last=is_last)
         except (*_CONNECTION_ERRORS, _Demoted) as error:
             self.state.answer = None

@@ -15,6 +15,78 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION public.archive_attach(p_leaf text) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+DECLARE
+    parent text;
+    root text;
+    archived partition_archives;
+BEGIN
+    SELECT * INTO STRICT archived FROM partition_archives WHERE tenant_id = tenant_bound() AND leaf = p_leaf;
+    PERFORM pg_logical_emit_message(true, 'atlasco.rows_moved', '{}');
+    PERFORM setval('partition_moves', pg_current_xact_id()::text::bigint);
+    PERFORM set_config('lock_timeout', '10s', true);
+    FOREACH parent IN ARRAY ARRAY['entities', 'entity_attributes'] LOOP
+        root := parent || '_tenant_' || archived.tenant_id;
+        EXECUTE format('CREATE TABLE %I PARTITION OF %I FOR VALUES FROM (%s) TO (%s)', root || '_' || p_leaf, root,
+                       coalesce(archived.range_from::text, 'MINVALUE'), archived.range_to);
+        EXECUTE format('COMMENT ON TABLE %I IS %L', root || '_' || p_leaf,
+                       CASE WHEN p_leaf = 'old' THEN 'atlasco: leaf before the first month'
+                            ELSE 'atlasco: leaf of ' || left(p_leaf, 4) || '-' || substr(p_leaf, 5, 2) END);
+    END LOOP;
+END
+$$;
+
+CREATE FUNCTION public.archive_detach(p_leaf text, p_entities bigint, p_values bigint) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+DECLARE
+    parents text[] := ARRAY['entities', 'entity_attributes'];
+    parent text;
+    expected bigint[] := ARRAY[p_entities, p_values];
+    leaf text;
+    counted bigint;
+    n integer;
+BEGIN
+    PERFORM pg_logical_emit_message(true, 'atlasco.rows_moved', '{}');
+    PERFORM set_config('lock_timeout', '10s', true);
+    FOR n IN 1..2 LOOP
+        leaf := archive_leaf(parents[n], p_leaf);
+        EXECUTE format('LOCK TABLE %I IN SHARE UPDATE EXCLUSIVE MODE', leaf);
+        EXECUTE format('SELECT count(*) FROM %I', leaf) INTO counted;
+        IF counted IS DISTINCT FROM expected[n] THEN
+            RAISE EXCEPTION 'leaf % has % rows, but % were written out', leaf, counted, expected[n];
+        END IF;
+    END LOOP;
+    PERFORM partition_lock(ARRAY(SELECT p || '_tenant_' || tenant_bound() FROM unnest(parents) p)
+                           || ARRAY(SELECT archive_leaf(p, p_leaf) FROM unnest(parents) p), 10);
+    PERFORM setval('partition_moves', pg_current_xact_id()::text::bigint);
+    FOREACH parent IN ARRAY parents LOOP
+        leaf := archive_leaf(parent, p_leaf);
+        EXECUTE format('ALTER TABLE %I DETACH PARTITION %I', parent || '_tenant_' || tenant_bound(), leaf);
+        EXECUTE format('DROP TABLE %I', leaf);
+    END LOOP;
+END
+$$;
+
+CREATE FUNCTION public.archive_leaf(p_parent text, p_leaf text) RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'public', 'pg_temp'
+    AS $_$
+DECLARE
+    leaf text := p_parent || '_tenant_' || tenant_bound() || '_' || p_leaf;
+BEGIN
+    IF p_parent NOT IN ('entities', 'entity_attributes') OR p_leaf !~ '^(old|[0-9]{6}(_[0-9]+)?)$' OR leaf IS NULL
+       OR coalesce(obj_description(to_regclass(leaf), 'pg_class'), '') NOT LIKE 'atlasco: %' THEN
+        RAISE insufficient_privilege USING MESSAGE = format('%s of %s is no leaf that can be archived', p_leaf, p_parent);
+    END IF;
+    RETURN leaf;
+END
+$_$;
+
 CREATE FUNCTION public.attribute_name_suspect(name text) RETURNS text
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
     RETURN CASE WHEN (name ~* '[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}'::text) THEN 'uuid'::text WHEN (name ~ '(19|20)[0-9]{2}[-_./](0[1-9]|1[0-2])[-_./]([0-2][0-9]|3[01])'::text) THEN 'date'::text WHEN (name ~ '[0-9]{7}'::text) THEN 'digits'::text WHEN (name ~* '(^|[^0-9a-z])(?=[a-f]*[0-9])[0-9a-f]{12,}($|[^0-9a-z])'::text) THEN 'hex'::text ELSE NULL::text END;
@@ -39,6 +111,10 @@ CREATE FUNCTION public.entity_id_at(instant timestamp with time zone) RETURNS bi
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN (((floor((EXTRACT(epoch FROM instant) * (1000)::numeric)))::bigint - '1704067200000'::bigint) << 22);
 
+CREATE FUNCTION public.entity_id_instant(entity_id bigint) RETURNS timestamp with time zone
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN to_timestamp((((((entity_id >> 22) + '1704067200000'::bigint))::numeric / 1000.0))::double precision);
+
 CREATE SEQUENCE public.entity_seq
     START WITH 1
     INCREMENT BY 1
@@ -55,9 +131,457 @@ CREATE FUNCTION public.notice_tenants_due(p_now timestamp with time zone) RETURN
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$ SELECT DISTINCT tenant_id FROM public.notice_deliveries WHERE due_at <= p_now $$;
 
+CREATE FUNCTION public.partition_lock(tables text[], patience_s double precision) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+DECLARE
+    deadline timestamptz := clock_timestamp() + make_interval(secs => patience_s);
+    locked text;
+BEGIN
+    PERFORM set_config('lock_timeout', '50ms', true);
+    LOOP
+        BEGIN
+            FOREACH locked IN ARRAY tables LOOP
+                EXECUTE format('LOCK TABLE ONLY %I IN ACCESS EXCLUSIVE MODE', locked);
+            END LOOP;
+            EXIT;
+        EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
+            IF clock_timestamp() > deadline THEN
+                RAISE;
+            END IF;
+            PERFORM pg_sleep(0.02 + 0.05 * random());
+        END;
+    END LOOP;
+    PERFORM set_config('lock_timeout', '5s', true);
+END
+$$;
+
+CREATE FUNCTION public.partition_orphan_drop(p_name text) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    IF p_name NOT IN (SELECT partition_orphans()) OR NOT tenant_partitions_hold(substring(p_name FROM 'tenant_([0-9]+)')::integer) THEN
+        RAISE insufficient_privilege USING MESSAGE = format('%s is not an orphan of ours', p_name);
+    END IF;
+    EXECUTE format('DROP TABLE %I', p_name);
+END
+$$;
+
+CREATE TABLE public.tenants_tenant (
+    schema_name character varying(63) NOT NULL,
+    id integer NOT NULL,
+    slug character varying(40) NOT NULL,
+    name character varying(200) NOT NULL,
+    status character varying(10) NOT NULL,
+    placement character varying(10) NOT NULL,
+    schema_version text NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    status_changed_at timestamp with time zone NOT NULL,
+    CONSTRAINT tenant_schema_named_by_id CHECK (((schema_name)::text = (COALESCE('tenant_'::text, ''::text) || COALESCE((id)::text, ''::text))))
+);
+
+CREATE FUNCTION public.partition_orphans() RETURNS SETOF text
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    BEGIN ATOMIC
+ SELECT (c.relname)::text AS relname
+    FROM pg_class c
+   WHERE ((c.relnamespace = ('public'::regnamespace)::oid) AND (c.relkind = ANY (ARRAY['r'::"char", 'p'::"char"])) AND (NOT c.relispartition) AND (c.relname ~ '^(entities|entity_attributes)_tenant_[0-9]+'::text) AND (obj_description(c.oid, 'pg_class'::name) ~~ 'atlasco: %'::text) AND ((NOT (("substring"((c.relname)::text, 'tenant_([0-9]+)'::text))::integer IN ( SELECT tenants_tenant.id
+            FROM public.tenants_tenant))) OR (c.relname ~ 'tenant_[0-9]+_'::text)))
+   ORDER BY (c.relname COLLATE "C");
+END;
+
+CREATE FUNCTION public.partition_tenants() RETURNS TABLE(leaf text, tenant_id integer, entities bigint, bytes bigint)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    BEGIN ATOMIC
+ SELECT (c.relname)::text AS relname,
+     m.tenant_id,
+     ((m.share * GREATEST(c.reltuples, (0)::real)))::bigint AS int8,
+     ((m.share * ((pg_total_relation_size((c.oid)::regclass) + pg_total_relation_size((replace((c.relname)::text, 'entities_'::text, 'entity_attributes_'::text))::regclass)))::double precision))::bigint AS int8
+    FROM ((pg_class c
+      JOIN pg_stats s ON (((s.schemaname = 'public'::name) AND (s.tablename = c.relname) AND (s.attname = 'tenant_id'::name) AND (NOT s.inherited))))
+      CROSS JOIN LATERAL UNNEST(((s.most_common_vals)::text)::integer[], s.most_common_freqs) m(tenant_id, share))
+   WHERE ((c.relnamespace = ('public'::regnamespace)::oid) AND (c.relname ~ '^entities_p[0-9]{2}_shared$'::text))
+   ORDER BY (((m.share * GREATEST(c.reltuples, (0)::real)))::bigint) DESC;
+END;
+
+CREATE FUNCTION public.partition_tree() RETURNS TABLE(name text, parent text, is_leaf boolean, bounds text, comment text, bytes bigint, rows_estimate bigint, reads bigint, writes bigint, last_read timestamp with time zone)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    BEGIN ATOMIC
+ SELECT (c.relname)::text AS relname,
+     (p.relname)::text AS relname,
+     (c.relkind = 'r'::"char"),
+     pg_get_expr(c.relpartbound, c.oid) AS pg_get_expr,
+     obj_description(c.oid, 'pg_class'::name) AS obj_description,
+         CASE
+             WHEN (c.relkind = 'r'::"char") THEN pg_total_relation_size((c.oid)::regclass)
+             ELSE (0)::bigint
+         END AS "case",
+         CASE
+             WHEN (c.relkind = 'r'::"char") THEN (GREATEST(c.reltuples, (s.n_live_tup)::real, (0)::real))::bigint
+             ELSE (0)::bigint
+         END AS "case",
+     COALESCE((s.seq_scan + s.idx_scan), (0)::bigint) AS "coalesce",
+     COALESCE(((s.n_tup_ins + s.n_tup_upd) + s.n_tup_del), (0)::bigint) AS "coalesce",
+     GREATEST(s.last_seq_scan, s.last_idx_scan) AS "greatest"
+    FROM (((pg_class c
+      JOIN pg_inherits i ON ((i.inhrelid = c.oid)))
+      JOIN pg_class p ON ((p.oid = i.inhparent)))
+      LEFT JOIN pg_stat_user_tables s ON ((s.relid = c.oid)))
+   WHERE ((c.relnamespace = ('public'::regnamespace)::oid) AND (c.relkind = ANY (ARRAY['r'::"char", 'p'::"char"])) AND (c.relname ~ '^(entities|entity_attributes)_(p[0-9]{2}|tenant_)'::text))
+   ORDER BY (c.relname COLLATE "C");
+END;
+
+CREATE FUNCTION public.partitions_ahead(p_tenant_id integer, months_ahead integer DEFAULT 3) RETURNS text[]
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $_$
+DECLARE
+    parents text[] := ARRAY['entities', 'entity_attributes'];
+    parent text;
+    root text;
+    columns text;
+    month_start timestamptz;
+    month_end timestamptz;
+    last_month timestamptz := date_trunc('month', now(), 'UTC') + make_interval(months => months_ahead);
+    leaf text;
+    made text[] := '{}';
+BEGIN
+    PERFORM tenant_partitions_check(p_tenant_id);
+    IF to_regclass('entities_tenant_' || p_tenant_id) IS NULL OR NOT tenant_partitions_hold(p_tenant_id) THEN
+        RETURN made;
+    END IF;
+    LOOP
+        -- `_future` says in its comment where it begins: 'atlasco: leaf from YYYY-MM'.
+        month_start := (right(obj_description(('entities_tenant_' || p_tenant_id || '_future')::regclass, 'pg_class'), 7) || '-01')::timestamp AT TIME ZONE 'UTC';
+        EXIT WHEN month_start > last_month;
+        month_end := (month_start AT TIME ZONE 'UTC' + interval '1 month') AT TIME ZONE 'UTC';
+        IF made = '{}' THEN
+            PERFORM pg_logical_emit_message(true, 'atlasco.rows_moved', '{}');
+            PERFORM pg_advisory_xact_lock(hashtext('tenant_move'), p_tenant_id);
+            PERFORM set_config('lock_timeout', '10s', true);
+            FOREACH parent IN ARRAY parents LOOP
+                EXECUTE format('LOCK TABLE %I IN SHARE UPDATE EXCLUSIVE MODE', parent || '_tenant_' || p_tenant_id);
+            END LOOP;
+            PERFORM partition_lock(ARRAY['entities_tenant_' || p_tenant_id, 'entity_attributes_tenant_' || p_tenant_id,
+                                         'entities_tenant_' || p_tenant_id || '_future', 'entity_attributes_tenant_' || p_tenant_id || '_future'], 10);
+            PERFORM setval('partition_moves', pg_current_xact_id()::text::bigint);
+        END IF;
+        FOREACH parent IN ARRAY parents LOOP
+            root := parent || '_tenant_' || p_tenant_id;
+            leaf := root || '_' || to_char(month_start AT TIME ZONE 'UTC', 'YYYYMM');
+            EXECUTE format('ALTER TABLE %I DETACH PARTITION %I', root, root || '_future');
+            PERFORM tenant_leaf_create(root, to_char(month_start AT TIME ZONE 'UTC', 'YYYYMM'), entity_id_at(month_start), entity_id_at(month_end),
+                                       'leaf of ' || to_char(month_start AT TIME ZONE 'UTC', 'YYYY-MM'));
+            SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) INTO columns
+            FROM pg_attribute
+            WHERE attrelid = parent::regclass AND attnum > 0 AND NOT attisdropped AND attgenerated = '';
+            EXECUTE format('WITH gone AS (DELETE FROM %1$I WHERE entity_id < %2$s RETURNING %3$s) INSERT INTO %4$I (%3$s) SELECT %3$s FROM gone',
+                           root || '_future', entity_id_at(month_end), columns, leaf);
+            EXECUTE format('ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (%s) TO (MAXVALUE)', root, root || '_future', entity_id_at(month_end));
+            EXECUTE format('COMMENT ON TABLE %I IS %L', root || '_future', 'atlasco: leaf from ' || to_char(month_end AT TIME ZONE 'UTC', 'YYYY-MM'));
+        END LOOP;
+        made := made || to_char(month_start AT TIME ZONE 'UTC', 'YYYYMM');
+    END LOOP;
+    RETURN made;
+END
+$_$;
+
+CREATE FUNCTION public.promotion_analyze(p_tenant_id integer) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    PERFORM tenant_partitions_check(p_tenant_id);
+    EXECUTE format('ANALYZE %I, %I', 'entities_tenant_' || p_tenant_id, 'entity_attributes_tenant_' || p_tenant_id);
+END
+$$;
+
+CREATE FUNCTION public.promotion_arm(p_tenant_id integer, p_from bigint) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+DECLARE
+    leaves text[] := ARRAY['entities_p' || tenant_bucket(p_tenant_id) || '_shared', 'entity_attributes_p' || tenant_bucket(p_tenant_id) || '_shared'];
+    leaf text;
+BEGIN
+    PERFORM tenant_partitions_check(p_tenant_id);
+    PERFORM set_config('lock_timeout', '10s', true);
+    FOREACH leaf IN ARRAY leaves LOOP
+        EXECUTE format('LOCK TABLE %I IN SHARE UPDATE EXCLUSIVE MODE', leaf);
+    END LOOP;
+    PERFORM partition_lock(leaves, 5);
+    FOREACH leaf IN ARRAY leaves LOOP
+        EXECUTE format('ALTER TABLE %I DROP CONSTRAINT IF EXISTS %I', leaf, 'promote_' || p_tenant_id);
+        EXECUTE format('ALTER TABLE %I ADD CONSTRAINT %I CHECK (tenant_id <> %s%s) NOT VALID', leaf, 'promote_' || p_tenant_id,
+                       p_tenant_id, ' OR entity_id < ' || p_from);
+    END LOOP;
+END
+$$;
+
+CREATE FUNCTION public.promotion_attach(p_tenant_id integer, p_from bigint) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+DECLARE
+    bucket text := tenant_bucket(p_tenant_id);
+    parent text;
+BEGIN
+    PERFORM partition_lock(ARRAY['entities_p' || bucket, 'entity_attributes_p' || bucket,
+                                 'entities_p' || bucket || '_shared', 'entity_attributes_p' || bucket || '_shared'], 5);
+    -- Under the lock: until COMMIT, snapshots of anybody count as outdated.
+    PERFORM setval('partition_moves', pg_current_xact_id()::text::bigint);
+    FOREACH parent IN ARRAY ARRAY['entities', 'entity_attributes'] LOOP
+        IF (SELECT relispartition FROM pg_class WHERE oid = (parent || '_tenant_' || p_tenant_id)::regclass) THEN
+            EXECUTE format('ALTER TABLE %I DETACH PARTITION %I', parent || '_p' || bucket, parent || '_tenant_' || p_tenant_id);
+        END IF;
+        -- A slice that was made for this; it belongs to the sub-tree only now, or rows before its bounds were refused.
+        IF to_regclass(parent || '_slice_' || p_tenant_id) IS NOT NULL THEN
+            PERFORM promotion_slice_attach(parent, p_tenant_id);
+        END IF;
+        EXECUTE format('ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (%s, %s) TO (%s, MAXVALUE)',
+                       parent || '_p' || bucket, parent || '_tenant_' || p_tenant_id, p_tenant_id,
+                       coalesce(p_from::text, 'MINVALUE'), p_tenant_id);
+        EXECUTE format('ALTER TABLE %I DROP CONSTRAINT %I', parent || '_p' || bucket || '_shared', 'promote_' || p_tenant_id);
+    END LOOP;
+END
+$$;
+
+CREATE FUNCTION public.promotion_disarm(p_tenant_id integer) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+DECLARE
+    leaves text[] := ARRAY['entities_p' || tenant_bucket(p_tenant_id) || '_shared', 'entity_attributes_p' || tenant_bucket(p_tenant_id) || '_shared'];
+    leaf text;
+BEGIN
+    IF NOT tenant_partitions_hold(p_tenant_id) THEN
+        RETURN false;
+    END IF;
+    IF EXISTS (SELECT FROM pg_constraint
+               WHERE conrelid IN (leaves[1]::regclass, leaves[2]::regclass) AND conname = 'promote_' || p_tenant_id) THEN
+        PERFORM partition_lock(leaves, 5);
+        FOREACH leaf IN ARRAY leaves LOOP
+            EXECUTE format('ALTER TABLE %I DROP CONSTRAINT IF EXISTS %I', leaf, 'promote_' || p_tenant_id);
+        END LOOP;
+    END IF;
+    RETURN true;
+END
+$$;
+
+CREATE FUNCTION public.promotion_finish(p_tenant_id integer) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+DECLARE
+    roots text[] := ARRAY['entities_tenant_' || p_tenant_id, 'entity_attributes_tenant_' || p_tenant_id];
+    root text;
+    leaf text;
+BEGIN
+    PERFORM tenant_partitions_check(p_tenant_id);
+    PERFORM set_config('lock_timeout', '10s', true);
+    FOREACH root IN ARRAY roots LOOP
+        EXECUTE format('LOCK TABLE %I IN SHARE UPDATE EXCLUSIVE MODE', root);
+    END LOOP;
+    PERFORM partition_lock(roots || ARRAY(
+        SELECT c.relname::text FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+        WHERE i.inhparent IN (roots[1]::regclass, roots[2]::regclass) ORDER BY c.relname
+    ), 10);
+    FOREACH root IN ARRAY roots LOOP
+        EXECUTE format('ALTER TABLE %I DROP CONSTRAINT IF EXISTS promote_tenant, DROP CONSTRAINT IF EXISTS promote_bucket', root);
+        FOR leaf IN SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = root::regclass LOOP
+            EXECUTE format('ALTER TABLE %I DROP CONSTRAINT IF EXISTS promote_range', leaf);
+        END LOOP;
+    END LOOP;
+END
+$$;
+
+CREATE FUNCTION public.promotion_move(p_tenant_id integer, p_begins bigint, p_is_last boolean, p_number integer) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $_$
+DECLARE
+    shared text;
+    parent text;
+    slice text;
+    columns text;
+    definition text;
+    rows_moved bigint := 0;
+    rows_here bigint;
+BEGIN
+    PERFORM tenant_partitions_check(p_tenant_id);
+    -- First of all: the change feed leaves out what this transaction does.
+    PERFORM pg_logical_emit_message(true, 'atlasco.rows_moved', '{}');
+    PERFORM set_config('lock_timeout', '10s', true);
+    FOREACH parent IN ARRAY ARRAY['entities', 'entity_attributes'] LOOP
+        -- Keeps a vacuum of the sub-tree from standing in the way later.
+        EXECUTE format('LOCK TABLE %I IN SHARE UPDATE EXCLUSIVE MODE', parent || '_tenant_' || p_tenant_id);
+        shared := parent || '_p' || tenant_bucket(p_tenant_id) || '_shared';
+        slice := parent || '_slice_' || p_tenant_id;
+        SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) INTO columns
+        FROM pg_attribute
+        WHERE attrelid = parent::regclass AND attnum > 0 AND NOT attisdropped AND attgenerated = '';
+        EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING ALL EXCLUDING INDEXES)', slice, parent || '_tenant_' || p_tenant_id);
+        EXECUTE format('ALTER TABLE %I ADD CONSTRAINT promote_range CHECK (entity_id >= %s AND entity_id < %s)', slice, p_begins,
+                       promotion_upper(parent, p_tenant_id));
+        EXECUTE format('ALTER TABLE %I SET (autovacuum_vacuum_insert_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02)', slice);
+        EXECUTE format('COMMENT ON TABLE %I IS %L', slice,
+                       'atlasco: slice ' || p_number || ' of ' || to_char(entity_id_instant(p_begins) AT TIME ZONE 'UTC', 'YYYY-MM'));
+        EXECUTE format(
+            'WITH gone AS (DELETE FROM %1$I WHERE tenant_id = %2$s AND entity_id >= %3$s RETURNING %4$s) INSERT INTO %5$I (%4$s) SELECT %4$s FROM gone',
+            shared, p_tenant_id, p_begins, columns, slice
+        );
+        GET DIAGNOSTICS rows_here = ROW_COUNT;
+        rows_moved := rows_moved + rows_here;
+        -- Indexes afterwards, sorted: a third of the time.
+        FOR definition IN
+            SELECT coalesce(
+                       (SELECT format('ALTER TABLE %I ADD %s', slice, pg_get_constraintdef(k.oid)) FROM pg_constraint k
+                        WHERE k.conindid = x.indexrelid AND k.contype IN ('p', 'u') AND k.conrelid = x.indrelid),
+                       regexp_replace(pg_get_indexdef(x.indexrelid), ' INDEX \S+ ON (ONLY )?\S+ ', format(' INDEX ON %I ', slice))
+                   )
+            FROM pg_index x
+            WHERE x.indrelid = (parent || '_tenant_' || p_tenant_id)::regclass
+        LOOP
+            EXECUTE definition;
+        END LOOP;
+        EXECUTE format('ALTER TABLE %I VALIDATE CONSTRAINT %I', shared, 'promote_' || p_tenant_id);
+    END LOOP;
+    PERFORM promotion_attach(p_tenant_id, CASE WHEN NOT p_is_last THEN p_begins END);
+    IF p_is_last THEN
+        FOREACH parent IN ARRAY ARRAY['entities', 'entity_attributes'] LOOP
+            PERFORM tenant_leaf_create(parent || '_tenant_' || p_tenant_id, 'old', NULL, p_begins, 'leaf before '
+                                       || to_char(entity_id_instant(p_begins) AT TIME ZONE 'UTC', 'YYYY-MM'));
+        END LOOP;
+    END IF;
+    RETURN rows_moved;
+END
+$_$;
+
+CREATE FUNCTION public.promotion_open(p_tenant_id integer, p_boundary bigint, months_ahead integer DEFAULT 3) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+DECLARE
+    parents text[] := ARRAY['entities', 'entity_attributes'];
+    parent text;
+    branch text;
+    root text;
+    lower bigint;
+    month_start timestamptz;
+    month_end timestamptz;
+BEGIN
+    PERFORM tenant_partitions_check(p_tenant_id);
+    FOREACH parent IN ARRAY parents LOOP
+        branch := parent || '_p' || tenant_bucket(p_tenant_id);
+        root := parent || '_tenant_' || p_tenant_id;
+        EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING ALL) PARTITION BY RANGE (entity_id)', root, parent);
+        EXECUTE format('COMMENT ON TABLE %I IS %L', root, 'atlasco: sub-tree of tenant ' || p_tenant_id);
+        -- These spare ATTACH the reading of rows, which would lock everybody out meanwhile.
+        EXECUTE format('ALTER TABLE %I ADD CONSTRAINT promote_tenant CHECK (tenant_id = %s)', root, p_tenant_id);
+        EXECUTE format('ALTER TABLE %I ADD CONSTRAINT promote_bucket CHECK (%s)', root, pg_get_partition_constraintdef(branch::regclass));
+        lower := p_boundary;
+        month_start := date_trunc('month', entity_id_instant(p_boundary), 'UTC');
+        FOR ordinal IN 0..months_ahead LOOP
+            month_end := (month_start AT TIME ZONE 'UTC' + interval '1 month') AT TIME ZONE 'UTC';
+            PERFORM tenant_leaf_create(root, to_char(month_start AT TIME ZONE 'UTC', 'YYYYMM'), lower, entity_id_at(month_end),
+                                       'leaf of ' || to_char(month_start AT TIME ZONE 'UTC', 'YYYY-MM'));
+            lower := entity_id_at(month_end);
+            month_start := month_end;
+        END LOOP;
+        PERFORM tenant_leaf_create(root, 'future', lower, NULL, 'leaf from ' || to_char(month_start AT TIME ZONE 'UTC', 'YYYY-MM'));
+        EXECUTE format('ALTER TABLE %I VALIDATE CONSTRAINT %I', branch || '_shared', 'promote_' || p_tenant_id);
+    END LOOP;
+    PERFORM promotion_attach(p_tenant_id, p_boundary);
+END
+$$;
+
+CREATE FUNCTION public.promotion_slice(p_tenant_id integer, p_rows integer, OUT begins bigint, OUT is_last boolean) RETURNS record
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+DECLARE
+    leaves text[] := ARRAY['entities_p' || tenant_bucket(p_tenant_id) || '_shared', 'entity_attributes_p' || tenant_bucket(p_tenant_id) || '_shared'];
+    leaf text;
+    newest bigint;
+    found_id bigint;
+BEGIN
+    EXECUTE format('SELECT max(entity_id) FROM %I WHERE tenant_id = %s', leaves[1], p_tenant_id) INTO newest;
+    -- A tenant that has nothing left: one empty slice ends its way.
+    newest := coalesce(newest, entity_id_at(clock_timestamp()));
+    begins := entity_id_at(date_trunc('month', entity_id_instant(newest), 'UTC'));
+    FOREACH leaf IN ARRAY leaves LOOP
+        EXECUTE format('SELECT entity_id FROM %I WHERE tenant_id = %s ORDER BY entity_id DESC OFFSET %s LIMIT 1', leaf, p_tenant_id, p_rows)
+            INTO found_id;
+        -- Whole entities: one that is larger than a slice is a slice.
+        begins := least(newest, greatest(begins, found_id + 1));
+    END LOOP;
+    EXECUTE format('SELECT NOT EXISTS (SELECT FROM %I WHERE tenant_id = %s AND entity_id < %s)', leaves[1], p_tenant_id, begins)
+        INTO is_last;
+END
+$$;
+
+CREATE FUNCTION public.promotion_slice_attach(p_parent text, p_tenant_id integer) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+DECLARE
+    slice text := p_parent || '_slice_' || p_tenant_id;
+    root text := p_parent || '_tenant_' || p_tenant_id;
+    remark text[] := regexp_match(obj_description(slice::regclass, 'pg_class'), 'slice (\d+) of (\d{4})-(\d{2})');
+    bounds text[] := regexp_match(pg_get_constraintdef((SELECT oid FROM pg_constraint WHERE conrelid = slice::regclass AND conname = 'promote_range')),
+                                  'entity_id >= ''?(\d+).*entity_id < ''?(\d+)');
+    leaf text := root || '_' || remark[2] || remark[3] || '_' || remark[1];
+BEGIN
+    EXECUTE format('ALTER TABLE %I RENAME TO %I', slice, leaf);
+    EXECUTE format('COMMENT ON TABLE %I IS %L', leaf, 'atlasco: leaf of ' || remark[2] || '-' || remark[3]);
+    EXECUTE format('ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (%s) TO (%s)', root, leaf, bounds[1], bounds[2]);
+END
+$$;
+
+CREATE FUNCTION public.promotion_upper(p_parent text, p_tenant_id integer) RETURNS bigint
+    LANGUAGE sql STABLE
+    SET search_path TO 'public', 'pg_temp'
+    RETURN (SELECT ("substring"(pg_get_expr(c.relpartbound, c.oid), 'FROM \(''?\d+''?, ''?(\d+)''?\)'::text))::bigint AS "substring" FROM pg_class c WHERE (c.oid = ((((promotion_upper.p_parent || '_tenant_'::text) || promotion_upper.p_tenant_id))::regclass)::oid));
+
+CREATE SEQUENCE public.partition_moves
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1;
+
+CREATE FUNCTION public.snapshot_is_whole() RETURNS boolean
+    LANGUAGE sql
+    SET search_path TO 'public', 'pg_temp'
+    RETURN (SELECT (pg_visible_in_snapshot(((partition_moves.last_value)::text)::xid8, pg_current_snapshot()) OR COALESCE((pg_xact_status(((partition_moves.last_value)::text)::xid8) = 'aborted'::text), true)) FROM public.partition_moves);
+
 CREATE FUNCTION public.tenant_bound() RETURNS integer
     LANGUAGE sql STABLE PARALLEL SAFE
     RETURN (NULLIF(current_setting('atlasco.tenant_id'::text, true), ''::text))::integer;
+
+CREATE TABLE public.entities (
+    entity_id bigint DEFAULT public.entity_id_next() NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    version bigint DEFAULT 1 NOT NULL,
+    tenant_id integer NOT NULL,
+    entity_type character varying(100) NOT NULL COLLATE pg_catalog."C",
+    external_id character varying(512) NOT NULL COLLATE pg_catalog."C",
+    attributes jsonb DEFAULT '{}'::jsonb NOT NULL
+)
+PARTITION BY HASH (tenant_id);
+
+ALTER TABLE ONLY public.entities FORCE ROW LEVEL SECURITY;
+
+CREATE FUNCTION public.tenant_bucket(p_tenant_id integer) RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path TO 'public', 'pg_temp'
+    RETURN (SELECT lpad((g.g)::text, 2, '0'::text) AS lpad FROM generate_series(0, 15) g(g) WHERE satisfies_hash_partition(('public.entities'::regclass)::oid, 16, g.g, tenant_bucket.p_tenant_id));
 
 CREATE FUNCTION public.tenant_dedicate(p_tenant_id integer, months_ahead integer DEFAULT 3) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -100,6 +624,32 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION public.tenant_leaf_create(root text, leaf text, lower bigint, upper bigint, remark text) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    EXECUTE format('CREATE TABLE %I PARTITION OF %I FOR VALUES FROM (%s) TO (%s)', root || '_' || leaf, root,
+                   coalesce(lower::text, 'MINVALUE'), coalesce(upper::text, 'MAXVALUE'));
+    EXECUTE format('ALTER TABLE %I SET (autovacuum_vacuum_insert_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02)', root || '_' || leaf);
+    IF lower IS NOT NULL THEN
+        EXECUTE format('ALTER TABLE %I ADD CONSTRAINT promote_range CHECK (entity_id >= %s)', root || '_' || leaf, lower);
+    END IF;
+    EXECUTE format('COMMENT ON TABLE %I IS %L', root || '_' || leaf, 'atlasco: ' || remark);
+END
+$$;
+
+CREATE FUNCTION public.tenant_partitions_check(p_tenant_id integer) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM tenants_tenant WHERE id = p_tenant_id AND status <> 'deleting') THEN
+        RAISE insufficient_privilege USING MESSAGE = format('there is no tenant %s, or it is being deleted', p_tenant_id);
+    END IF;
+END
+$$;
+
 CREATE FUNCTION public.tenant_partitions_drop(p_tenant_id integer) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
@@ -112,6 +662,7 @@ BEGIN
     IF NOT EXISTS (SELECT FROM tenants_tenant WHERE id = p_tenant_id AND status = 'deleting') THEN
         RAISE insufficient_privilege USING MESSAGE = format('tenant %s is not being deleted', p_tenant_id);
     END IF;
+    PERFORM promotion_disarm(p_tenant_id);
     FOREACH parent IN ARRAY ARRAY['entities', 'entity_attributes'] LOOP
         root := parent || '_tenant_' || p_tenant_id;
         IF to_regclass(root) IS NOT NULL THEN
@@ -122,6 +673,10 @@ BEGIN
     RETURN found_one;
 END
 $$;
+
+CREATE FUNCTION public.tenant_partitions_hold(p_tenant_id integer) RETURNS boolean
+    LANGUAGE sql
+    RETURN pg_try_advisory_xact_lock(hashtext('tenant_promote'::text), p_tenant_id);
 
 CREATE FUNCTION public.tenant_schema_create(p_tenant_id integer) RETURNS text
     LANGUAGE plpgsql SECURITY DEFINER
@@ -765,20 +1320,6 @@ CREATE TABLE public.django_session (
     expire_date timestamp with time zone NOT NULL
 );
 
-CREATE TABLE public.entities (
-    entity_id bigint DEFAULT public.entity_id_next() NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    updated_at timestamp with time zone DEFAULT now() NOT NULL,
-    version bigint DEFAULT 1 NOT NULL,
-    tenant_id integer NOT NULL,
-    entity_type character varying(100) NOT NULL COLLATE pg_catalog."C",
-    external_id character varying(512) NOT NULL COLLATE pg_catalog."C",
-    attributes jsonb DEFAULT '{}'::jsonb NOT NULL
-)
-PARTITION BY HASH (tenant_id);
-
-ALTER TABLE ONLY public.entities FORCE ROW LEVEL SECURITY;
-
 CREATE TABLE public.entity_attributes (
     entity_id bigint NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
@@ -1062,6 +1603,42 @@ ALTER TABLE public.notice_deliveries ALTER COLUMN delivery_id ADD GENERATED ALWA
     CACHE 1
 );
 
+CREATE TABLE public.partition_archives (
+    tenant_id integer NOT NULL,
+    leaf character varying(20) NOT NULL,
+    range_from bigint,
+    range_to bigint NOT NULL,
+    archived_at timestamp with time zone NOT NULL,
+    entities bigint NOT NULL,
+    attribute_values bigint NOT NULL,
+    bytes bigint NOT NULL,
+    path text NOT NULL,
+    digest text NOT NULL
+);
+
+ALTER TABLE ONLY public.partition_archives FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE public.partition_promotions (
+    tenant_id integer NOT NULL,
+    status character varying(20) DEFAULT 'queued'::character varying NOT NULL,
+    step character varying(40) DEFAULT ''::character varying NOT NULL,
+    requested_at timestamp with time zone NOT NULL,
+    requested_by text DEFAULT ''::text NOT NULL,
+    started_at timestamp with time zone,
+    beat_at timestamp with time zone,
+    finished_at timestamp with time zone,
+    boundary bigint,
+    moved_from bigint,
+    rows_total bigint DEFAULT 0 NOT NULL,
+    rows_moved bigint DEFAULT 0 NOT NULL,
+    slices integer DEFAULT 0 NOT NULL,
+    longest_pause_s double precision DEFAULT 0 NOT NULL,
+    detail text DEFAULT ''::text NOT NULL,
+    CONSTRAINT partition_promotions_status CHECK (((status)::text = ANY ((ARRAY['queued'::character varying, 'running'::character varying, 'done'::character varying, 'failed'::character varying])::text[])))
+);
+
+ALTER TABLE ONLY public.partition_promotions FORCE ROW LEVEL SECURITY;
+
 CREATE TABLE public.search_samples (
     tenant_id integer NOT NULL,
     fingerprint bytea NOT NULL,
@@ -1096,19 +1673,6 @@ ALTER TABLE public.tenants_domain ALTER COLUMN id ADD GENERATED BY DEFAULT AS ID
     NO MINVALUE
     NO MAXVALUE
     CACHE 1
-);
-
-CREATE TABLE public.tenants_tenant (
-    schema_name character varying(63) NOT NULL,
-    id integer NOT NULL,
-    slug character varying(40) NOT NULL,
-    name character varying(200) NOT NULL,
-    status character varying(10) NOT NULL,
-    placement character varying(10) NOT NULL,
-    schema_version text NOT NULL,
-    created_at timestamp with time zone NOT NULL,
-    status_changed_at timestamp with time zone NOT NULL,
-    CONSTRAINT tenant_schema_named_by_id CHECK (((schema_name)::text = (COALESCE('tenant_'::text, ''::text) || COALESCE((id)::text, ''::text))))
 );
 
 ALTER TABLE public.tenants_tenant ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
@@ -1285,6 +1849,12 @@ ALTER TABLE ONLY public.notice_deliveries
 ALTER TABLE ONLY public.notice_deliveries
     ADD CONSTRAINT notice_deliveries_pkey PRIMARY KEY (delivery_id);
 
+ALTER TABLE ONLY public.partition_archives
+    ADD CONSTRAINT partition_archives_pkey PRIMARY KEY (tenant_id, leaf);
+
+ALTER TABLE ONLY public.partition_promotions
+    ADD CONSTRAINT partition_promotions_pkey PRIMARY KEY (tenant_id);
+
 ALTER TABLE ONLY public.members_savedsearch
     ADD CONSTRAINT savedsearch_name_unique UNIQUE NULLS NOT DISTINCT (owner_id, name);
 
@@ -1441,6 +2011,12 @@ ALTER TABLE ONLY public.members_user_user_permissions
 ALTER TABLE ONLY public.members_user_user_permissions
     ADD CONSTRAINT members_user_user_pe_user_id_3371a207_fk_members_u FOREIGN KEY (user_id) REFERENCES public.members_user(id) DEFERRABLE INITIALLY DEFERRED;
 
+ALTER TABLE ONLY public.partition_archives
+    ADD CONSTRAINT partition_archives_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants_tenant(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.partition_promotions
+    ADD CONSTRAINT partition_promotions_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants_tenant(id) ON DELETE CASCADE;
+
 ALTER TABLE ONLY public.tenants_domain
     ADD CONSTRAINT tenants_domain_tenant_id_3c778562_fk_tenants_tenant_id FOREIGN KEY (tenant_id) REFERENCES public.tenants_tenant(id) DEFERRABLE INITIALLY DEFERRED;
 
@@ -1514,6 +2090,10 @@ ALTER TABLE public.import_rejections ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.notice_deliveries ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE public.partition_archives ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.partition_promotions ENABLE ROW LEVEL SECURITY;
+
 CREATE POLICY search ON public.entities FOR SELECT TO atlasco_search USING (true);
 
 CREATE POLICY search ON public.entity_attributes FOR SELECT TO atlasco_search USING (true);
@@ -1568,11 +2148,23 @@ CREATE POLICY tenant ON public.import_rejections USING ((tenant_id = ( SELECT pu
 
 CREATE POLICY tenant ON public.notice_deliveries TO atlasco_app USING ((NOT (tenant_id IS DISTINCT FROM ( SELECT (NULLIF(current_setting('atlasco.tenant_id'::text, true), ''::text))::integer AS "nullif")))) WITH CHECK ((NOT (tenant_id IS DISTINCT FROM ( SELECT (NULLIF(current_setting('atlasco.tenant_id'::text, true), ''::text))::integer AS "nullif"))));
 
+CREATE POLICY tenant ON public.partition_archives USING (COALESCE((tenant_id = ( SELECT public.tenant_bound() AS tenant_bound)), (( SELECT public.tenant_bound() AS tenant_bound) IS NULL)));
+
+CREATE POLICY tenant ON public.partition_promotions USING (COALESCE((tenant_id = ( SELECT public.tenant_bound() AS tenant_bound)), (( SELECT public.tenant_bound() AS tenant_bound) IS NULL)));
+
 CREATE POLICY tenant ON public.search_samples USING ((tenant_id = ( SELECT public.tenant_bound() AS tenant_bound))) WITH CHECK ((tenant_id = ( SELECT public.tenant_bound() AS tenant_bound)));
 
 CREATE POLICY tenant ON public.tenant_statistics USING ((tenant_id = ( SELECT public.tenant_bound() AS tenant_bound))) WITH CHECK ((tenant_id = ( SELECT public.tenant_bound() AS tenant_bound)));
 
 ALTER TABLE public.tenant_statistics ENABLE ROW LEVEL SECURITY;
+
+REVOKE ALL ON FUNCTION public.archive_attach(p_leaf text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.archive_attach(p_leaf text) TO atlasco_app;
+
+REVOKE ALL ON FUNCTION public.archive_detach(p_leaf text, p_entities bigint, p_values bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.archive_detach(p_leaf text, p_entities bigint, p_values bigint) TO atlasco_app;
+
+REVOKE ALL ON FUNCTION public.archive_leaf(p_parent text, p_leaf text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION public.audit_log_erase(p_tenant_id integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.audit_log_erase(p_tenant_id integer) TO atlasco_app;
@@ -1582,11 +2174,70 @@ GRANT USAGE ON SEQUENCE public.entity_seq TO atlasco_app;
 REVOKE ALL ON FUNCTION public.notice_tenants_due(p_now timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.notice_tenants_due(p_now timestamp with time zone) TO atlasco_app;
 
+REVOKE ALL ON FUNCTION public.partition_lock(tables text[], patience_s double precision) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION public.partition_orphan_drop(p_name text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.partition_orphan_drop(p_name text) TO atlasco_app;
+
+GRANT SELECT ON TABLE public.tenants_tenant TO atlasco_replication;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.tenants_tenant TO atlasco_app;
+
+REVOKE ALL ON FUNCTION public.partition_orphans() FROM PUBLIC;
+GRANT ALL ON FUNCTION public.partition_orphans() TO atlasco_app;
+
+REVOKE ALL ON FUNCTION public.partition_tenants() FROM PUBLIC;
+GRANT ALL ON FUNCTION public.partition_tenants() TO atlasco_app;
+
+REVOKE ALL ON FUNCTION public.partition_tree() FROM PUBLIC;
+GRANT ALL ON FUNCTION public.partition_tree() TO atlasco_app;
+
+REVOKE ALL ON FUNCTION public.partitions_ahead(p_tenant_id integer, months_ahead integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.partitions_ahead(p_tenant_id integer, months_ahead integer) TO atlasco_app;
+
+REVOKE ALL ON FUNCTION public.promotion_analyze(p_tenant_id integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.promotion_analyze(p_tenant_id integer) TO atlasco_app;
+
+REVOKE ALL ON FUNCTION public.promotion_arm(p_tenant_id integer, p_from bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.promotion_arm(p_tenant_id integer, p_from bigint) TO atlasco_app;
+
+REVOKE ALL ON FUNCTION public.promotion_attach(p_tenant_id integer, p_from bigint) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION public.promotion_disarm(p_tenant_id integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.promotion_disarm(p_tenant_id integer) TO atlasco_app;
+
+REVOKE ALL ON FUNCTION public.promotion_finish(p_tenant_id integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.promotion_finish(p_tenant_id integer) TO atlasco_app;
+
+REVOKE ALL ON FUNCTION public.promotion_move(p_tenant_id integer, p_begins bigint, p_is_last boolean, p_number integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.promotion_move(p_tenant_id integer, p_begins bigint, p_is_last boolean, p_number integer) TO atlasco_app;
+
+REVOKE ALL ON FUNCTION public.promotion_open(p_tenant_id integer, p_boundary bigint, months_ahead integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.promotion_open(p_tenant_id integer, p_boundary bigint, months_ahead integer) TO atlasco_app;
+
+REVOKE ALL ON FUNCTION public.promotion_slice(p_tenant_id integer, p_rows integer, OUT begins bigint, OUT is_last boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.promotion_slice(p_tenant_id integer, p_rows integer, OUT begins bigint, OUT is_last boolean) TO atlasco_app;
+
+REVOKE ALL ON FUNCTION public.promotion_slice_attach(p_parent text, p_tenant_id integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION public.promotion_upper(p_parent text, p_tenant_id integer) FROM PUBLIC;
+
+GRANT SELECT ON SEQUENCE public.partition_moves TO atlasco_app;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.entities TO atlasco_app;
+GRANT SELECT ON TABLE public.entities TO atlasco_replication;
+GRANT SELECT ON TABLE public.entities TO atlasco_search;
+
 REVOKE ALL ON FUNCTION public.tenant_dedicate(p_tenant_id integer, months_ahead integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.tenant_dedicate(p_tenant_id integer, months_ahead integer) TO atlasco_app;
 
+REVOKE ALL ON FUNCTION public.tenant_leaf_create(root text, leaf text, lower bigint, upper bigint, remark text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION public.tenant_partitions_check(p_tenant_id integer) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION public.tenant_partitions_drop(p_tenant_id integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.tenant_partitions_drop(p_tenant_id integer) TO atlasco_app;
+
+REVOKE ALL ON FUNCTION public.tenant_partitions_hold(p_tenant_id integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION public.tenant_schema_create(p_tenant_id integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.tenant_schema_create(p_tenant_id integer) TO atlasco_app;
@@ -1675,10 +2326,6 @@ GRANT SELECT ON TABLE public.django_migrations TO atlasco_app;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.django_session TO atlasco_app;
 
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.entities TO atlasco_app;
-GRANT SELECT ON TABLE public.entities TO atlasco_replication;
-GRANT SELECT ON TABLE public.entities TO atlasco_search;
-
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.entity_attributes TO atlasco_app;
 GRANT SELECT ON TABLE public.entity_attributes TO atlasco_replication;
 GRANT SELECT ON TABLE public.entity_attributes TO atlasco_search;
@@ -1715,14 +2362,15 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.members_user_user_permissions 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.notice_deliveries TO atlasco_app;
 GRANT INSERT ON TABLE public.notice_deliveries TO atlasco_replication;
 
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.partition_archives TO atlasco_app;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.partition_promotions TO atlasco_app;
+
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.search_samples TO atlasco_app;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.tenant_statistics TO atlasco_app;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.tenants_domain TO atlasco_app;
-
-GRANT SELECT ON TABLE public.tenants_tenant TO atlasco_replication;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.tenants_tenant TO atlasco_app;
 
 GRANT USAGE ON SEQUENCE public.tenants_tenant_id_seq TO atlasco_app;
 

@@ -2,10 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Final, TypeVar
 
-from django.db import connections, transaction
+from django.db import DatabaseError, OperationalError, connections, transaction
+
+T = TypeVar("T")
+# A move holds its locks for some 20 ms; half a second of them means that something else is wrong.
+_REPEATS: Final = 50
+_REPEAT_S: Final = 0.01
+_checks: list[str] = []
+
+
+class SnapshotOutdated(OperationalError):
+    """What was read may lack rows that moved between partitions meanwhile. Read again, in a new snapshot."""
+
+
+def snapshot_check_register(statement: str) -> None:
+    """Have this statement asked at the end of every snapshot; false means that what was read can't be trusted."""
+    if statement not in _checks:
+        _checks.append(statement)
+
+
+def snapshot_repeat(read: Callable[[], T]) -> T:
+    """Return what the read returns, once it was not disturbed. Raises SnapshotOutdated where it always is."""
+    for _ in range(_REPEATS):
+        try:
+            return read()
+        except SnapshotOutdated:
+            time.sleep(_REPEAT_S)
+    return read()
 
 
 @contextmanager
@@ -13,6 +41,7 @@ def read_snapshot(using: str) -> Iterator[None]:
     """Let all reads inside see one state of the store, however long they take; writes inside are refused.
 
     Inside a transaction that is already open, its own state is what they see.
+    Raises SnapshotOutdated at the end.
     """
     connection = connections[using]
     if connection.in_atomic_block:
@@ -24,4 +53,19 @@ def read_snapshot(using: str) -> Iterator[None]:
     with transaction.atomic(using=using):
         with connection.cursor() as cursor:
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-        yield
+        try:
+            yield
+        except DatabaseError:
+            raise
+        except Exception:
+            _check(using)  # "There is no such entity" is an answer, too.
+            raise
+        _check(using)
+
+
+def _check(using: str) -> None:
+    for statement in _checks:
+        with connections[using].cursor() as cursor:
+            cursor.execute(statement)
+            if not cursor.fetchone()[0]:
+                raise SnapshotOutdated(" ".join((SnapshotOutdated.__doc__ or "").split()))

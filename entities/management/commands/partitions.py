@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from atlasco.lib import clock
+from entities.models import PartitionPromotion
+from entities.partitions.plan import Action, size_text
+from entities.partitions.promotion import promotion_estimate, promotion_run
+from entities.partitions.services import partitions_apply, partitions_plan
+from tenants.management.base import TenantsCommand
+from tenants.selectors import tenant_get
+
+
+class Command(TenantsCommand):
+    help = (
+        "The partition tree of the data plane. `plan` shows what is to be done, `apply` does what needs nobody's "
+        "decision (the worker does the same), `promote` moves a large tenant to partitions of its own while it is "
+        "read and written. Each is safe to interrupt and to run again."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        actions = parser.add_subparsers(dest="action", required=True, metavar="plan|apply|promote")
+        actions.add_parser("plan", help="Show what is to be done, and do nothing.")
+        actions.add_parser("apply", help="Make the months ahead; drop tables of tenants that are gone.")
+        promote = actions.add_parser("promote", help="Give a tenant partitions of its own, online.")
+        promote.add_argument("slug", metavar="SLUG")
+        promote.add_argument("--dry-run", action="store_true", help="Say what would move, and do nothing.")
+
+    def run(self, **options: Any) -> None:
+        match options["action"]:
+            case "plan":
+                self._plan(partitions_plan(now=clock.now()))
+            case "apply":
+                done = partitions_apply(now=clock.now())
+                for action in done:
+                    self.stdout.write(f"done     {action.subject}: {action.detail}")
+                if not done:
+                    self.stdout.write("Nothing to do.")
+            case "promote":
+                self._promote(options["slug"], dry_run=options["dry_run"])
+
+    def _plan(self, actions: list[Action]) -> None:
+        for action in actions:
+            how = "apply" if action.automatic else f"{action.kind} {action.subject}"
+            self.stdout.write(f"{action.kind:8} {action.subject}: {action.detail}   → manage.py partitions {how}")
+        if not actions:
+            self.stdout.write("Nothing to do: months are ahead, and no tenant is too large for its shared leaf.")
+
+    def _promote(self, slug: str, *, dry_run: bool) -> None:
+        tenant = tenant_get(slug=slug)
+        if dry_run:
+            estimate = promotion_estimate(tenant=tenant)
+            self.stdout.write(
+                f"{slug}: {estimate.rows:,} rows would leave shared leaves of {size_text(estimate.leaf_bytes)} "
+                f"in about {max(1, estimate.slices)} slices; its writers would pause for each, nobody else."
+            )
+            return
+        columns = (TextColumn("Promoting {task.fields[slug]}: {task.fields[step]}"), BarColumn(), TimeElapsedColumn())
+        with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
+            task = bar.add_task("", total=None, slug=slug, step="prepare")
+
+            def show(promotion: PartitionPromotion) -> None:
+                bar.update(task, total=promotion.rows_total, completed=promotion.rows_moved, step=promotion.step)
+
+            try:
+                promotion = promotion_run(tenant=tenant, clock=clock.now, progress=show)
+            except KeyboardInterrupt:
+                raise CommandError("Interrupted. The tenant is whole; run it again, and it goes on.") from None
+        self.stdout.write(
+            f"{slug} has partitions of its own: {promotion.rows_moved:,} rows in {promotion.slices} slices; "
+            f"its writers paused for {promotion.longest_pause_s:.2f} s at the most."
+        )
