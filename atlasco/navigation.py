@@ -46,6 +46,7 @@ GROUPS: Final[tuple[tuple[str, tuple[Entry, ...]], ...]] = (
         (
             Entry("entities", "Entities", "category", "admin:entities"),
             Entry("attributes", "Attributes", "sell", "admin:attributes"),
+            Entry("imports", "Imports", "upload_file", "admin:imports"),
         ),
     ),
     (

@@ -7,6 +7,14 @@ from entities.admin.browser import EntityBrowser, EntityCount, EntityNames, Enti
 from entities.admin.bulk import BulkEditCancel, BulkEditCreate, BulkEditDetail, BulkEditList, BulkEditUndo
 from entities.admin.entities import EntityDelete, EntityDetail, EntityValue, ValueEdit
 from entities.admin.exports import ExportCancel, ExportCreate, ExportFile, ExportList, ExportRow
+from entities.admin.imports import (
+    ImportCancel,
+    ImportDetail,
+    ImportErrors,
+    ImportList,
+    ImportPreview,
+    ImportProgress,
+)
 from entities.admin.saved import SearchChange, SearchCreate, SearchDelete, SearchList
 from tenants.admin.routes import Route
 
@@ -34,4 +42,10 @@ tenant_routes = (
     Route("entities/<int:entity_id>/value/", EntityValue, "entity_value"),
     Route("entities/<int:entity_id>/edit/", ValueEdit, "entity_edit"),
     Route("entities/<int:entity_id>/delete/", EntityDelete, "entity_delete"),
+    Route("imports/", ImportList, "imports"),
+    Route("imports/<uuid:job_id>/", ImportDetail, "import"),
+    Route("imports/<uuid:job_id>/preview/", ImportPreview, "import_preview"),
+    Route("imports/<uuid:job_id>/progress/", ImportProgress, "import_progress"),
+    Route("imports/<uuid:job_id>/cancel/", ImportCancel, "import_cancel"),
+    Route("imports/<uuid:job_id>/left-out.<str:suffix>", ImportErrors, "import_errors"),
 )

@@ -86,7 +86,7 @@ def job_describe(
     if told is None:
         told = mapping_guess(sample.labels, sample.rows, file_name=job.file_name).as_dict()
     mapping_parse(told)
-    job.options = {"dialect": written.as_dict(), "mapping": told}
+    job.options = {"dialect": written.as_dict(), "labels": sample.labels, "mapping": told}
 
 
 def job_sample(job: ImportJob) -> Sample:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,6 +18,8 @@ from tenants.admin.pages import TenantScope
 
 register = template.Library()
 
+# Full date-times with zone; what else there is, the data plane has judged already.
+_INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d([.,]\d+)?(Z|[+-]\d\d(:?\d\d)?)\Z")
 _STYLES = {"minute": "%Y-%m-%d %H:%M UTC", "second": "%Y-%m-%d %H:%M:%S UTC", "day": "%Y-%m-%d", "time": "%H:%M:%S UTC"}
 _KINDS = {"about": "about ", "over": "over "}
 
@@ -106,3 +109,26 @@ def type_segments(types: dict[str, int], whole: int) -> list[dict[str, Any]]:
 def total(types: dict[str, int]) -> int:
     """The sum of a mapping's numbers."""
     return sum(types.values())
+
+
+@register.filter
+def value_kind(value: Any) -> str:
+    """The type of a value, as the data plane calls it."""
+    if isinstance(value, bool):
+        return "boolean"
+    if isinstance(value, str):
+        return "timestamp" if _INSTANT.match(value) else "string"
+    return "number"
+
+
+@register.filter
+def value_show(value: Any) -> str:
+    """A value as JSON people write it: true, not True; numbers ungrouped."""
+    return ("true" if value else "false") if isinstance(value, bool) else str(value)
+
+
+@register.filter
+def import_rejected(job: Any) -> int:
+    """How many lines an import left out."""
+    summary = job.summary or {}
+    return len(summary.get("rejected", ())) + int(summary.get("rejected_not_listed", 0))
