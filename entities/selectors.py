@@ -134,6 +134,13 @@ def attributes_page(
     return AttributePage(rows, next_cursor)
 
 
+def attribute_names(*, tenant_id: int, using: str) -> dict[str, tuple[int, str | None]]:
+    """Every name of the tenant that is not quarantined: {name: (entities that have it, the type most of them have)}."""
+    with connections[using].cursor() as cursor:
+        cursor.execute(SQL["attribute_names"], {"tenant_id": tenant_id})
+        return {name: (entities, kind if entities else None) for name, entities, kind in cursor.fetchall()}
+
+
 def attribute_get(*, tenant_id: int, name: str, using: str) -> AttributeRow:
     """Return what is known of one attribute. Raises AttributeUnknown."""
     rows = _attributes(tenant_id, after="", prefix="", name=name, limit=1, using=using, status="all")

@@ -21,8 +21,10 @@ from entities.bulk import edits as bulk_edits
 from entities.bulk import run as bulk_run
 from entities.exports import jobs as export_jobs
 from entities.exports import run as exports_run
+from entities.governance import jobs as attribute_jobs
+from entities.governance import work as attribute_work
 from entities.imports import jobs, run
-from entities.models import BulkEdit, ExportJob, ImportJob
+from entities.models import AttributeJob, BulkEdit, ExportJob, ImportJob
 from entities.partitions import promotion
 from entities.partitions import services as partitions_services
 from tenants.binding import public_bind, tenant_bind
@@ -45,6 +47,16 @@ SCHEDULE: Final[dict[str, dict[str, Any]]] = {
         "task": "entities.tasks.import_jobs_resume",
         "schedule": float(RESUME_PERIOD_S),
         "options": {"expires": RESUME_PERIOD_S},
+    },
+    "attribute-jobs-resume": {
+        "task": "entities.tasks.attribute_jobs_resume",
+        "schedule": float(RESUME_PERIOD_S),
+        "options": {"expires": RESUME_PERIOD_S},
+    },
+    "attribute-jobs-expire": {
+        "task": "entities.tasks.attribute_jobs_expire",
+        "schedule": 3600.0,
+        "options": {"expires": 3600},
     },
     "import-jobs-expire": {
         "task": "entities.tasks.import_jobs_expire",
@@ -217,6 +229,37 @@ def _browser_jobs_resume(tenant: Tenant) -> int:
 def export_jobs_expire() -> int:
     """Remove files that have expired, and forget exports of long ago. Returns how many."""
     return tenants_each(lambda tenant: export_jobs.export_jobs_expire(tenant_id=tenant.pk, now=now()))
+
+
+# --- Jobs about attributes --------------------------------------------------------------------------------------------
+@shared_task(time_limit=IMPORT_TIME_LIMIT_S)
+def attribute_job_run(tenant_id: int, job_id: str) -> str:
+    """Do a job about an attribute, or what is left of it. Returns its status; "gone" where it or its tenant is gone."""
+    return _job_run(tenant_id, job_id, attribute_work.attribute_job_run)
+
+
+def attribute_job_enqueue(job: AttributeJob) -> None:
+    """Tell a worker of a new job about an attribute. Raises QueueUnavailable."""
+    _enqueue(attribute_job_run, job.tenant_id, job.job_id)
+
+
+@shared_task
+def attribute_jobs_resume() -> int:
+    """Tell the workers again of jobs about attributes whose message or worker was lost. Returns how many."""
+    return tenants_each(_attribute_jobs_resume)
+
+
+def _attribute_jobs_resume(tenant: Tenant) -> int:
+    abandoned = attribute_jobs.jobs_abandoned(tenant_id=tenant.pk, now=now())
+    for job in abandoned:
+        attribute_job_run.apply_async(args=(tenant.pk, str(job.job_id)), expires=RESUME_PERIOD_S)
+    return len(abandoned)
+
+
+@shared_task
+def attribute_jobs_expire() -> int:
+    """Forget jobs about attributes that ended long ago. Returns how many."""
+    return tenants_each(lambda tenant: attribute_jobs.jobs_expire(tenant_id=tenant.pk, now=now()))
 
 
 def _job_run(tenant_id: int, job_id: str, work: Callable[..., str]) -> str:

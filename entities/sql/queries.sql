@@ -39,6 +39,14 @@ LEFT JOIN LATERAL (
 ) c ON true
 ORDER BY m.attribute_name;
 
+-- name: attribute_names
+-- Every name that is not quarantined, with how many entities have it, as far as it is folded in.
+SELECT m.attribute_name, coalesce((SELECT sum(t.n::bigint) FROM jsonb_each_text(m.value_types) t(kind, n)), 0)::bigint,
+       m.value_type
+FROM attribute_metadata m
+WHERE m.tenant_id = %(tenant_id)s AND m.status NOT IN ('quarantined', 'hidden')
+ORDER BY m.attribute_name;
+
 -- name: attribute_changes_fold
 -- Moves what writers reported into the registry. One folder at a time (an advisory lock); writers are not disturbed.
 WITH taken AS (

@@ -99,7 +99,8 @@ def test_a_platform_admin_imports_parquet_for_a_tenant_and_drops_another_file(
     win.go(f"tenants/{acme.slug}/imports/")
     body = list(gzip.compress(b'{"entity_type":"switch","external_id":"c","attributes":{}}\n'))
     transfer = page.evaluate_handle(
-        "bytes => { const t = new DataTransfer(); t.items.add(new File([new Uint8Array(bytes)], 'more.ndjson.gz')); return t }",
+        "bytes => { const dropped = new DataTransfer();"
+        " dropped.items.add(new File([new Uint8Array(bytes)], 'more.ndjson.gz')); return dropped }",
         body,
     )
     page.dispatch_event("[data-drop]", "drop", {"dataTransfer": transfer})

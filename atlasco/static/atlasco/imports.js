@@ -2,6 +2,11 @@
 (() => {
   "use strict";
 
+  // Unfold looks beside each file field for a text field of its own forms, and fails where there is none.
+  for (const input of document.querySelectorAll("input[type=file]")) {
+    input.hasChangeListener = true;
+  }
+
   const numbers = new Intl.NumberFormat();
 
   function dropZone(zone) {

@@ -1,0 +1,229 @@
+"""Jobs about one attribute, as those see them who want something done, and those who look after what is left.
+
+See Note [Import twice] of `entities.imports`: the same lock, the same way to be taken up again. Here a slice of
+entities and the note of how far the job is are one transaction, so no slice is ever done twice.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from django.db import connections, transaction
+
+from atlasco.lib.errors import Conflict, FieldError, Invalid, NotFound
+from entities.governance.rules import conditions_parse, conditions_write
+from entities.governance.store import alias_set
+from entities.imports.jobs import job_lock
+from entities.ingest.batch import tenant_hold
+from entities.models import AttributeJob
+from entities.selectors import attribute_get, tenant_usage
+from entities.values import name_error
+from tenants.audit import audit_record
+from tenants.members.models import Role
+from tenants.roles import role_require
+
+Kind = AttributeJob.Kind
+Status = AttributeJob.Status
+Enqueue = Callable[[AttributeJob], None]
+UNFINISHED: Final = (Status.QUEUED, Status.RUNNING)
+KEPT_FOR: Final = timedelta(days=30)
+ABANDONED_AFTER: Final = timedelta(minutes=2)
+
+
+class JobUnknown(NotFound):
+    """There is no job of this id."""
+
+    code = "job_unknown"
+
+
+class JobFinished(Conflict):
+    """This job has ended."""
+
+    code = "job_finished"
+
+
+class JobUnderWay(Conflict):
+    """Another job is at this attribute. Wait until it has ended, or cancel it."""
+
+    code = "job_under_way"
+
+
+class NothingToUndo(Conflict):
+    """Only a rename or a removal can be undone, once, and only after it has ended."""
+
+    code = "nothing_to_undo"
+
+
+class InvalidRename(Invalid):
+    """The attribute can't be called that."""
+
+    code = "invalid_rename"
+
+
+def rule_check_start(
+    *, tenant_id: int, name: str, conditions: Mapping[str, Any], created_by: str, now: datetime, enqueue: Enqueue
+) -> AttributeJob:
+    """Hold every value that is there against the conditions; nothing is changed. Raises InvalidRule, JobUnderWay."""
+    role_require(Role.EDITOR)
+    checked = conditions_write(conditions_parse(dict(conditions)))
+    return _start(
+        AttributeJob(kind=Kind.RULE_CHECK, attribute_name=name, options={"conditions": checked}),
+        tenant_id=tenant_id, created_by=created_by, now=now, enqueue=enqueue,
+    )  # fmt: skip
+
+
+def rename_start(
+    *, tenant_id: int, name: str, target: str, keep_alias: bool, created_by: str, now: datetime, enqueue: Enqueue
+) -> AttributeJob:
+    """Move every value of one attribute under another name, whether that exists or not. Each keeps its instant.
+
+    Where an entity has both, the newer value stays. keep_alias: from now on, what is written to the old name is stored
+    under the new one. Raises AttributeUnknown, InvalidRename, AliasTaken, JobUnderWay.
+    """
+    role_require(Role.EDITOR)
+    if (error := name_error(target, "target")) is not None:
+        raise InvalidRename(error.detail, errors=[error])
+    if target == name:
+        raise InvalidRename(errors=[FieldError("target", "invalid_name", "That is its name already.")])
+    attribute_get(tenant_id=tenant_id, name=name, using="default")
+    with transaction.atomic(using="default"):
+        if keep_alias:
+            # First of all, so that nothing new arrives under the old name while the job goes round.
+            alias_set(tenant_id=tenant_id, alias=name, name=target, created_by=created_by, now=now)
+        audit_record(
+            action="attribute.rename", subject=f"attribute:{name}", before={"name": name}, after={"name": target}
+        )
+    return _start(
+        AttributeJob(kind=Kind.RENAME, attribute_name=name, target=target, options={"keep_alias": keep_alias}),
+        tenant_id=tenant_id, created_by=created_by, now=now, enqueue=enqueue,
+    )  # fmt: skip
+
+
+def drop_start(*, tenant_id: int, name: str, created_by: str, now: datetime, enqueue: Enqueue) -> AttributeJob:
+    """Remove every value of an attribute. Raises AttributeUnknown, JobUnderWay."""
+    role_require(Role.ADMIN)
+    attribute_get(tenant_id=tenant_id, name=name, using="default")
+    audit_record(action="attribute.drop", subject=f"attribute:{name}", before={"name": name})
+    return _start(
+        AttributeJob(kind=Kind.DROP, attribute_name=name),
+        tenant_id=tenant_id, created_by=created_by, now=now, enqueue=enqueue,
+    )  # fmt: skip
+
+
+def undo_start(*, tenant_id: int, job_id: uuid.UUID, created_by: str, now: datetime, enqueue: Enqueue) -> AttributeJob:
+    """Bring back what a rename or a removal changed, where nobody has changed it since.
+
+    Raises JobUnknown, NothingToUndo, JobUnderWay.
+    """
+    role_require(Role.EDITOR)
+    done = job_get(tenant_id=tenant_id, job_id=job_id, using="default")
+    if not may_undo(done):
+        raise NothingToUndo
+    audit_record(action="attribute.undo", subject=f"attribute:{done.attribute_name}", before={"job": str(job_id)})
+    return _start(
+        AttributeJob(
+            kind=Kind.UNDO, attribute_name=done.attribute_name, target=done.target, options={"job_id": str(job_id)}
+        ),
+        tenant_id=tenant_id, created_by=created_by, now=now, enqueue=enqueue, total=done.changed,
+    )  # fmt: skip
+
+
+def similar_start(*, tenant_id: int, created_by: str, now: datetime, enqueue: Enqueue) -> AttributeJob:
+    """Look for names that are probably one. Raises JobUnderWay."""
+    role_require(Role.EDITOR)
+    return _start(AttributeJob(kind=Kind.SIMILAR), tenant_id=tenant_id, created_by=created_by, now=now, enqueue=enqueue)
+
+
+def may_undo(job: AttributeJob) -> bool:
+    ended = job.status not in UNFINISHED and job.kind in {Kind.RENAME, Kind.DROP}
+    return ended and job.changed > 0 and not job.result.get("undone")
+
+
+def job_get(*, tenant_id: int, job_id: uuid.UUID, using: str) -> AttributeJob:
+    """Return one job. Raises JobUnknown, for another tenant's too."""
+    job = AttributeJob.objects.using(using).filter(tenant_id=tenant_id, job_id=job_id).first()
+    if job is None:
+        raise JobUnknown
+    return job
+
+
+def jobs_read(
+    *, tenant_id: int, using: str, limit: int, name: str | None = None, kind: str | None = None
+) -> list[AttributeJob]:
+    """The tenant's newest jobs; only those about an attribute, or of a kind."""
+    jobs = AttributeJob.objects.using(using).filter(tenant_id=tenant_id)
+    if name is not None:
+        jobs = jobs.filter(attribute_name=name) | jobs.filter(target=name)
+    if kind is not None:
+        jobs = jobs.filter(kind=kind)
+    return list(jobs.order_by("-created_at", "-job_id")[:limit])
+
+
+def job_cancel(*, tenant_id: int, job_id: uuid.UUID, now: datetime) -> AttributeJob:
+    """Stop a job; what it has changed stays, and can be undone. Raises JobUnknown, JobFinished."""
+    role_require(Role.EDITOR)
+    jobs = AttributeJob.objects.using("default").filter(tenant_id=tenant_id, job_id=job_id)
+    jobs.filter(status__in=UNFINISHED).update(status=Status.CANCELLED, finished_at=now)
+    job = job_get(tenant_id=tenant_id, job_id=job_id, using="default")
+    if job.status != Status.CANCELLED:
+        raise JobFinished
+    return job
+
+
+def jobs_abandoned(*, tenant_id: int, now: datetime) -> list[AttributeJob]:
+    """The bound tenant's unfinished jobs that nobody works on and that have waited for a while."""
+    waiting = AttributeJob.objects.using("default").filter(
+        tenant_id=tenant_id, status__in=UNFINISHED, created_at__lt=now - ABANDONED_AFTER
+    )
+    abandoned = []
+    for job in waiting.order_by("created_at"):
+        with job_lock(job.job_id) as is_free:
+            if is_free:
+                abandoned.append(job)
+    return abandoned
+
+
+def jobs_expire(*, tenant_id: int, now: datetime) -> int:
+    """Forget the bound tenant's old jobs, and with them what could be undone. Returns how many jobs."""
+    old = AttributeJob.objects.using("default").filter(tenant_id=tenant_id, finished_at__lt=now - KEPT_FOR)
+    forgotten = list(old.exclude(status__in=UNFINISHED).values_list("job_id", flat=True))
+    with connections["default"].cursor() as cursor:
+        cursor.execute(
+            "DELETE FROM attribute_job_changes WHERE tenant_id = %s AND job_id = ANY (%s)", (tenant_id, forgotten)
+        )
+    AttributeJob.objects.using("default").filter(tenant_id=tenant_id, job_id__in=forgotten).delete()
+    return len(forgotten)
+
+
+def _start(
+    job: AttributeJob,
+    *,
+    tenant_id: int,
+    created_by: str,
+    now: datetime,
+    enqueue: Enqueue,
+    total: int | None = None,
+) -> AttributeJob:
+    job.job_id, job.tenant_id, job.created_at, job.created_by = uuid.uuid4(), tenant_id, now, created_by
+    with transaction.atomic(using="default"):
+        tenant_hold(tenant_id=tenant_id)
+        others = AttributeJob.objects.using("default").filter(
+            tenant_id=tenant_id, status__in=UNFINISHED, attribute_name=job.attribute_name
+        )
+        # A check changes nothing and may go on beside anything.
+        changing = (Kind.RENAME, Kind.DROP, Kind.UNDO)
+        if others.filter(kind__in=changing if job.kind in changing else (job.kind,)).exists():
+            raise JobUnderWay
+        if total is None:
+            total = tenant_usage(tenant_id=tenant_id, using="default").entities.number
+        job.entities_total = total
+        AttributeJob.objects.using("default").bulk_create([job])
+    try:
+        enqueue(job)
+    except BaseException:
+        AttributeJob.objects.using("default").filter(tenant_id=tenant_id, job_id=job.job_id).delete()
+        raise
+    return job
