@@ -8,8 +8,10 @@ class AnalyticsConfig(AppConfig):
     def ready(self) -> None:
         from analytics import stores
         from analytics.alerts import services as alerts
+        from analytics.clickhouse.reading import sources
         from analytics.rollups import reading
 
         stores.stores_register()
         alerts.stores_register()
+        sources.clickhouse_register()
         reading.readers_register()

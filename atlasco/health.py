@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from typing import Any, Final
@@ -13,6 +14,9 @@ from django.db import connections
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
+
+from analytics.feed.metrics import FeedCollector, feed_check, metrics_read
+from analytics.feed.settings import cache_client
 
 _TIMEOUT_S: Final = 2
 
@@ -43,6 +47,8 @@ def metrics(request: HttpRequest) -> HttpResponse:
         result = check_run(check)
         up.labels(name).set(1 if result["ok"] else 0)
         seconds.labels(name).set(result["ms"] / 1000)
+    with contextlib.suppress(redis.RedisError), cache_client() as client:
+        registry.register(FeedCollector(metrics_read(client)))
     return HttpResponse(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
 
 
@@ -74,6 +80,7 @@ def checks_known() -> dict[str, Callable[[], None]]:
         **{alias: lambda alias=alias: _database_check(alias) for alias in settings.REPLICA_ALIASES},  # type: ignore[misc]
         "valkey": _valkey_check,
         "clickhouse": _clickhouse_check,
+        "feed": _feed_check,
     }
 
 
@@ -111,3 +118,8 @@ def _clickhouse_check() -> None:
         client.command("SELECT 1")
     finally:
         client.close()
+
+
+def _feed_check() -> None:
+    with cache_client() as client:
+        feed_check(client, now_s=time.time())

@@ -60,6 +60,9 @@ _KNOWN: Final = {
     "clickhouse": ServiceName(
         "clickhouse", "ClickHouse", "Reports", "Reports are computed in PostgreSQL, more slowly."
     ),
+    "feed": ServiceName(
+        "feed", "Change feed", "Fills cache and ClickHouse", "Cache and ClickHouse fall behind; PostgreSQL answers."
+    ),
     "worker": ServiceName("worker", "Worker", "Background jobs", "Background imports and statistics wait."),
 }
 
@@ -98,7 +101,13 @@ def _health(key: str, future: Future[dict[str, Any]], lag_s: float | None) -> Se
     return ServiceHealth(name, ok=result["ok"], detail=detail, lag_s=lag_s)
 
 
-_WORDS: Final = {"NoWorker": "No worker took the call", "TimeoutError": "Answers too slowly"}
+_WORDS: Final = {
+    "NoWorker": "No worker took the call",
+    "TimeoutError": "Answers too slowly",
+    "FeedSilent": "Tells nothing any more",
+    "SlotLost": "Lost its place in the log: manage.py feed --resnapshot",
+    "SlotNearlyLost": "The log kept for it is nearly full",
+}
 
 
 def _worker_check() -> None:

@@ -130,11 +130,11 @@ def aggregate_run(*, tenant_id: int, aggregate: Aggregate, using: str) -> list[G
     if len(groups) > GROUPS_MAX:
         raise TooManyGroups
     if aggregate.group_by is None and not groups and aggregate.min_count == 0:
-        groups = [Group("null", _EMPTY.get(aggregate.fn, "null"), 0)]
+        groups = [Group("null", EMPTY.get(aggregate.fn, "null"), 0)]
     return groups
 
 
-_EMPTY: Final[dict[Function, str]] = {"count": "0", "distinct": "0", "type_mix": orjson.dumps({}).decode()}
+EMPTY: Final[dict[Function, str]] = {"count": "0", "distinct": "0", "type_mix": orjson.dumps({}).decode()}
 
 
 def aggregate_sql(tenant_id: int, aggregate: Aggregate) -> tuple[str, list[Any]]:

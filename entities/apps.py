@@ -6,9 +6,10 @@ class EntitiesConfig(AppConfig):
     verbose_name = "Entities"
 
     def ready(self) -> None:
-        from entities import stores
+        from entities import cache, stores
         from tenants.database.snapshot import snapshot_check_register
 
         stores.stores_register()
+        cache.cache_register()
         # Note [A move and its readers] in sql/0008_partitions.sql.
         snapshot_check_register("SELECT public.snapshot_is_whole()")

@@ -12,12 +12,11 @@ A hit reflects all that the cache's own heartbeat covers, and it is read with th
 - the state carries an epoch. When Valkey lost anything (a restart without its last second, an eviction of the state),
   the feed sees that its position is not what it left, and either sends again what was lost or begins a new epoch;
   entries of other epochs are misses.
-Whatever is evicted or expired is a miss; a cache that does not answer is a miss.
+Whatever is evicted or expired is a miss; a cache that does not answer is passed over.
 """
 
 from __future__ import annotations
 
-import logging
 import zlib
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -29,23 +28,26 @@ import redis
 from django.conf import settings
 from django_redis import get_redis_connection
 
+from entities.reads import EntityRead
 from entities.search.run import EntityRow
+from entities.selectors import EntityNotFound
+from freshness.sources import Applied, Found, Source, reader_register, source_register
 
-log = logging.getLogger(__name__)
-
+SOURCE: Final = "redis-cache"
+PROBE_INTERVAL_S: Final = 0.5
 STATE_KEY: Final = "atlasco:cache:state"
 BUCKETS: Final = 4096
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 # Returns {found, heartbeat's ts, heartbeat's lsn, cache's lsn, v, m, a}; found: 0 miss, 1 hit, 2 known to be deleted.
 _READ: Final = """
-local state = redis.call('HMGET', KEYS[1], 'epoch', 'ts', 'hb', 'lsn', 'erased:' .. ARGV[1])
-if not state[1] or state[5] then return {0} end
+local state = redis.call('HMGET', KEYS[1], 'epoch', 'ts', 'hb', 'lsn', 'seq', 'erased:' .. ARGV[1])
+if not state[1] or state[6] then return {0} end
 local entry = redis.call('HMGET', KEYS[2], 'e', 'v', 'm', 'a')
 if entry[1] ~= state[1] then return {0} end
-if not entry[2] then return {2, state[2], state[3], state[4]} end
+if not entry[2] then return {2, state[2], state[3], state[4], state[5]} end
 redis.call('EXPIRE', KEYS[2], ARGV[2])
-return {1, state[2], state[3], state[4], entry[2], entry[3], entry[4]}
+return {1, state[2], state[3], state[4], state[5], entry[2], entry[3], entry[4]}
 """
 # Returns 1 where the entry was stored. Numbers are hexadecimal texts of one length, so that they compare as texts.
 _FILL: Final = """
@@ -67,12 +69,14 @@ class CacheAnswer:
     """What the cache says of an entity.
 
     row: None where the entity is known to be deleted. lsn: the position that the answer reflects at least;
-    heartbeat_at: everything committed before that instant is in it; None where the cache has had no heartbeat yet.
+    heartbeat_at: everything committed before that instant is in it; heartbeat_seq: its number; None where the cache has
+    had no heartbeat yet.
     """
 
     row: EntityRow | None
     lsn: int
     heartbeat_at: datetime | None
+    heartbeat_seq: int | None = None
 
 
 def hex_number(number: int) -> str:
@@ -94,26 +98,51 @@ def row_pack(*, entity_type: str, external_id: str, created_us: int, updated_us:
     return orjson.dumps([entity_type, external_id, created_us, updated_us])
 
 
-def entity_read(*, tenant_id: int, entity_id: int) -> CacheAnswer | None:
-    """Return what the cache knows of an entity; None on a miss, and where the cache does not answer."""
-    try:
-        answer = _scripts()[0](
-            keys=[STATE_KEY, entity_key(tenant_id, entity_id)], args=[tenant_id, settings.CACHE_TTL_S]
-        )
-    except redis.RedisError as error:
-        log.info("The cache does not answer.", extra={"error": type(error).__name__})
+def cache_register() -> None:
+    """Let `freshness` know the cache as a source of entities."""
+    source_register(Source(SOURCE, probe=probe, failures=(redis.RedisError, OSError), interval_s=PROBE_INTERVAL_S))
+    reader_register("entity", SOURCE, entity_found, fill=entity_keep)
+
+
+def probe() -> Applied:
+    """How far the cache is. Raises redis.RedisError."""
+    state = get_redis_connection("default").hmget(STATE_KEY, ["epoch", "ts", "hb", "lsn", "seq"])
+    epoch, ts_us, heartbeat_lsn, lsn, seq = state
+    if epoch is None or ts_us is None:
+        return Applied(None, None)
+    return Applied(int(ts_us) / 1e6, max(int(lsn, 16), int(heartbeat_lsn, 16)), int(seq))
+
+
+def entity_found(request: EntityRead) -> Found | None:
+    """What the cache answers; None on a miss. Raises redis.RedisError."""
+    answer = entity_read(tenant_id=request.tenant_id, entity_id=request.entity_id)
+    if answer is None:
         return None
+    beat_at = None if answer.heartbeat_at is None else answer.heartbeat_at.timestamp()
+    gone = EntityNotFound() if answer.row is None else None
+    return Found(answer.row, Applied(beat_at, answer.lsn, answer.heartbeat_seq), problem=gone)
+
+
+def entity_keep(request: EntityRead, row: EntityRow, lsn: int) -> None:
+    """Keep what a replica answered after a miss. Raises redis.RedisError."""
+    entity_fill(tenant_id=request.tenant_id, row=row, read_lsn=lsn)
+
+
+def entity_read(*, tenant_id: int, entity_id: int) -> CacheAnswer | None:
+    """Return what the cache knows of an entity; None on a miss. Raises redis.RedisError."""
+    answer = _scripts()[0](keys=[STATE_KEY, entity_key(tenant_id, entity_id)], args=[tenant_id, settings.CACHE_TTL_S])
     found, *rest = answer
     if found == 0:
         return None
-    ts_us, heartbeat_lsn, lsn, *entry = rest
+    ts_us, heartbeat_lsn, lsn, seq, *entry = rest
     row = None if found == 2 else _row(entity_id, *entry)
     heartbeat_at = None if ts_us is None else _EPOCH + timedelta(microseconds=int(ts_us))
-    return CacheAnswer(row, max(int(lsn, 16), int(heartbeat_lsn or b"0", 16)), heartbeat_at)
+    position = max(int(lsn, 16), int(heartbeat_lsn or b"0", 16))
+    return CacheAnswer(row, position, heartbeat_at, None if seq is None else int(seq))
 
 
 def entity_fill(*, tenant_id: int, row: EntityRow, read_lsn: int) -> bool:
-    """Store an entity that was read after a miss; return whether the cache took it.
+    """Store an entity that was read after a miss; return whether the cache took it. Raises redis.RedisError.
 
     read_lsn: the position of the store that it was read from, taken before the read.
     """
@@ -132,11 +161,7 @@ def entity_fill(*, tenant_id: int, row: EntityRow, read_lsn: int) -> bool:
         packed,
         row.attributes,
     ]
-    try:
-        return bool(_scripts()[1](keys=[STATE_KEY, entity_key(tenant_id, row.entity_id)], args=arguments))
-    except redis.RedisError as error:
-        log.info("The cache can't be filled.", extra={"error": type(error).__name__})
-        return False
+    return bool(_scripts()[1](keys=[STATE_KEY, entity_key(tenant_id, row.entity_id)], args=arguments))
 
 
 @cache

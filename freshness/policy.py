@@ -43,7 +43,8 @@ OPERATION_CLASS: Final[dict[str, str]] = {
     "search": "operational",
     "attributes": "operational",
     "jobs": "critical",
-    "history": "operational",
+    "history": "historical",
+    "state": "historical",
     "aggregate": "reporting",
 }
 

@@ -104,7 +104,7 @@ class ReadSource:
 
 
 def read_through(
-    reader: Callable[[ReadSource], T],
+    reader: Callable[[ReadSource], T] | None,
     *,
     operation: str,
     request: object = None,
@@ -114,6 +114,7 @@ def read_through(
     """Return what the best store for this class of query answers.
 
     reader: reads a database, inside one snapshot of it; it may be called again on another one where the first fails.
+        None where no database can answer, only registered readers.
     operation, request: what the registered readers of other sources go by; no request, no other sources.
     query_class: a row of the budget matrix; by default the operation's own.
     at_least: a log position that the store must have reached, besides the request's consistency token.
@@ -235,7 +236,7 @@ class _Demoted(Exception):
 class _Attempt:
     """One read, tried on one candidate after the other. missed: readers that would like to keep the answer."""
 
-    reader: Callable[[ReadSource], Any]
+    reader: Callable[[ReadSource], Any] | None
     operation: str
     request: object
     needed: Position
@@ -265,6 +266,8 @@ class _Attempt:
             raise _NotThisOne from error
 
     def _read_database(self, verdict: Verdict, *, is_last: bool) -> Any:
+        if self.reader is None:
+            raise _NotThisOne
         candidate = verdict.candidate
         alias = alias_of(candidate)
         is_primary = alias == PRIMARY

@@ -18,8 +18,8 @@ from typing import Any, Final, TypeAlias
 import orjson
 from django.db import connections
 
+from analytics.clickhouse.changes import position_read
 from analytics.clickhouse.client import clickhouse_client
-from analytics.clickhouse.position import position_read
 from analytics.rollups.reading import Distribution, DistributionRead, distribution_rollup
 from analytics.rollups.refresh import MARKS_MARGIN_S, rollups_refresh
 from analytics.rollups.state import states_read

@@ -218,6 +218,14 @@ def _packed(change: Change, commit: str) -> bytes:
 def tenant_erase(client: Any, *, tenant_id: int) -> int:
     """Remove a tenant's entries and never take any again. Return how many there were."""
     client.hset(STATE_KEY, f"erased:{tenant_id}", "1")
+    return tenant_forget(client, tenant_id=tenant_id)
+
+
+def tenant_forget(client: Any, *, tenant_id: int) -> int:
+    """Remove a tenant's entries: misses, until they are read or written again. Return how many there were.
+
+    Tombstones too: a row that was read before its deletion is kept out by the clock of its bucket.
+    """
     removed = 0
     for keys in _key_slices(client, tenant_id):
         removed += int(client.unlink(*keys))

@@ -1,9 +1,4 @@
-"""The feed's side of ClickHouse. See Note [What ClickHouse holds], and Note [Order by LSN] in `analytics.feed.events`.
-
-# Note [Position after data]
-ClickHouse has no transaction over several tables. So the position is written last: it never speaks of data that is not
-there. A crash in between makes the same events come again, and rows with the same key and LSN are the same row.
-"""
+"""The feed's side of ClickHouse. See the notes [What ClickHouse holds], [Position with the present], [Order by LSN]."""
 
 from __future__ import annotations
 
@@ -12,10 +7,10 @@ import time
 from decimal import Context, Decimal
 from typing import Any, Final
 
+from analytics.clickhouse.changes import changes_insert, position_line, position_read, position_write
 from analytics.clickhouse.client import clickhouse_client, text_escape
-from analytics.clickhouse.load import CHANGE_COLUMNS, CHANGES, snapshot_load
+from analytics.clickhouse.load import snapshot_load
 from analytics.clickhouse.migrate import migrations_apply
-from analytics.clickhouse.position import position_read, position_write
 from analytics.feed.events import UNCHANGED, Change, Event, Position, Table, TableTruncated, TenantErased
 from analytics.feed.slots import snapshot_export
 from analytics.rollups.state import rollups_erase
@@ -57,6 +52,7 @@ class ClickHouseApplier:
             # position spoke for goes, so the position goes first.
             position_write(self._client, Position(start.cluster, 0))
             self._client.command("TRUNCATE TABLE attribute_values")
+            position_write(self._client, Position(start.cluster, 0))
         with snapshot_export(self._dsn) as snapshot:
             snapshot_load(self._client, snapshot)
             position = Position(snapshot.cluster, snapshot.lsn)
@@ -87,14 +83,12 @@ class ClickHouseApplier:
                     )
                 case _:
                     pass
-        self._flush(lines)
-        position_write(self._client, position)
+        self._flush(lines, position=position)
 
-    def _flush(self, lines: list[str]) -> None:
-        """One insert, one block, one part: what readers see of it, they see whole."""
-        if lines:
-            block = "".join(lines).encode()
-            self._client.raw_insert(CHANGES, column_names=CHANGE_COLUMNS, insert_block=block, fmt="TabSeparated")
+    def _flush(self, lines: list[str], *, position: Position | None = None) -> None:
+        if lines or position is not None:
+            line = "" if position is None else position_line(position)
+            changes_insert(self._client, "".join(lines).encode(), position=line.encode())
             lines.clear()
 
     def _completed(self, change: Change, member: str, column: str, lines: list[str]) -> Change:

@@ -12,16 +12,28 @@ _UNKNOWN_TABLE: Final = 60
 _ESCAPES: Final = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
-def clickhouse_client(url: str = "", *, timeout_s: int = 30) -> Any:
-    """A client of CLICKHOUSE_URL, or of another address. Raises ClickHouseError where nobody answers."""
+def clickhouse_client(url: str = "", *, timeout_s: int = 30, reads_for_ms: int | None = None) -> Any:
+    """A client of CLICKHOUSE_URL, or of another address. Raises ClickHouseError where nobody answers.
+
+    reads_for_ms: for a client that answers requests, how long a statement of it may take; 0 for ever.
+    """
+    # Or doubles in text lose their last digit.
+    settings_of_client: dict[str, Any] = {"precise_float_parsing": 1}
+    if reads_for_ms is not None:
+        settings_of_client |= {
+            "max_execution_time": reads_for_ms / 1000,
+            # All that a statement names of a table is one state of it, see Note [One state a statement].
+            "enable_shared_storage_snapshot_in_query": 1,
+        }
     return clickhouse_connect.get_client(
         dsn=url or settings.CLICKHOUSE_URL,
         connect_timeout=2,
         send_receive_timeout=timeout_s,
         # Sessions forbid two statements at a time, and we need none.
         autogenerate_session_id=False,
-        # Or doubles in text lose their last digit.
-        settings={"precise_float_parsing": 1},
+        # A query of a thousand values does not fit into an address.
+        form_encode_query_params=True,
+        settings=settings_of_client,
     )
 
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal, TypeAlias
 
 import psycopg
 from psycopg import sql
 
+from analytics.clickhouse.changes import CHANGE_COLUMNS, PAST, PRESENT, changes_insert
 from analytics.feed.slots import Snapshot
 from atlasco.lib.sql import sql_blocks
 
@@ -21,35 +22,40 @@ log = logging.getLogger(__name__)
 
 _SQL: Final = sql_blocks(Path(__file__).parent.parent / "sql" / "load.sql")
 _PIECE_BYTES: Final = 4 << 20
-CHANGES: Final = "feed_changes"
-CHANGE_COLUMNS: Final = (
-    "tenant_id", "attribute_name", "entity_id", "updated_us", "value_type", "value", "number", "number_rest",
-    "instant_us", "lsn", "committed_us", "entity_type", "version", "document", "created_us",
-)  # fmt: skip
 # As every other removal; when it happened is not known, only that it has.
 _HIDE: Final = (
-    f"INSERT INTO {CHANGES} ({', '.join(CHANGE_COLUMNS)}) SELECT tenant_id, attribute_name, entity_id,"
-    " toUnixTimestamp64Micro(now64(6)), 'removed', '', 0, 0, 0, {floor:UInt64}, toUnixTimestamp64Micro(now64(6)),"
-    " '', 0, '', 0 FROM attribute_values FINAL WHERE lsn < {floor:UInt64}"
+    f"INSERT INTO {{table}} ({', '.join(CHANGE_COLUMNS)}) SELECT tenant_id, attribute_name, entity_id,"
+    " toUnixTimestamp64Micro(now64(6)), 'removed', '', 0, 0, 0, {{floor:UInt64}}, toUnixTimestamp64Micro(now64(6)),"
+    " '', 0, '', 0 FROM attribute_values FINAL WHERE lsn < {{floor:UInt64}} AND {tenant}"
 )
 
 
-def snapshot_load(client: Any, snapshot: Snapshot, *, tenant_id: int | None = None) -> None:
-    """Make ClickHouse what the snapshot is, for every tenant or one. What the feed knows better stays."""
+# Values first: an entity is seen from the moment on at which its own row is there.
+Part: TypeAlias = Literal["values", "entities"]
+PARTS: Final[tuple[Part, ...]] = ("values", "entities")
+_OF_PART: Final[dict[Part, str]] = {"values": "attribute_name != ''", "entities": "attribute_name = ''"}
+
+
+def snapshot_load(
+    client: Any, snapshot: Snapshot, *, tenant_id: int | None = None, parts: tuple[Part, ...] = PARTS
+) -> None:
+    """Make ClickHouse what the snapshot is, for every tenant or one. What the feed knows better stays.
+
+    parts: only what comes from `entity_attributes`, or only what comes from `entities`.
+    """
     of_tenant = sql.SQL("true") if tenant_id is None else sql.SQL("tenant_id = {}").format(sql.Literal(tenant_id))
-    # Values first: an entity is seen from the moment on at which its own row is there.
-    for block in ("values", "entities"):
+    for block in parts:
         statement = sql.SQL(_SQL[block]).format(lsn=sql.Literal(snapshot.floor_lsn), tenant=of_tenant)
         size = 0
         for piece in _pieces(snapshot.connection, statement):
-            client.raw_insert(CHANGES, column_names=CHANGE_COLUMNS, insert_block=piece, fmt="TabSeparated")
+            changes_insert(client, piece)
             size += len(piece)
         log.info("Loaded into ClickHouse.", extra={"rows_of": block, "bytes": size})
-    hide, parameters = _HIDE, {"floor": snapshot.floor_lsn}
-    if tenant_id is not None:
-        hide += " AND tenant_id = {tenant:UInt32}"
-        parameters["tenant"] = tenant_id
-    client.command(hide, parameters=parameters)
+    parameters = {"floor": snapshot.floor_lsn, "tenant": tenant_id or 0}
+    of_tenant_text = "tenant_id != 0" if tenant_id is None else "tenant_id = {tenant:UInt32}"
+    of_tenant_text += f" AND ({' OR '.join(_OF_PART[part] for part in parts)})"
+    for table in (PAST, PRESENT):
+        client.command(_HIDE.format(table=table, tenant=of_tenant_text), parameters=parameters)
 
 
 def _pieces(connection: psycopg.Connection[tuple[Any, ...]], statement: sql.Composed) -> Iterator[bytes]:

@@ -51,11 +51,19 @@ def migrations_pending(client: Any) -> list[str]:
 def migrations_apply(client: Any) -> list[str]:
     """Apply what is pending; return the names. Raises ClickHouseError; what was applied then stays."""
     pending = migrations_pending(client)
-    for name in pending:
-        for statement in statements_of(_filled((_SQL / f"{name}.sql").read_text(encoding="utf-8"))):
+    for name, statements in migrations_sql():
+        if name not in pending:
+            continue
+        for statement in statements:
             client.command(statement)
         client.insert("schema_migrations", [[name]], column_names=["name"])
     return pending
+
+
+def migrations_sql() -> list[tuple[str, list[str]]]:
+    """Every file's name and statements as this installation runs them, in order."""
+    paths = sorted(_SQL.glob("*.sql"))
+    return [(path.stem, statements_of(_filled(path.read_text(encoding="utf-8")))) for path in paths]
 
 
 def statements_of(text: str) -> list[str]:

@@ -20,6 +20,10 @@ _TABLES: Final[dict[str, tuple[str, ...]]] = {
 _SAMPLE_COLUMNS: Final = ("value_type", "attribute_value", "numeric_value", "instant_value", "updated_at")
 
 
+# A transaction of up to so much of the log comes as a whole; stores that can then show all of it at once.
+WHOLE_MAX_BYTES: Final = 8 << 20
+
+
 class Assembler:
     """One connection's transactions, in commit order. A new connection starts with a new one."""
 
@@ -28,33 +32,52 @@ class Assembler:
         self._commit_lsn = 0
         self._committed_us = 0
         self._is_move = False
+        # Of the transaction that has not ended yet.
+        self._open: list[Event] = []
+        self._open_bytes = 0
+        self._open_heartbeat: Heartbeat | None = None
 
     def batch(self, messages: list[tuple[int, bytes]]) -> Batch:
-        """The events of some messages, as (LSN, payload). A batch without events or end says nothing new."""
+        """The events of the transactions that end in some messages, as (LSN, payload).
+
+        Of one that has not ended nothing comes before it has, or until it has grown too large to be kept. A batch
+        without events or end says nothing new.
+        """
         found: list[Event] = []
         end_lsn, heartbeat, size = 0, None, 0
         for lsn, payload in messages:
-            size += len(payload)
+            self._open_bytes += len(payload)
             match self._decoder.decode(payload):
                 case RowChange() as change:
                     if change.relation.name == events.HEARTBEAT_TABLE:
                         if change.row is not None:
-                            heartbeat = Heartbeat(change.row["seq"], change.row["ts"], change.row["lsn"])
+                            self._open_heartbeat = Heartbeat(change.row["seq"], change.row["ts"], change.row["lsn"])
                     elif not self._is_move and change.relation.name in _TABLES:
-                        self._add(found, change, lsn)
+                        self._add(self._open, change, lsn)
                 case Begin(commit_lsn=commit_lsn, committed_us=committed_us):
                     self._commit_lsn, self._committed_us, self._is_move = commit_lsn, committed_us, False
                 case Commit(end_lsn=end):
                     end_lsn = end
+                    heartbeat = self._open_heartbeat or heartbeat
+                    self._open_heartbeat = None
+                    size += self._release(found)
                 case Truncate(relations=relations):
-                    found.extend(
+                    self._open.extend(
                         TableTruncated(cast(Table, relation.name), lsn, self._commit_lsn)
                         for relation in relations
                         if relation.name in _TABLES
                     )
                 case LogicalMessage(is_transactional=True) as message:
-                    self._hear(found, message, lsn)
+                    self._hear(self._open, message, lsn)
+        if self._open_bytes > WHOLE_MAX_BYTES:
+            size += self._release(found)
         return Batch(found, end_lsn, heartbeat, size)
+
+    def _release(self, found: list[Event]) -> int:
+        found.extend(self._open)
+        self._open.clear()
+        size, self._open_bytes = self._open_bytes, 0
+        return size
 
     def _add(self, found: list[Event], change: RowChange, lsn: int) -> None:
         relation, row, old_key = change.relation, change.row, change.old_key
@@ -82,11 +105,15 @@ class Assembler:
             case events.PREFIX_SAMPLES:
                 content = orjson.loads(message.content)
                 tenant_id = int(content["tenant_id"])
-                # A sample takes more than one byte of the message, so these LSNs end before the next record's.
+                # A message is known by the end of its record, unlike a row. A sample takes more than one byte of it, so
+                # each has an LSN of its own before the next record's.
+                first_lsn = lsn - len(message.content)
                 for place, (entity_id, name, *value) in enumerate(content["samples"]):
                     row = dict(zip(_SAMPLE_COLUMNS, value, strict=True))
                     row["created_at"] = row["updated_at"]
                     key = (tenant_id, entity_id, name)
-                    found.append(self._change("entity_attributes", {"tenant_id": tenant_id}, key, row, lsn + place))
+                    found.append(
+                        self._change("entity_attributes", {"tenant_id": tenant_id}, key, row, first_lsn + place)
+                    )
             case events.PREFIX_RELOAD:
                 found.append(ReloadRequested(str(orjson.loads(message.content)["store"]), self._commit_lsn))

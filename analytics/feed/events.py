@@ -1,7 +1,24 @@
 """What the change feed hands to its appliers. Pure data, without any word of the source that it came from.
 
-Debezium's unwrapped records carry the same facts (`source.lsn`, `source.ts_us`, `op`, key, after), so that a Kafka
-consumer can fill these classes too and feed the same appliers.
+# Note [The event contract]
+A source of events gives, in commit order: for each changed row of `entities`, `entity_attributes` and
+`attribute_metadata` a `Change`; at its end each transaction's position, and the newest row of `heartbeat`. Debezium's
+PostgreSQL connector, with `ExtractNewRecordState` (`delete.handling.mode=rewrite`, `add.fields=op,lsn,source.ts_us,
+source.txId,source.sequence`), `provide.transaction.metadata` and the publication `atlasco`, carries the same facts, so
+that a consumer of its topics can fill these classes and feed the same appliers:
+
+    Change.table          topic's last part: publication via partition root names the table, not a leaf
+    Change.key            the record's key: tenant_id, entity_id, attribute_name
+    Change.row            the record's value; None where `__deleted` is true. jsonb, numeric and text as text
+                          (`decimal.handling.mode=string`), timestamptz as microseconds since 1970 (`ZonedTimestamp`
+                          parsed), a value equal to `unavailable.value.placeholder` as UNCHANGED
+    Change.lsn            `__lsn`, of the change's own record
+    Change.commit_lsn     the first of `__source_sequence`: the last commit before, or that of the transaction itself
+    Change.committed_us   `__source_ts_us`
+    Change.tenant_id      of the key
+    Batch.end_lsn         the END event of the transaction topic; batches are cut there
+    messages              `message` topic, by prefix: tenant erased, reload, rows moved, samples
+One partition for all topics, or a consumer that merges them by LSN: appliers rely on commit order.
 
 # Note [Order by LSN]
 A change is known by the LSN of its own log record. Two changes of one row never overlap: the second waits for the lock

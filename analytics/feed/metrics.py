@@ -5,14 +5,58 @@ The hash `atlasco:metrics:feed` holds `name{store="…"}` → number; `updated_a
 
 from __future__ import annotations
 
+import re
 import threading
 from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 import redis
+from prometheus_client import Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
 
 KEY: Final = "atlasco:metrics:feed"
 PREFIX: Final = "atlasco_feed_"
+# A feed that has written no figures for so long is away.
+SILENT_S: Final = 15.0
+# Less than this share of the log that a slot may retain is left before the slot is lost: time to act.
+SAFE_SHARE: Final = 0.25
+# Every figure there is. Those whose names end in `_total` only grow, from 0 at the start of the feed.
+FIGURES: Final[Mapping[str, str]] = {
+    "read_bytes_total": "Bytes of the log that were read and decoded.",
+    "read_events_total": "Changes that were read and decoded.",
+    "decode_seconds_total": "Time spent on decoding.",
+    "stall_seconds_total": "Time in which nothing was read because a store's queue was full.",
+    "reconnects_total": "How often the primary could not be read.",
+    "queue_bytes": "Bytes of the log that wait for the store.",
+    "events_total": "Changes that the store has applied.",
+    "batches_total": "Batches that the store has applied.",
+    "apply_seconds_total": "Time spent on applying.",
+    "errors_total": "How often the store could not be fed.",
+    "loads_total": "How often the store was loaded from a snapshot.",
+    "store_running": "1 while the store is being fed.",
+    "position_lsn": "Everything committed before this byte of the log is in the store.",
+    "lag_seconds": "Age of the newest heartbeat in the store, when the figures were written.",
+    "slot_retained_bytes": "Bytes of the log that the primary keeps for the feed.",
+    "slot_safe_bytes": "How many more may be written before the primary gives the slot up.",
+    "slot_lost": "1 where the slot is lost: run `manage.py feed --resnapshot`.",
+    "memory_bytes": "Resident memory of the feed.",
+    "updated_at": "When the figures were written, seconds since 1970.",
+}
+_FIELD: Final = re.compile(r'(\w+)(?:\{store="([^"]*)"\})?')
+
+
+class FeedSilent(Exception):
+    """The feed wrote figures once and does not any more: hot cache and ClickHouse fall behind. Is it running?"""
+
+
+class SlotLost(Exception):
+    """The slot is gone or was invalidated, so changes are missing. Run `manage.py feed --resnapshot`."""
+
+
+class SlotNearlyLost(Exception):
+    """The primary retains nearly as much log for the feed as it may. A store is away, or too slow."""
 
 
 class Metrics:
@@ -49,3 +93,46 @@ def metrics_read(client: redis.Redis) -> dict[str, float]:
 
 def _field(name: str, store: str) -> str:
     return f'{PREFIX}{name}{{store="{store}"}}' if store else f"{PREFIX}{name}"
+
+
+def feed_check(client: redis.Redis, *, now_s: float) -> None:
+    """Raises FeedSilent, SlotLost or SlotNearlyLost where an operator has to act; redis.RedisError.
+
+    A feed that never ran is nobody's trouble: there is nothing that it could lose.
+    """
+    figures = metrics_read(client)
+    if not figures:
+        return
+    if now_s - figures.get(PREFIX + "updated_at", 0.0) > SILENT_S:
+        raise FeedSilent
+    if figures.get(PREFIX + "slot_lost"):
+        raise SlotLost
+    safe, retained = figures.get(PREFIX + "slot_safe_bytes"), figures.get(PREFIX + "slot_retained_bytes", 0.0)
+    if safe is not None and safe < SAFE_SHARE * (safe + retained):
+        raise SlotNearlyLost
+
+
+class FeedCollector(Collector):
+    """The feed's figures for Prometheus."""
+
+    def __init__(self, figures: Mapping[str, float]) -> None:
+        self._figures = figures
+
+    def collect(self) -> Iterable[Metric]:
+        """Every figure that was written, by its name."""
+        samples: dict[str, list[tuple[str, float]]] = defaultdict(list)
+        for field, value in self._figures.items():
+            if (found := _FIELD.fullmatch(field)) is not None:
+                samples[found[1].removeprefix(PREFIX)].append((found[2] or "", value))
+        return self._families(samples)
+
+    def _families(self, samples: Mapping[str, list[tuple[str, float]]]) -> Iterator[Metric]:
+        for name, help_text in FIGURES.items():
+            if name not in samples:
+                continue
+            labels = ["store"] if any(store for store, _ in samples[name]) else []
+            kind = CounterMetricFamily if name.endswith("_total") else GaugeMetricFamily
+            family = kind(PREFIX + name.removesuffix("_total"), help_text, labels=labels)
+            for store, value in samples[name]:
+                family.add_metric([store] if labels else [], value)
+            yield family

@@ -81,12 +81,16 @@ def _far_instant_us(text: str) -> int:
 _CONVERT: Final[dict[int, Convert]] = {16: _boolean, 20: int, 21: int, 23: int, 1184: instant_us, 3220: lsn_value}
 
 
+# What no store keeps, so that its bytes are not looked at: there is one of each for every value.
+_UNWANTED: Final = frozenset({("entity_attributes", "numeric_key"), ("entity_attributes", "indexed")})
+
+
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """A table as its last relation message described it."""
+    """A table as its last relation message described it. columns: name and conversion, None for one nobody wants."""
 
     name: str
-    columns: tuple[tuple[str, Convert], ...]
+    columns: tuple[tuple[str, Convert | None], ...]
     key: tuple[str, ...]
 
 
@@ -195,7 +199,8 @@ class Decoder:
             column, place = _name(message, place + 1)
             type_oid, _modifier = _COLUMN.unpack_from(message, place)
             place += _COLUMN.size
-            columns.append((column, _CONVERT.get(type_oid, _text)))
+            wanted = (name, column) not in _UNWANTED
+            columns.append((column, _CONVERT.get(type_oid, _text) if wanted else None))
             if is_key:
                 key.append(column)
         self._relations[oid] = Relation(name, tuple(columns), tuple(key))
@@ -221,7 +226,8 @@ def _tuple(message: bytes, place: int, relation: Relation) -> tuple[dict[str, An
             (length,) = length_at(message, place + 1)
             start = place + 5
             place = start + length
-            row[column] = convert(message[start:place])
+            if convert is not None:
+                row[column] = convert(message[start:place])
         else:  # n: NULL, u: unchanged and stored apart
             row[column] = None if kind == 0x6E else UNCHANGED
             place += 1

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import orjson
 
+from analytics.cache.applier import tenant_forget
+from analytics.clickhouse.load import Part, snapshot_load
 from analytics.feed.events import PREFIX_RELOAD
-from analytics.feed.slots import SLOT, plain_connect, slot_create, slot_drop, slot_read
+from analytics.feed.slots import SLOT, plain_connect, slot_create, slot_drop, slot_read, snapshot_export
 
 
 def feed_resnapshot(*, dsn: str, store: str, slot: str = SLOT) -> str:
@@ -24,3 +28,21 @@ def feed_resnapshot(*, dsn: str, store: str, slot: str = SLOT) -> str:
             "SELECT pg_logical_emit_message(true, %s, %s)", (PREFIX_RELOAD, orjson.dumps({"store": store}).decode())
         )
     return f"The feed was asked to load {store or 'every store'}."
+
+
+def tenant_resnapshot(
+    *, dsn: str, store: str, tenant_id: int, parts: tuple[Part, ...], clickhouse: Any, cache: Any
+) -> str:
+    """Load one tenant anew, or one part of it, while the feed goes on; return what was done, in a sentence.
+
+    store: its name, empty for every one. What the feed brings meanwhile is newer than the snapshot and stays, see Note
+    [A snapshot among changes].
+    """
+    done = []
+    if store in {"", "clickhouse"}:
+        with snapshot_export(dsn) as snapshot:
+            snapshot_load(clickhouse, snapshot, tenant_id=tenant_id, parts=parts)
+        done.append(f"its {' and '.join(parts)} were loaded into ClickHouse")
+    if store in {"", "redis-cache"}:
+        done.append(f"{tenant_forget(cache, tenant_id=tenant_id)} cached entities were dropped")
+    return f"Of the tenant, {'; '.join(done)}."

@@ -10,10 +10,12 @@ primary drops the slot rather than fill its disk, which is reported here and rep
 from __future__ import annotations
 
 import logging
+import resource
 import threading
 import time
 from collections import deque
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 import psycopg
@@ -22,7 +24,7 @@ import redis
 from analytics.feed.applying import BACKOFF_FIRST_S, BACKOFF_MAX_S, Applier, Worker
 from analytics.feed.assemble import Assembler
 from analytics.feed.events import Batch, Position
-from analytics.feed.metrics import Metrics
+from analytics.feed.metrics import Metrics, SlotLost
 from analytics.feed.slots import PUBLICATION, SLOT, cluster_identify, slot_create, slot_read
 from analytics.feed.stream import ReplicationStream
 
@@ -33,14 +35,11 @@ READ_TIMEOUT_S: Final = 0.5
 ACKNOWLEDGE_DELAY_S: Final = 3.0
 # A store whose queue stays full for so long is left behind; it comes back when it has done what it has.
 STALL_S: Final = 30.0
+_STATM: Final = Path("/proc/self/statm")
 _REPORT_S: Final = 1.0
 # How often the slot's retained log is looked at.
 _SLOT_READ_S: Final = 10.0
 _LOST_RETRY_S: Final = 5.0
-
-
-class SlotLost(Exception):
-    """The slot is gone or was invalidated, so changes are missing. Run `manage.py feed --resnapshot`."""
 
 
 class Feed:
@@ -121,7 +120,9 @@ class Feed:
             while not self._stopping.is_set() and not any(worker.state == "waiting" for worker in self.workers):
                 messages = stream.read(timeout_s=READ_TIMEOUT_S, limit_bytes=READ_MAX_BYTES)
                 if messages:
+                    began = time.perf_counter()
                     batch = assembler.batch(messages)
+                    self.metrics.add("decode_seconds_total", time.perf_counter() - began)
                     self.metrics.add("read_bytes_total", batch.size_bytes)
                     self.metrics.add("read_events_total", len(batch.events))
                     if batch.events or batch.end_lsn:
@@ -149,11 +150,14 @@ class Feed:
 
     def _hand_over(self, worker: Worker, batch: Batch, stream: ReplicationStream) -> None:
         """Back-pressure: while a store's queue is full nothing is read, and PostgreSQL waits."""
-        deadline = time.monotonic() + STALL_S
+        began = time.monotonic()
+        deadline = began + STALL_S
         while not self._stopping.is_set() and not worker.offer(batch, timeout_s=0.2):
             stream.keep_alive()
             self._report()
-            if time.monotonic() > deadline and len(self.workers) > 1:
+            self.metrics.add("stall_seconds_total", time.monotonic() - began)
+            began = time.monotonic()
+            if began > deadline and len(self.workers) > 1:
                 log.warning("A store can't keep up and is left behind.", extra={"store": worker.applier.name})
                 worker.detach("stalled")
                 return
@@ -207,6 +211,7 @@ class Feed:
                 self.metrics.set("position_lsn", worker.position.lsn, store=name)
                 if worker.position.heartbeat is not None:
                     self.metrics.set("lag_seconds", now - worker.position.heartbeat.ts_us / 1e6, store=name)
+        self.metrics.set("memory_bytes", int(_STATM.read_text().split()[1]) * resource.getpagesize())
         if self._metrics_client is not None:
             try:
                 self.metrics.write(self._metrics_client, now_s=now)

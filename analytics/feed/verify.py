@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from analytics.clickhouse.applier import tenant_erase
+from analytics.clickhouse.changes import position_read
 from analytics.clickhouse.load import snapshot_load
-from analytics.clickhouse.position import position_read
 from analytics.feed.slots import Snapshot
 from atlasco.lib.errors import Unavailable
 from atlasco.lib.sql import sql_blocks
@@ -119,7 +119,7 @@ class _Run:
     def strangers(self, known: set[int]) -> None:
         """Tenants that ClickHouse has and the primary does not."""
         rows = self.clickhouse.query(
-            "SELECT DISTINCT tenant_id FROM attribute_values WHERE lsn < {floor:UInt64}"
+            "SELECT DISTINCT tenant_id FROM attribute_values WHERE tenant_id != 0 AND lsn < {floor:UInt64}"
             " UNION DISTINCT SELECT DISTINCT tenant_id FROM attribute_history WHERE lsn < {floor:UInt64}",
             parameters={"floor": self.snapshot.floor_lsn},
         ).result_rows

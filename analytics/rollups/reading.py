@@ -17,8 +17,8 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from django.conf import settings
 from django.db import connections
 
+from analytics.clickhouse.changes import position_read
 from analytics.clickhouse.client import clickhouse_client
-from analytics.clickhouse.position import position_read
 from analytics.rollups.refresh import RECENT
 from analytics.rollups.state import RollupState, states_read
 from atlasco.lib import clock

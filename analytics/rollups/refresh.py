@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from django.db import DEFAULT_DB_ALIAS, connections
 
-from analytics.clickhouse.position import position_read
+from analytics.clickhouse.changes import position_read
 from analytics.feed.events import Position
 from analytics.rollups.state import SQL, RollupState, rollups_erase, states_read, states_write
 from atlasco.lib.clock import to_us

@@ -245,18 +245,23 @@ WHERE (i.changes OR i.at IS NOT NULL) AND coalesce(i.at >= v.updated_at, true);
 
 -- name: samples_tell
 -- Values that a later line of the batch replaces are never stored, but they are samples of history and of alerts: the
--- change feed gets them from the log, before the rows.
-SELECT pg_logical_emit_message(true, 'atlasco.samples', jsonb_build_object(
-    'tenant_id', %(tenant_id)s::integer,
-    'samples', jsonb_agg(jsonb_build_array(
-        v.entity_id, v.attribute_name, CASE v.value_type WHEN 'null' THEN 'removed' ELSE v.value_type END,
-        coalesce(v.value #>> '{}', ''), CASE WHEN v.value_type = 'number' THEN v.value #>> '{}' END,
-        CASE WHEN v.value_type = 'timestamp' THEN (extract(epoch FROM value_instant(v.value)) * 1000000)::bigint END,
-        (extract(epoch FROM v.at) * 1000000)::bigint
-    ) ORDER BY v.line))::text)
-FROM ingest_value v
-WHERE NOT v.is_last
-HAVING count(*) > 0;
+-- change feed gets them from the log, before the rows, in messages of about a megabyte.
+SELECT count(pg_logical_emit_message(true, 'atlasco.samples', content::text))
+FROM (
+    SELECT jsonb_build_object('tenant_id', %(tenant_id)s::integer, 'samples', jsonb_agg(jsonb_build_array(
+               v.entity_id, v.attribute_name, CASE v.value_type WHEN 'null' THEN 'removed' ELSE v.value_type END,
+               coalesce(v.value #>> '{}', ''), CASE WHEN v.value_type = 'number' THEN v.value #>> '{}' END,
+               CASE WHEN v.value_type = 'timestamp' THEN (extract(epoch FROM value_instant(v.value)) * 1000000)::bigint END,
+               (extract(epoch FROM v.at) * 1000000)::bigint
+           ) ORDER BY v.line)) AS content
+    FROM (
+        SELECT *, sum(length(value::text) + length(attribute_name)) OVER (ORDER BY line ROWS UNBOUNDED PRECEDING) / 1000000 AS piece
+        FROM ingest_value
+        WHERE NOT is_last
+    ) v
+    GROUP BY v.piece
+    ORDER BY v.piece
+) m;
 
 -- name: values_write
 -- A value that did not change is written to move its `at` forward.

@@ -236,7 +236,8 @@ def test_valkey_may_be_killed(stack: Cluster, client: Any, acme: Tenant, globex:
         row = write(acme, "one", n=1)
         wait_until(lambda: row_of(entity_read(tenant_id=acme.pk, entity_id=row.entity_id)))
         stack.ask("kill", name="valkey")
-        assert entity_read(tenant_id=acme.pk, entity_id=row.entity_id) is None
+        with pytest.raises(redis.RedisError):
+            entity_read(tenant_id=acme.pk, entity_id=row.entity_id)
         updated = patch(acme, row.entity_id, n=2)
         other = write(globex, "two")
         stack.ask("start", name="valkey")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Context, Decimal, localcontext
@@ -13,9 +14,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analytics.clickhouse.applier import ClickHouseApplier, number_split, tenant_count, tenant_erase, value_line
+from analytics.clickhouse.changes import position_read, position_write
 from analytics.clickhouse.client import clickhouse_client, text_escape
-from analytics.clickhouse.migrate import migrations_apply, migrations_pending, statements_of, variables
-from analytics.clickhouse.position import position_read
+from analytics.clickhouse.migrate import (
+    migrations_apply,
+    migrations_pending,
+    migrations_sql,
+    statements_of,
+    variables,
+)
 from analytics.feed.events import UNCHANGED, Change, Heartbeat, Position
 from analytics.feed.repair import feed_resnapshot
 from analytics.feed.run import Feed
@@ -44,7 +51,7 @@ def client(stack: Cluster) -> Iterator[Any]:
     """ClickHouse with an empty schema."""
     client = clickhouse_client()
     migrations_apply(client)
-    for table in ("attribute_values", "attribute_history", "feed_position"):
+    for table in ("attribute_values", "attribute_history"):
         client.command(f"TRUNCATE TABLE {table}")
     yield client
     client.close()
@@ -157,11 +164,7 @@ def test_what_comes_again_is_there_once(
         before = (entities_in(client, acme), values_in(client, acme), history_in(client, acme))
     assert start is not None
     # As if the feed had died after the data and before the position.
-    client.command("TRUNCATE TABLE feed_position")
-    client.insert(
-        "feed_position", [["clickhouse", start.cluster, 1, start.lsn, 0, 0, 0]],
-        column_names=["store", "cluster", "ordinal", "lsn", "heartbeat_seq", "heartbeat_ts_us", "heartbeat_lsn"],
-    )  # fmt: skip
+    position_write(client, start)
     with feed_running(dsn, [applier], slot=slot) as feed:
         wait_for_clickhouse(feed, dsn)
         assert (entities_in(client, acme), values_in(client, acme), history_in(client, acme)) == before
@@ -237,10 +240,22 @@ def test_the_schema_is_made_once(client: Any) -> None:
     assert migrations_apply(client) == []
 
 
-def test_on_a_cluster_every_table_is_replicated() -> None:
+def test_on_a_cluster_everything_is_made_on_it_and_every_table_is_replicated(settings: Any) -> None:
+    settings.CLICKHOUSE_CLUSTER = "o'clock"
     names = variables(cluster="o'clock")
     assert names["on_cluster"] == "ON CLUSTER 'o\\'clock'"
-    assert names["replacing"] == "ReplicatedReplacingMergeTree"
+    statements = [statement for _, of_file in migrations_sql() for statement in of_file]
+    assert len(statements) > 20
+    for statement in statements:
+        verb = statement.split(maxsplit=1)[0]
+        assert verb in {"CREATE", "ALTER", "DROP", "TRUNCATE"}, statement
+        assert names["on_cluster"] in statement and "{" not in statement, statement
+        engines = re.findall(r"ENGINE = (\w+)", statement)
+        assert all(engine.startswith("Replicated") or engine == "Null" for engine in engines), statement
+        assert ("CREATE TABLE" in statement) == bool(engines)
+
+
+def test_a_file_is_cut_into_statements() -> None:
     assert statements_of("-- one; two;\nSELECT 1;\n\n-- three\nSELECT ';' ;\n") == ["SELECT 1", "SELECT ';'"]
 
 

@@ -12,9 +12,9 @@ import pytest
 from django.core.management import call_command
 
 from analytics.clickhouse.applier import ClickHouseApplier
+from analytics.clickhouse.changes import position_read
 from analytics.clickhouse.client import clickhouse_client
 from analytics.clickhouse.migrate import migrations_apply
-from analytics.clickhouse.position import position_read
 from analytics.feed.run import Feed
 from analytics.rollups import reading, refresh
 from analytics.rollups.reading import Distribution, DistributionRead, EntitiesRead, TrendRead, ValuesRead
@@ -49,7 +49,7 @@ def dsn(stack: Cluster) -> str:
 def client(stack: Cluster) -> Iterator[Any]:
     client = clickhouse_client()
     migrations_apply(client)
-    for table in ("attribute_values", "attribute_history", "feed_position", *TABLES):
+    for table in ("attribute_values", "attribute_history", *TABLES):
         client.command(f"TRUNCATE TABLE {table}")
     yield client
     client.close()

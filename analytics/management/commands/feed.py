@@ -9,13 +9,16 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from analytics.clickhouse.client import clickhouse_client
+from analytics.clickhouse.load import PARTS
 from analytics.feed.metrics import metrics_read
-from analytics.feed.repair import feed_resnapshot
+from analytics.feed.repair import feed_resnapshot, tenant_resnapshot
 from analytics.feed.run import Feed
 from analytics.feed.settings import appliers_configured, cache_client, replication_dsn
 from analytics.feed.slots import slot_read
 from atlasco.lib.errors import Problem
 from freshness.heartbeat import HeartbeatWriter
+from tenants.selectors import tenant_get
 
 
 class Command(BaseCommand):
@@ -30,18 +33,35 @@ class Command(BaseCommand):
             metavar="STORE",
             help="have every store, or one of redis-cache and clickhouse, loaded anew; makes a lost slot anew; ends",
         )
+        parser.add_argument(
+            "--tenant", metavar="SLUG", help="with --resnapshot: only this tenant, now, beside the feed"
+        )
+        parser.add_argument("--table", choices=PARTS, help="with --resnapshot and --tenant: only this part of it")
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             dsn = replication_dsn()
             if options["status"]:
                 self._status(dsn)
+            elif options["resnapshot"] is not None and options["tenant"]:
+                self.stdout.write(self._tenant(dsn, options))
             elif options["resnapshot"] is not None:
                 self.stdout.write(feed_resnapshot(dsn=dsn, store=options["resnapshot"]))
             else:
                 self._run(dsn)
         except Problem as problem:
             raise CommandError(problem.detail) from None
+
+    def _tenant(self, dsn: str, options: dict[str, Any]) -> str:
+        with cache_client() as cache:
+            return tenant_resnapshot(
+                dsn=dsn,
+                store=options["resnapshot"],
+                tenant_id=tenant_get(slug=options["tenant"]).pk,
+                parts=(options["table"],) if options["table"] else PARTS,
+                clickhouse=clickhouse_client(timeout_s=600),
+                cache=cache,
+            )
 
     def _run(self, dsn: str) -> None:
         feed = Feed(dsn=dsn, appliers=appliers_configured(), metrics_client=cache_client())

@@ -14,6 +14,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from analytics.bench.analytics import analytics_bench
+from analytics.bench.faults import faults_bench
+from analytics.bench.feed import LARGE_ROWS, feed_bench
+from analytics.bench.layout import layout_bench
 from analytics.statistics import statistics_refresh
 from atlasco.lib.clock import now
 from entities.bench.ingest import ingest_bench
@@ -70,11 +73,26 @@ def _analytics(options: BenchOptions) -> Report:
         return analytics_bench(entities=options.entities, progress=lambda count: bar.advance(task, count))
 
 
+def _feed(options: BenchOptions) -> Report:
+    return feed_bench(entities=options.entities, large_rows=min(LARGE_ROWS, options.entities * 50))
+
+
+def _faults(options: BenchOptions) -> Report:
+    return faults_bench(minutes=options.minutes, seed=options.seed)
+
+
+def _layout(options: BenchOptions) -> Report:
+    return layout_bench(entities=options.entities)
+
+
 # The one list of benchmarks, in the order in which they run without a name.
 BENCHES: Final[dict[str, Bench]] = {
     "search": Bench(_search, "random searches in one large tenant", 1_000_000, 100_000),
     "analytics": Bench(_analytics, "the analytical query, from PostgreSQL to the rollup", 1_000_000, 50_000),
     "ingest": Bench(_ingest, "imports of new and of known entities", 20_000, 20_000),
+    "layout": Bench(_layout, "how values lie in ClickHouse, three ways", 400_000, 20_000),
+    "faults": Bench(_faults, "servers killed beside writes for --minutes, then every store compared", 0, 0),
+    "feed": Bench(_feed, "changes on their way to the hot cache and ClickHouse", 20_000, 2_000),
 }
 
 
