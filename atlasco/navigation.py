@@ -54,6 +54,7 @@ GROUPS: Final[tuple[tuple[str, tuple[Entry, ...]], ...]] = (
         (
             Entry("members", "Members", "group", "admin:members", host="tenant", role=Role.ADMIN),
             Entry("tokens", "Tokens", "key", "admin:tokens", host="tenant", role=Role.ADMIN),
+            Entry("settings", "Settings", "settings", "admin:settings", host="tenant", role=Role.ADMIN),
             Entry("audit", "Audit log", "history", "admin:audit", role=Role.ADMIN),
         ),
     ),
@@ -86,10 +87,6 @@ def site_subheader(request: HttpRequest) -> str:
 
 def site_icon(request: HttpRequest) -> str:
     return static("atlasco/mark.svg")
-
-
-def login_image(request: HttpRequest) -> str:
-    return static("atlasco/contours.svg")
 
 
 def stylesheet(request: HttpRequest) -> str:

@@ -10,8 +10,11 @@ from __future__ import annotations
 import secrets
 import socket
 import sys
+from datetime import timedelta
 from pathlib import Path
 from urllib.parse import parse_qsl, urlencode, urlsplit
+
+from csp import constants as csp
 
 from atlasco.lib import env
 from atlasco.lib.databases import database_parse
@@ -72,6 +75,10 @@ TENANT_APPS = [
     "django.contrib.sessions",
     "django.contrib.admin",
     "tenants.members",
+    "allauth.account",
+    "allauth.mfa",
+    "allauth.usersessions",
+    "axes",
 ]
 SHARED_APPS = [
     "atlasco",
@@ -86,6 +93,7 @@ SHARED_APPS = [
     *TENANT_APPS,
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    "allauth",
     "rest_framework",
     "drf_spectacular",
     "drf_spectacular_sidecar",
@@ -99,16 +107,22 @@ MIDDLEWARE = [
     "atlasco.middleware.RequestIdMiddleware",
     "atlasco.health.HealthMiddleware",  # Before all that looks at the host.
     "django.middleware.security.SecurityMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "atlasco.middleware.PermissionsPolicyMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "freshness.middleware.FreshnessMiddleware",
     "tenants.middleware.TenantMiddleware",
+    "tenants.traffic.TrafficMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "tenants.accounts.sessions.SessionUseMiddleware",
     "tenants.middleware.OriginMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "axes.middleware.AxesMiddleware",  # Last: it replaces the answer to a log-in.
 ]
 TEMPLATES = [
     {
@@ -229,6 +243,7 @@ CACHES = {
         "BACKEND": "django_redis.cache.RedisCache",
         "LOCATION": _redis_database(REDIS_URL, 1),
         "KEY_PREFIX": "atlasco",
+        "KEY_FUNCTION": "tenants.accounts.adapters.cache_key",
         # A cache that is down is a miss: no answer may depend on it.
         "OPTIONS": {"IGNORE_EXCEPTIONS": True, "SOCKET_CONNECT_TIMEOUT": 1, "SOCKET_TIMEOUT": 1},
     }
@@ -251,6 +266,7 @@ CELERY_TIMEZONE = "UTC"
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["tenants.api.TokenAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["tenants.api.HasScope"],
+    "DEFAULT_THROTTLE_CLASSES": ["tenants.quotas.TenantThrottle"],
     "DEFAULT_RENDERER_CLASSES": ["atlasco.lib.json_api.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["atlasco.lib.json_api.JSONParser"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
@@ -317,14 +333,74 @@ SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = BEHIND_TLS
 SECURE_HSTS_SECONDS = 31_536_000 if BEHIND_TLS else 0
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if BEHIND_TLS else None
+SECURE_HSTS_INCLUDE_SUBDOMAINS = BEHIND_TLS  # The tenants' hosts.
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
+# No inline script or style, no eval, no other hosts. `data:` is for the picture of a second factor's key.
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [csp.SELF],
+        "script-src": [csp.SELF],
+        "style-src": [csp.SELF],
+        "img-src": [csp.SELF, "data:"],
+        "object-src": [csp.NONE],
+        "base-uri": [csp.NONE],
+        "form-action": [csp.SELF],
+        "frame-ancestors": [csp.NONE],
+    }
+}
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
-LOGIN_URL = "admin:login"
+LOGIN_URL = "account_login"
+LOGIN_REDIRECT_URL = "admin:index"
+
+# --- Accounts ---------------------------------------------------------------------------------------------------------
+SESSION_IDLE_MINUTES = env.integer(
+    "ATLASCO_SESSION_IDLE_MINUTES", 480, help="A session that nobody uses for so long has ended.", minimum=1
+)
+SESSION_COOKIE_AGE = SESSION_IDLE_MINUTES * 60  # Renewed while in use: tenants.accounts.sessions.
+ADMIN_MFA_REQUIRED = env.flag(
+    "ATLASCO_ADMIN_MFA_REQUIRED",
+    False,
+    help="Platform admins must have a second factor. Tenants decide for themselves.",
+)
+PASSWORD_RESET_TIMEOUT = 3600  # Seconds; the pages say an hour.
+AUTHENTICATION_BACKENDS = [
+    "axes.backends.AxesStandaloneBackend",
+    "allauth.account.auth_backends.AuthenticationBackend",
+]
+ACCOUNT_ADAPTER = "tenants.accounts.adapters.AccountAdapter"
+ACCOUNT_LOGIN_METHODS = {"username"}
+ACCOUNT_SIGNUP_FIELDS = ["username*", "password1*"]
+ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_UNIQUE_EMAIL = False
+ACCOUNT_SESSION_REMEMBER = True  # As long as it is used; see SESSION_COOKIE_AGE.
+ACCOUNT_LOGOUT_REDIRECT_URL = "account_login"
+ACCOUNT_REAUTHENTICATION_TIMEOUT = 600
+ACCOUNT_EMAIL_UNKNOWN_ACCOUNTS = False
+ACCOUNT_FORMS = {"login": "tenants.admin.forms.LoginForm"}
+# By address, whatever the user name; and by user name, wherever from. django-axes locks one name from one address.
+ACCOUNT_RATE_LIMITS = {"login": "60/m/ip", "login_failed": "30/m/ip,20/5m/key"}
+MFA_ADAPTER = "tenants.accounts.adapters.MFAAdapter"
+MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
+MFA_RECOVERY_CODES_SHOW_ONCE = False
+AXES_FAILURE_LIMIT = 5
+AXES_COOLOFF_TIME = timedelta(minutes=5)
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_RESET_ON_SUCCESS = True
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
+AXES_LOCKOUT_CALLABLE = "tenants.accounts.lockout.lockout_answer"
+AXES_CLIENT_IP_CALLABLE = "tenants.actors.request_ip"
+AXES_USERNAME_FORM_FIELD = "login"
+AXES_USERNAME_CALLABLE = "tenants.accounts.lockout.attempted_name"
+AXES_DISABLE_ACCESS_LOG = True  # The audit log has it.
+AXES_ENABLE_ADMIN = False
+AXES_VERBOSE = False
 
 # --- Notices ----------------------------------------------------------------------------------------------------------
 _MAIL = env.mail(
@@ -362,20 +438,6 @@ STATICFILES_DIRS = [BASE_DIR / "atlasco" / "static"]
 WHITENOISE_USE_FINDERS = True  # Served from the packages themselves: no collect step to forget.
 
 # --- Admin ------------------------------------------------------------------------------------------------------------
-# Text that a page shows is dark enough for WCAG AA: 600 carries white text, 500 is read on dark ground.
-_TEAL = {
-    "50": "oklch(98.4% .014 180.72)",
-    "100": "oklch(95.3% .051 180.801)",
-    "200": "oklch(91% .096 180.426)",
-    "300": "oklch(85.5% .138 181.071)",
-    "400": "oklch(77.7% .152 181.912)",
-    "500": "oklch(68% .13 183.5)",
-    "600": "oklch(50.5% .093 186.6)",
-    "700": "oklch(44.5% .082 187.6)",
-    "800": "oklch(39% .068 189)",
-    "900": "oklch(33.5% .055 190.5)",
-    "950": "oklch(24.5% .041 192)",
-}
 UNFOLD = {
     "SITE_TITLE": "Atlasco",
     "SITE_HEADER": "Atlasco",
@@ -385,10 +447,7 @@ UNFOLD = {
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": "atlasco.navigation.site_icon"}],
     "SHOW_HISTORY": False,
     "SHOW_VIEW_ON_SITE": False,
-    "COLORS": {"primary": _TEAL},
-    "BORDER_RADIUS": "8px",
     "STYLES": ["atlasco.navigation.stylesheet"],
-    "LOGIN": {"image": "atlasco.navigation.login_image"},
     "SIDEBAR": {"show_search": False, "show_all_applications": False, "navigation": "atlasco.navigation.sidebar"},
 }
 

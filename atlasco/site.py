@@ -8,17 +8,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.contrib.auth.views import LogoutView
 from django.http import Http404, HttpRequest
 from django.http.response import HttpResponseBase
-from django.urls import path, re_path, reverse_lazy
+from django.urls import path, re_path
 from django.urls.resolvers import URLPattern, URLResolver
+from django.views.generic import RedirectView
 from unfold.sites import UnfoldAdminSite
 
 from atlasco.home import Home, ServicesFragment, UsageFragment
 from entities.admin import urls as entity_urls
 from tenants.admin import urls as tenant_admin_urls
-from tenants.admin.forms import LoginForm
 from tenants.admin.pages import request_host_tenant, request_user
 from tenants.admin.routes import Route, page_view, platform_urls, tenant_urls
 
@@ -28,7 +27,6 @@ class AtlascoSite(UnfoldAdminSite):  # type: ignore[misc]  # unfold carries no t
 
     site_title = site_header = "Atlasco"
     enable_nav_sidebar = True
-    login_form = LoginForm
 
     def has_permission(self, request: HttpRequest) -> bool:
         """Members on their tenant's host; on the public host admins of the platform only."""
@@ -50,14 +48,9 @@ class AtlascoSite(UnfoldAdminSite):  # type: ignore[misc]  # unfold carries no t
             *tenant_admin_urls.platform_routes,
         )
         return [
-            path("login/", self.login, name="login"),
-            path("logout/", LogoutView.as_view(next_page=reverse_lazy("admin:login")), name="logout"),
-            path("password_change/", self.admin_view(self.password_change, cacheable=True), name="password_change"),
-            path(
-                "password_change/done/",
-                self.admin_view(self.password_change_done, cacheable=True),
-                name="password_change_done",
-            ),
+            # The views of both are `tenants.admin.accounts`; these are the names by which Django's admin knows them.
+            path("login/", RedirectView.as_view(pattern_name="account_login"), name="login"),
+            path("logout/", RedirectView.as_view(pattern_name="account_logout"), name="logout"),
             *platform_urls(self, routes),
             *tenant_urls(self, (*tenant_admin_urls.tenant_routes, *entity_urls.tenant_routes)),
             re_path(r"^.*$", _no_such_page),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from django.urls import URLPattern, URLResolver, include, path, re_path
 from django.views.generic import RedirectView
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -15,6 +15,7 @@ from rest_framework.views import APIView
 import atlasco.celery  # noqa: F401  # Whoever serves requests hands work to the worker.
 from atlasco.api import PageNotFound
 from atlasco.site import site
+from tenants.admin.accounts import account_urls
 
 
 class NoSuchPath(APIView):
@@ -34,7 +35,7 @@ class NoSuchPath(APIView):
 
 api_urlpatterns: list[URLPattern | URLResolver] = [
     path("schema/", SpectacularAPIView.as_view(), name="schema"),
-    path("docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    path("docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
     path("", include("entities.api.urls")),
     path("", include("analytics.api.urls")),
     path("", include("freshness.urls")),
@@ -42,8 +43,10 @@ api_urlpatterns: list[URLPattern | URLResolver] = [
 urlpatterns = [
     path("api/v1/", include(api_urlpatterns)),
     re_path("^api/(?P<rest>.*)$", NoSuchPath.as_view()),
+    path("admin/", include(account_urls(site))),
     path("admin/", site.urls),
     path("", RedirectView.as_view(pattern_name="admin:index")),
 ]
 
+handler429 = "tenants.accounts.lockout.flood_answer"  # As allauth looks for it.
 handler500 = "atlasco.api.server_error"

@@ -9,12 +9,13 @@ from typing import Any, Final, Literal
 
 import orjson
 from django.core import signing
-from django.db import connections
+from django.db import DEFAULT_DB_ALIAS, connections
 
 from atlasco.lib.errors import NotFound
 from atlasco.lib.sql import sql_blocks
 from entities.search.cursors import InvalidCursor
 from entities.search.run import EntityRow
+from tenants.models import Tenant
 
 SQL: Final = sql_blocks(Path(__file__).parent / "sql" / "queries.sql")
 _CURSOR_SALT: Final = "entities.attributes.cursor"
@@ -243,6 +244,13 @@ def tenant_usage(*, tenant_id: int, using: str) -> Usage:
     else:
         entities = Count(floor, "about") if floor > COUNT_BOUND else Count(COUNT_BOUND, "over")
     return Usage(entities, Count(values), Count(names))
+
+
+def tenant_amounts(tenant: Tenant) -> dict[str, int]:
+    """How many entities, values and attribute names the bound tenant has; of many entities about how many."""
+    usage = tenant_usage(tenant_id=tenant.pk, using=DEFAULT_DB_ALIAS)
+    names = usage.attributes.number if usage.attributes is not None else 0
+    return {"entities": usage.entities.number, "values": usage.values.number, "attributes": names}
 
 
 def platform_usage(*, using: str) -> Usage:

@@ -8,5 +8,6 @@ class TenantsConfig(AppConfig):
 
     def ready(self) -> None:
         from tenants import checks, contenttypes  # noqa: F401  # `checks` registers itself.
+        from tenants.accounts import receivers  # noqa: F401  # So do these.
 
         contenttypes.cache_per_schema()

@@ -43,9 +43,20 @@ class Tenant(TenantMixin):  # type: ignore[misc]  # django-tenants carries no ty
     schema_version = models.TextField(default="", editable=False, help_text="Fingerprint of what its schema holds.")
     created_at = models.DateTimeField()
     status_changed_at = models.DateTimeField()
+    mfa_required = models.BooleanField(default=False)
+    # None is no limit. `tenants.quotas` enforces them; that of attribute names is enforced where names come into being.
+    quota_entities = models.PositiveBigIntegerField(null=True, blank=True)
+    quota_values = models.PositiveBigIntegerField(null=True, blank=True)
+    quota_attributes = models.PositiveIntegerField(null=True, blank=True)
+    quota_requests_per_s = models.PositiveIntegerField(null=True, blank=True)
 
     class Meta:
         ordering = ["slug"]
+        # The platform's list is sorted by these, also where there are 100,000.
+        indexes = [
+            models.Index(fields=["-created_at", "-id"], name="tenant_newest"),
+            models.Index(fields=["name", "id"], name="tenant_by_name"),
+        ]
         constraints = [
             models.UniqueConstraint(fields=["slug"], name="tenant_slug_unique"),
             # The functions that create and drop schemas rely on this: a row can't point at another tenant's schema.
@@ -103,3 +114,50 @@ class AuditEntry(models.Model):
 
     def __str__(self) -> str:
         return f"{self.action} {self.subject}"
+
+
+class TenantJob(models.Model):
+    """Something long that is done with a whole tenant in the background: an export to download, a deletion.
+
+    tenant_id, slug: of the tenant as it was; it may be gone. done, total: records, for the progress bar.
+    report: what was written or removed, by kind.
+    """
+
+    class Kind(models.TextChoices):
+        EXPORT = "export"
+        DELETE = "delete"
+
+    class Status(models.TextChoices):
+        QUEUED = "queued"
+        RUNNING = "running"
+        DONE = "done"
+        FAILED = "failed"
+
+    kind = models.CharField(max_length=10, choices=Kind.choices)
+    status = models.CharField(max_length=10, choices=Status.choices, default=Status.QUEUED)
+    tenant_id = models.IntegerField()
+    slug = models.CharField(max_length=40)
+    created_at = models.DateTimeField()
+    created_by = models.CharField(max_length=200)
+    started_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+    done = models.BigIntegerField(default=0)
+    total = models.BigIntegerField(default=0)
+    report = models.JSONField(default=dict)
+    file_path = models.TextField(default="")
+    file_bytes = models.BigIntegerField(default=0)
+    detail = models.TextField(default="")
+
+    class Meta:
+        ordering = ["-created_at", "-id"]
+        indexes = [
+            models.Index(fields=["tenant_id", "-created_at"], name="tenant_job_newest"),
+            models.Index(fields=["status", "-created_at"], name="tenant_job_status"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} of {self.slug}"
+
+    @property
+    def is_over(self) -> bool:
+        return self.status in {self.Status.DONE, self.Status.FAILED}

@@ -186,6 +186,15 @@ def member_get(*, tenant: Tenant, member_id: int) -> User:
     return user
 
 
+def member_has_factor(*, tenant: Tenant, member: User) -> bool:
+    """Whether a log-in of this member asks for a second factor."""
+    from allauth.mfa.models import Authenticator  # Late: this module is read before the apps are ready.
+
+    with tenant_bind(tenant):
+        factors = Authenticator.objects.using(DEFAULT_DB_ALIAS).filter(user=member, type=Authenticator.Type.TOTP)
+        return bool(factors.exists())
+
+
 def members_count(*, tenant: Tenant) -> int:
     """How many members the tenant has."""
     with tenant_bind(tenant):

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 from django.http import HttpResponse
 
-from atlasco.lib.errors import Problem, Unavailable
+from atlasco.lib.errors import Problem
 
 CONTENT_TYPE = "application/problem+json"
 
@@ -36,8 +36,9 @@ def problem_headers(problem: Problem) -> dict[str, str]:
     headers = {}
     if challenge := getattr(problem, "challenge", ""):
         headers["WWW-Authenticate"] = challenge
-    if isinstance(problem, Unavailable):
-        headers["Retry-After"] = str(problem.retry_after_s)
+    # What is unavailable, and what came too often (429).
+    if retry_after_s := getattr(problem, "retry_after_s", 0):
+        headers["Retry-After"] = str(retry_after_s)
     return headers
 
 

@@ -6,11 +6,12 @@ import secrets
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from allauth.account.forms import LoginForm as AllauthLoginForm
 from django import forms
 from django.conf import settings
-from django.contrib.admin.forms import AdminAuthenticationForm
 from django.contrib.auth.validators import UnicodeUsernameValidator
 
+from tenants.accounts.adapters import AccountAdapter
 from tenants.members.models import ApiToken, Role, User
 from tenants.models import Tenant
 
@@ -40,17 +41,26 @@ class UsernameField(forms.CharField):
         super().__init__(max_length=length, validators=[UnicodeUsernameValidator()], widget=TextInput(), **options)
 
 
-class LoginForm(AdminAuthenticationForm):
-    """Django's, in our words: it speaks of staff accounts, which nobody here has heard of."""
-
-    error_messages = {  # As Django declares it.
-        **AdminAuthenticationForm.error_messages,
-        "invalid_login": "This user name and this password don't belong together here. Upper and lower case differ.",
-    }
+class LoginForm(AllauthLoginForm):  # type: ignore[misc]  # allauth carries no types that mypy reads
+    """allauth's, in our words, and for those only who may come in at this host."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["username"].label = "User name"
+        self.label_suffix = ""
+        self.fields["login"].label = "User name"
+        self.fields["login"].widget = TextInput(autocomplete="username", autofocus=True)
+        self.fields["password"].label = "Password"
+        self.fields["password"].widget.attrs.pop("placeholder", None)
+        self.fields["password"].help_text = ""
+
+    def clean(self) -> Any:
+        cleaned = super().clean()
+        user = self.user
+        is_public = getattr(self.request, "tenant", None) is None
+        if user is not None and not (user.is_staff and (user.is_superuser or not is_public)):
+            # On the public host only admins of the platform. Whoever is none learns nothing.
+            raise forms.ValidationError(AccountAdapter.error_messages["username_password_mismatch"])
+        return cleaned
 
 
 class TenantForm(forms.Form):
@@ -133,6 +143,16 @@ class TokenForm(forms.Form):
         """The instant that was chosen; None for never."""
         days = self.cleaned_data["expires"]
         return None if days == "never" else now + timedelta(days=int(days))
+
+
+class SettingsForm(forms.Form):
+    """What a tenant's admins decide."""
+
+    mfa_required = forms.BooleanField(
+        label="Everybody must have a second factor",
+        required=False,
+        help_text="Members without one are sent to set it up when they come next; nobody is logged out.",
+    )
 
 
 class MemberForm(forms.Form):

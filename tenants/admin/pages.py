@@ -7,6 +7,9 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final, Literal, TypeAlias
 
+from allauth.mfa.models import Authenticator
+from allauth.mfa.utils import is_mfa_enabled
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.admin import AdminSite
 from django.contrib.auth.models import AbstractUser
@@ -77,6 +80,16 @@ def request_member(request: HttpRequest) -> User | None:
     return user if is_member and isinstance(user, User) else None
 
 
+def mfa_is_missing(request: HttpRequest) -> bool:
+    """Whether a second factor is wanted here which the user has not. What it is wanted for is known without a query."""
+    tenant = request_host_tenant(request)
+    wanted = settings.ADMIN_MFA_REQUIRED if tenant is None else tenant.mfa_required
+    user = request_user(request)
+    if not wanted or getattr(user, "is_acting", False):
+        return False
+    return not is_mfa_enabled(user, [Authenticator.Type.TOTP])
+
+
 class Page(View):
     """One page in the admin's shell.
 
@@ -103,6 +116,8 @@ class Page(View):
         for needed in (self.role_required, *(() if request.method in SAFE_METHODS else (self.role_to_change,))):
             if not role_covers(request_role(request), needed):
                 raise PermissionDenied(role_words(needed))
+        if mfa_is_missing(request):
+            return HttpResponseRedirect(reverse("mfa_index"))
         try:
             return super().dispatch(request, *args, **kwargs)
         except NotFound as problem:

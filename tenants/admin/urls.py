@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 from tenants.admin.audit import AuditExport, AuditLog
-from tenants.admin.members import MemberChange, MemberCreate, MemberList
+from tenants.admin.members import (
+    MemberChange,
+    MemberCreate,
+    MemberFactorReset,
+    MemberLink,
+    MemberList,
+    MemberSessionsEnd,
+)
 from tenants.admin.routes import Route
+from tenants.admin.settings import TenantSettings
 from tenants.admin.tenants import TenantCreate, TenantDetail, TenantList, TenantResume, TenantSuspend
 from tenants.admin.tokens import TokenCreate, TokenList, TokenRevoke
 
@@ -24,6 +32,10 @@ tenant_routes = (
     Route("members/", MemberList, "members"),
     Route("members/new/", MemberCreate, "member_new"),
     Route("members/<int:member_id>/", MemberChange, "member"),
+    Route("members/<int:member_id>/link/", MemberLink, "member_link"),
+    Route("members/<int:member_id>/factor/", MemberFactorReset, "member_factor"),
+    Route("members/<int:member_id>/sessions/", MemberSessionsEnd, "member_sessions"),
+    Route("settings/", TenantSettings, "settings"),
     Route("audit/", AuditLog, "audit"),
     Route("audit/export/", AuditExport, "audit_export"),
 )

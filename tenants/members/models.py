@@ -24,6 +24,9 @@ class User(AbstractUser):
     is_superuser says the same as the role admin, for what of Django asks it; a constraint holds them together.
     """
 
+    # True on one that is no row here: a platform admin who acts as this tenant (`tenants.accounts.sessions`).
+    is_acting = False
+
     role = models.CharField(max_length=10, choices=Role.choices, default=Role.VIEWER)
 
     class Meta(AbstractUser.Meta):

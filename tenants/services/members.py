@@ -5,9 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from allauth.account.forms import default_token_generator
+from allauth.account.utils import user_pk_to_url_str
+from allauth.mfa.models import Authenticator
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db import DEFAULT_DB_ALIAS, transaction
+from django.urls import reverse
 
 from atlasco.lib.errors import Conflict, FieldError, Invalid
 from tenants.audit import audit_record
@@ -53,6 +57,9 @@ def member_create(
             user.full_clean(exclude=["password"], validate_unique=False)
         except ValidationError as error:
             raise MemberInvalid(errors=_field_errors(error)) from error
+        # A log-in does not tell upper from lower case.
+        if User.objects.using(DEFAULT_DB_ALIAS).filter(username__iexact=username).exists():
+            raise MemberExists
         taken = constraint_problems({"members_user_username_key": MemberExists})
         with taken, transaction.atomic(using=DEFAULT_DB_ALIAS):
             user.save(using=DEFAULT_DB_ALIAS, force_insert=True)
@@ -83,6 +90,39 @@ def member_change(*, tenant: Tenant, member_id: int, role: str, email: str, acti
             raise LastAdmin
         user.save(using=DEFAULT_DB_ALIAS, update_fields=["role", "is_superuser", "email", "is_active"])
         audit_record(action="member.change", subject=f"member:{user.username}", before=before, after=_audited(user))
+    return user
+
+
+def member_link_make(*, tenant: Tenant, member_id: int) -> tuple[User, str]:
+    """Make a link with which a member chooses a new password, once, within an hour. Returns its path on the host.
+
+    Nothing is stored: the link is signed, and what it is signed over changes with the password.
+    Raises MemberUnknown, RoleMissing.
+    """
+    role_require(Role.ADMIN)
+    with tenant_bind(tenant), transaction.atomic(using=DEFAULT_DB_ALIAS):
+        user = _member(member_id)
+        key = default_token_generator.make_token(user)
+        path = reverse("account_reset_password_from_key", kwargs={"uidb36": user_pk_to_url_str(user), "key": key})
+        audit_record(action="password.link", subject=f"member:{user.username}")
+    return user, path
+
+
+def member_factor_reset(*, tenant: Tenant, member_id: int) -> User:
+    """Remove a member's second factor and recovery codes, for one who lost them. Raises MemberUnknown, RoleMissing."""
+    role_require(Role.ADMIN)
+    with tenant_bind(tenant), transaction.atomic(using=DEFAULT_DB_ALIAS):
+        user = _member(member_id)
+        removed, _ = Authenticator.objects.using(DEFAULT_DB_ALIAS).filter(user=user).delete()
+        if removed:
+            audit_record(action="second_factor.reset", subject=f"member:{user.username}")
+    return user
+
+
+def _member(member_id: int) -> User:
+    user = User.objects.using(DEFAULT_DB_ALIAS).filter(pk=member_id).first()
+    if user is None:
+        raise MemberUnknown
     return user
 
 

@@ -72,3 +72,39 @@ with old as (
     select audit_id from public.audit_log where at < %(before)s order by at limit %(batch)s for update skip locked
 )
 delete from public.audit_log as l using old where l.audit_id = old.audit_id
+
+-- name: traffic_add
+-- In order of the key: two processes that add at once must not wait for each other in a circle.
+insert into public.tenant_traffic as t (tenant_id, slot, requests, writes, throttled, failed)
+select * from unnest(
+    %(tenant_ids)s::integer[], %(slots)s::timestamptz[], %(requests)s::bigint[], %(writes)s::bigint[],
+    %(throttled)s::bigint[], %(failed)s::bigint[]
+) as added (tenant_id, slot, requests, writes, throttled, failed)
+order by 1, 2
+on conflict (tenant_id, slot) do update set
+    requests = t.requests + excluded.requests,
+    writes = t.writes + excluded.writes,
+    throttled = t.throttled + excluded.throttled,
+    failed = t.failed + excluded.failed
+
+-- name: traffic_expire
+delete from public.tenant_traffic where slot < %(before)s
+
+-- name: traffic_of_tenant
+-- One tenant's calls in equal steps, empty ones too.
+select step, coalesce(sum(requests), 0)::bigint, coalesce(sum(writes), 0)::bigint,
+       coalesce(sum(throttled), 0)::bigint, coalesce(sum(failed), 0)::bigint
+from generate_series(%(since)s::timestamptz, %(until)s::timestamptz, %(step)s::interval) as step
+left join public.tenant_traffic as t
+    on t.tenant_id = %(tenant_id)s and t.slot >= step and t.slot < step + %(step)s::interval
+group by step
+order by step
+
+-- name: traffic_troubled
+-- Tenants whose calls failed or were held back lately.
+select n.slug, sum(t.throttled)::bigint, sum(t.failed)::bigint, max(t.slot)
+from public.tenant_traffic as t join public.tenants_tenant as n on n.id = t.tenant_id
+where t.slot >= %(since)s and (t.throttled > 0 or t.failed > 0)
+group by n.slug
+order by sum(t.failed) desc, sum(t.throttled) desc
+limit %(limit)s

@@ -53,6 +53,20 @@ def percent(share: float | None) -> str:
     return f"{share * 100:.1f}".removesuffix(".0") + " %"
 
 
+# In order: Edge and Opera call themselves Chrome too, and Chrome Safari.
+_BROWSERS = (("Edg/", "Edge"), ("OPR/", "Opera"), ("Firefox/", "Firefox"), ("Chrome/", "Chrome"), ("Safari/", "Safari"))
+_SYSTEMS = (("Android", "Android"), ("iPhone", "iPhone"), ("iPad", "iPad"), ("Windows", "Windows"), ("Mac OS", "macOS"),
+            ("Linux", "Linux"))  # fmt: skip
+
+
+@register.filter
+def browser(user_agent: str) -> str:
+    """Which browser on which system says so of itself: `Firefox on Linux`."""
+    name = next((word for mark, word in _BROWSERS if mark in user_agent), "Another program")
+    system = next((word for mark, word in _SYSTEMS if mark in user_agent), "")
+    return f"{name} on {system}" if system else name
+
+
 @register.filter
 def json_text(value: Any) -> str:
     """A value as JSON writes it, but a text without its quotes: for people who compare two of them."""

@@ -7,6 +7,7 @@ import secrets
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from importlib.resources import files
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -28,6 +29,8 @@ ARGUMENTS = (
 )
 LAPTOP = {"width": 1280, "height": 800}
 PHONE = {"width": 390, "height": 844}
+# axe-core, as its package vendors it.
+AXE = (files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
 # The machine may be busy with a whole stack and other tests; waiting is not what is tested.
 PATIENCE_MS = 30_000
 
@@ -78,6 +81,20 @@ class Window:
         self.page.get_by_label("Password").fill(password)
         self.page.get_by_role("button", name="Log in").click()
         expect(self.page.get_by_role("heading", level=1)).not_to_contain_text("Log in")
+
+    def accessible(self) -> None:
+        """Assert that axe-core finds nothing serious on the page as it is now. Waits until it is at rest."""
+        self.page.wait_for_load_state("networkidle")
+        # Evaluated, not added as a script: the content security policy lets no stranger's script in.
+        self.page.evaluate(AXE)
+        found = self.page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
+        serious = [
+            f"{self.page.url}: {violation['id']} ({violation['help']}): {node['html'][:200]}"
+            for violation in found
+            if violation["impact"] in {"serious", "critical"}
+            for node in violation["nodes"][:3]
+        ]
+        assert serious == [], "\n".join(serious)
 
     def api_status(self, token: str) -> int:
         """What the API answers to a read with this token. It names the tenant: any host will do."""

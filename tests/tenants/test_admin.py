@@ -45,7 +45,7 @@ def secret_shown(html: str) -> str:
 
 def test_a_member_logs_in_on_the_tenants_own_host_only(acme: Tenant, globex: Tenant) -> None:
     member_create(tenant=acme, username="alice", password=PASSWORD, role=Role.ADMIN, now=clock.now())
-    form = {"username": "alice", "password": PASSWORD, "next": "/admin/"}
+    form = {"login": "alice", "password": PASSWORD, "next": "/admin/"}
     assert host_browser(acme).post("login/", form).status_code == 302
     for elsewhere in (host_browser(globex), host_browser(None)):
         response = elsewhere.post("login/", form)
@@ -197,7 +197,7 @@ def test_a_tenant_is_created_with_its_first_admin_whose_password_is_shown_once(p
         assert "no-store" in response.headers["Cache-Control"]
         password = secret_shown(html)
         assert password not in platform.text("tenants/made-by-hand/")
-        login = host_browser(tenant).post("login/", {"username": "grace", "password": password, "next": "/admin/"})
+        login = host_browser(tenant).post("login/", {"login": "grace", "password": password, "next": "/admin/"})
         assert login.status_code == 302
         assert tenant.name == "Made & by hand"
         assert "Made &amp; by hand" in platform.text("tenants/made-by-hand/")
@@ -289,7 +289,7 @@ def test_a_member_is_added_with_a_password_that_works(acme: Tenant) -> None:
     admin = tenant_browser(acme)
     response = admin.post("members/new/", {"username": "bob", "email": "bob@example.org", "role": "viewer"})
     password = secret_shown(response.content.decode())
-    login = host_browser(acme).post("login/", {"username": "bob", "password": password, "next": "/admin/"})
+    login = host_browser(acme).post("login/", {"login": "bob", "password": password, "next": "/admin/"})
     assert login.status_code == 302
     assert "bob@example.org" in admin.text("members/")
     again = admin.post("members/new/", {"username": "bob", "role": "viewer"})
@@ -360,8 +360,9 @@ def test_a_service_that_hangs_holds_up_neither_the_page_nor_a_second_thread(
 def test_a_member_changes_the_password(acme: Tenant) -> None:
     member = tenant_browser(acme)
     assert "10 characters" in member.text("password_change/")
-    wrong = {"old_password": "not it", "new_password1": "a-fresh-one-77", "new_password2": "a-fresh-one-77"}
-    assert "old_password" in member.post("password_change/", wrong).context["form"].errors
-    right = {**wrong, "old_password": PASSWORD}
+    wrong = {"oldpassword": "not it", "password1": "a-fresh-one-77", "password2": "a-fresh-one-77"}
+    assert "oldpassword" in member.post("password_change/", wrong).context["form"].errors
+    right = {**wrong, "oldpassword": PASSWORD}
     done = member.post("password_change/", right, follow=True)
     assert "Your password is changed" in done.content.decode()
+    assert member.get("").status_code == 200

@@ -55,7 +55,53 @@
     button.dataset.timer = setTimeout(() => { label.textContent = label.dataset.before; }, 2000);
   }
 
+  function remember(name, value) {
+    try {
+      localStorage.setItem(name, value);
+    } catch {
+      // A private window forgets it.
+    }
+  }
+
+  function themeShow() {
+    for (const button of document.querySelectorAll("[data-theme-choice]")) {
+      button.setAttribute("aria-pressed", String(button.dataset.themeChoice === document.documentElement.dataset.theme));
+    }
+  }
+
+  // On narrow windows the menu lies over the page until it is closed; on wide ones it is shown or hidden for good.
+  function menuOpen(open) {
+    document.documentElement.classList.toggle("at-menu-open", open);
+    const button = document.querySelector("[data-menu-open]");
+    button?.setAttribute("aria-expanded", String(open));
+    (open ? document.querySelector("#nav-sidebar [data-menu-close]") : button)?.focus();
+  }
+
+  function menuWide(button, toggle) {
+    const root = document.documentElement;
+    if (toggle) {
+      root.dataset.menu = root.dataset.menu === "hidden" ? "shown" : "hidden";
+      remember("atlasco-menu", root.dataset.menu);
+    }
+    button.setAttribute("aria-expanded", String(root.dataset.menu === "shown"));
+  }
+
   document.addEventListener("click", (event) => {
+    const choice = event.target.closest("[data-theme-choice]");
+    if (choice) {
+      remember("atlasco-theme", choice.dataset.themeChoice);
+      dispatchEvent(new Event("atlasco:theme"));
+      themeShow();
+    }
+    if (event.target.closest("[data-menu-open]")) {
+      menuOpen(true);
+    } else if (event.target.closest("[data-menu-close]")) {
+      menuOpen(false);
+    }
+    const wide = event.target.closest("[data-menu-wide]");
+    if (wide) {
+      menuWide(wide, true);
+    }
     const button = event.target.closest("[data-copy]");
     if (button) {
       copy(button);
@@ -69,6 +115,9 @@
 
   document.addEventListener("keydown", (event) => {
     if (event.key === "Escape") {
+      if (document.documentElement.classList.contains("at-menu-open")) {
+        menuOpen(false);
+      }
       for (const menu of document.querySelectorAll("details[data-menu][open]")) {
         menu.open = false;
         menu.querySelector("summary").focus();
@@ -106,6 +155,8 @@
 
   document.addEventListener("DOMContentLoaded", () => {
     leaveHistory();
+    themeShow();
+    document.querySelectorAll("[data-menu-wide]").forEach((button) => menuWide(button, false));
     localiseTimes(document);
     // On a phone the tab one is on may lie beyond the edge.
     document.querySelector(".at-tabs [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
