@@ -1,6 +1,6 @@
 # Two commands matter: `make up` and `make test`. Everything else is for those who work on Atlasco.
 .DEFAULT_GOAL := help
-.PHONY: help up test lint bench clean
+.PHONY: help up test lint bench honesty clean
 SHELL := /bin/sh
 PYTHON ?= python3
 VENV := .venv
@@ -12,6 +12,7 @@ help: ## Show this
 	@echo "make test    check style, types and layers, then run every test on real servers; ARGS are handed to pytest"
 	@echo "make lint    the checks of \`make test\` without the tests"
 	@echo "make bench   print the benchmarks' figures, of all at a modest size; NAME=search, say, runs one of them"
+	@echo "make honesty break a throw-away stack in every way and count answers that claim more than is true; takes a while"
 	@echo "make clean   remove the virtual environment, caches, and the data of \`make up\`"
 
 up: $(VENV)/.installed
@@ -30,6 +31,9 @@ lint: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed
 	@exec $(BIN)/python manage.py bench $(NAME) $(ARGS)
+
+honesty: $(VENV)/.installed
+	@exec $(BIN)/python manage.py honesty $(ARGS)
 
 clean:
 	@# Only what a stack made: with ATLASCO_RUN_DIR=$$HOME this would be everything you have.

@@ -1,0 +1,428 @@
+"""One run: writers raise counters, readers of every tier read them, and meanwhile everything is broken in turn."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import random
+import socket
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from atlasco.honesty.ledger import Ledger, Read, Verdict, judge
+from atlasco.honesty.stage import Stage
+
+COUNTERS: Final = 12
+WRITERS: Final = 2
+READERS: Final = 6
+SKEW_S: Final = 3600
+_TIMEOUT_S: Final = 15
+_COUNTERS_SQL: Final = "SELECT external_id, (attributes->>'n')::bigint FROM entities WHERE entity_type = 'counter'"
+_REPLICAS: Final = ("replica1", "replica2")
+# Weights of what a reader asks. The last three send a token, a tight budget, or two pages.
+_ASKED: Final = (
+    ("REALTIME", 2),
+    ("NEAR_REALTIME", 4),
+    ("EVENTUAL", 4),
+    ("own class", 2),
+    ("token", 3),
+    ("max lag", 1),
+    ("pages", 1),
+)
+
+
+class Door:
+    """One connection to the API, made anew when it breaks."""
+
+    def __init__(self, url: str, token: str) -> None:
+        parts = urlsplit(url)
+        self._host, self._port = parts.hostname or "127.0.0.1", parts.port
+        self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json", "Host": "localhost"}
+        self._connection: http.client.HTTPConnection | None = None
+
+    def ask(
+        self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
+    ) -> tuple[int, dict[str, str], Any]:
+        """Status, headers in lower case, body. Raises OSError, http.client.HTTPException."""
+        if self._connection is None:
+            self._connection = http.client.HTTPConnection(self._host, self._port, timeout=_TIMEOUT_S)
+            self._connection.connect()
+            self._connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        data = None if body is None else json.dumps(body).encode()
+        try:
+            self._connection.request(method, f"/api/v1{path}", data, {**self._headers, **(headers or {})})
+            response = self._connection.getresponse()
+            raw = response.read()
+        except (OSError, http.client.HTTPException):
+            self.close()
+            raise
+        return response.status, {k.lower(): v for k, v in response.getheaders()}, json.loads(raw) if raw else None
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+@dataclass
+class Run:
+    """What the threads share. ids: of each counter's entity; tokens: the last write's token of each, with its value."""
+
+    stage: Stage
+    ledger: Ledger = field(default_factory=Ledger)
+    ids: list[str] = field(default_factory=list)
+    tokens: dict[int, tuple[str, int]] = field(default_factory=dict)
+    reads: list[Read] = field(default_factory=list)
+    urls: list[str] = field(default_factory=list)
+    phase: str = "calm"
+    writes: int = 0
+    writes_failed: int = 0
+    lost: int = 0
+    notes: dict[str, float] = field(default_factory=dict)
+    stopping: threading.Event = field(default_factory=threading.Event)
+    # Held by a writer for one write, and by a promotion for the time in which it counts what was lost.
+    write_locks: list[threading.Lock] = field(default_factory=lambda: [threading.Lock() for _ in range(WRITERS)])
+
+    def setup(self) -> None:
+        """Make the counters, each at 0."""
+        self.urls = [self.stage.web_url]
+        door = Door(self.stage.web_url, self.stage.token)
+        for counter in range(COUNTERS):
+            status, headers, body = door.ask(
+                "POST", "/entities/", {"entity_type": "counter", "external_id": str(counter), "attributes": {"n": 0}}
+            )
+            if status != 201:
+                raise RuntimeError(f"A counter can't be made: {status} {body}")
+            self.ledger.acknowledge(counter, 0, time.monotonic())
+            self.ids.append(body["entity_id"])
+            self.tokens[counter] = (headers["x-consistency-token"], 0)
+        door.close()
+
+    # --- Writing ------------------------------------------------------------------------------------------------------
+    def write(self, number: int) -> None:
+        """A writer's whole life: its counters in turn, each value once."""
+        door = Door(self.stage.web_url, self.stage.token)
+        mine = range(number, COUNTERS, WRITERS)
+        values = dict.fromkeys(mine, 0)
+        while not self.stopping.is_set():
+            for counter in mine:
+                with self.write_locks[number]:
+                    values[counter] += 1
+                    self._write_once(door, counter, values[counter])
+                if self.stopping.wait(0.01):
+                    break
+        door.close()
+
+    def _write_once(self, door: Door, counter: int, value: int) -> None:
+        try:
+            status, headers, _ = door.ask("PATCH", f"/entities/{self.ids[counter]}/", {"attributes": {"n": value}})
+        except (OSError, http.client.HTTPException):
+            status, headers = 0, {}
+        if status == 200:
+            self.ledger.acknowledge(counter, value, time.monotonic())
+            self.tokens[counter] = (headers["x-consistency-token"], value)
+            self.writes += 1
+        else:
+            # It may have been written all the same: whoever reads a value that was not acknowledged is not wrong.
+            self.writes_failed += 1
+            self.stopping.wait(0.05)
+
+    # --- Reading ------------------------------------------------------------------------------------------------------
+    def read(self, seed: int) -> None:
+        """A reader's whole life."""
+        chance = random.Random(seed)  # noqa: S311 - of no secret
+        kinds, weights = [name for name, _ in _ASKED], [weight for _, weight in _ASKED]
+        doors: dict[str, Door] = {}
+        while not self.stopping.is_set():
+            url = chance.choice(self.urls)
+            door = doors.setdefault(url, Door(url, self.stage.token))
+            kind = chance.choices(kinds, weights)[0]
+            self.reads.extend(self._read_once(door, chance.randrange(COUNTERS), kind, chance))
+            if kind == "pages":
+                self.reads.extend(self._pages(door, chance))
+        for door in doors.values():
+            door.close()
+
+    def _read_once(self, door: Door, counter: int, kind: str, chance: random.Random) -> list[Read]:
+        headers: dict[str, str] = {}
+        token: int | None = None
+        if kind in {"REALTIME", "NEAR_REALTIME", "EVENTUAL"}:
+            headers["X-Freshness-Tier"] = kind
+        elif kind == "max lag":
+            headers["X-Max-Lag-Seconds"] = f"{chance.choice((0.5, 2.5, 7.0))}"
+        elif kind == "token":
+            headers["X-Consistency-Token"], token = self.tokens[counter]
+            headers["X-Freshness-Tier"] = chance.choice(("NEAR_REALTIME", "EVENTUAL"))
+        if chance.random() < 0.5:
+            asked: tuple[Any, ...] = ("GET", f"/entities/{self.ids[counter]}/", None, headers)
+        else:
+            asked = ("POST", "/entities/search/", {"entity_type": "counter", "order_by": "entity_id"}, headers)
+        answers = self._answer(door, asked, counter=counter, token=token)
+        max_lag = headers.get("X-Max-Lag-Seconds")
+        return answers if max_lag is None else [replace(answer, sla_s=float(max_lag)) for answer in answers]
+
+    def _pages(self, door: Door, chance: random.Random) -> list[Read]:
+        """Two pages in order of id. The second must show all that the first one's state had.
+
+        A writer raises its counters in turn: whoever shows one at `v` has all others of that writer at `v - 1`.
+        """
+        body = {"order_by": "entity_id", "limit": 4}
+        headers = {"X-Freshness-Tier": chance.choice(("NEAR_REALTIME", "EVENTUAL"))}
+        try:
+            status, _, first = door.ask("POST", "/entities/search/", body, headers)
+            if status != 200:
+                return []
+            cursor, began = first["next_cursor"], time.monotonic()
+            status, answered, second = door.ask("POST", "/entities/search/", {**body, "cursor": cursor}, headers)
+        except (OSError, http.client.HTTPException):
+            return []
+        if status != 200:
+            return []
+        shown = {int(row["external_id"]): row["attributes"]["n"] for row in first["entities"]}
+        reads: list[Read] = []
+        for row in second["entities"]:
+            counter = int(row["external_id"])
+            seen = max(value for other, value in shown.items() if other % WRITERS == counter % WRITERS) - 1
+            answer = _read_of(counter, began, answered, second, row["attributes"]["n"], self.phase)
+            reads.append(replace(answer, seen=seen, is_further=bool(reads)))
+        return reads
+
+    def _answer(self, door: Door, asked: tuple[Any, ...], *, counter: int, token: int | None) -> list[Read]:
+        began = time.monotonic()
+        phase = self.phase
+        try:
+            status, headers, body = door.ask(*asked)
+        except (OSError, http.client.HTTPException) as error:
+            return [_refusal(counter, began, type(error).__name__, phase, token)]
+        if status != 200:
+            return [_refusal(counter, began, str((body or {}).get("code", status)), phase, token)]
+        if "entities" not in body:
+            return [_read_of(counter, began, headers, body, body["attributes"]["n"], phase, token)]
+        shown = {int(row["external_id"]): row["attributes"]["n"] for row in body["entities"]}
+        # A search that does not find a counter shows a state from before it was made.
+        reads = [_read_of(counter, began, headers, body, shown.get(counter, -1), phase, token)]
+        for other in range(COUNTERS):
+            if other != counter:
+                answer = _read_of(other, began, headers, body, shown.get(other, -1), phase)
+                reads.append(replace(answer, is_further=True))
+        return reads
+
+    # --- Breaking -----------------------------------------------------------------------------------------------------
+    @contextmanager
+    def during(self, phase: str) -> Iterator[None]:
+        """Note what is going on, so that what happens can be told by it."""
+        before, self.phase = self.phase, phase
+        try:
+            yield
+        finally:
+            self.phase = before
+
+    def rest(self, seconds: float) -> None:
+        self.stopping.wait(seconds)
+
+    def pause_replicas(self, seconds: float) -> None:
+        with self.during("replicas paused"):
+            for name in _REPLICAS:
+                self.stage.ask("pause-replay", name)
+            self.rest(seconds)
+            for name in _REPLICAS:
+                self.stage.ask("resume-replay", name)
+
+    def delay_replica(self, seconds: float) -> None:
+        with self.during("replica delayed"):
+            self.stage.admin("replica1", "ALTER SYSTEM SET recovery_min_apply_delay = '3s'")
+            self.stage.admin("replica1", "SELECT pg_reload_conf()")
+            self.rest(seconds)
+            self.stage.admin("replica1", "ALTER SYSTEM RESET recovery_min_apply_delay")
+            self.stage.admin("replica1", "SELECT pg_reload_conf()")
+
+    def kill(self, name: str, seconds: float) -> None:
+        with self.during(f"{name} killed"):
+            self.stage.ask("kill", name)
+            self.rest(seconds)
+            self.stage.ask("start", name)
+
+    def promote(self, name: str) -> None:
+        """Kill the primary and promote a replica; count what that lost; bring the old one back as a replica."""
+        with self.during(f"{name} promoted"):
+            held = [lock.acquire() for lock in self.write_locks]
+            try:
+                self.stage.ask("promote", name)
+                for external_id, survived in self.stage.admin(name, _COUNTERS_SQL):
+                    self.lost += self.ledger.lose(int(external_id), survived=survived)
+            finally:
+                for lock in self.write_locks[: len(held)]:
+                    lock.release()
+            self.rest(3)
+            self.stage.ask("start", "primary")
+
+
+def _read_of(
+    counter: int, began: float, headers: dict[str, str], body: Any, value: Any, phase: str, token: int | None = None
+) -> Read:
+    lag = headers["x-data-lag-seconds"]
+    tier = headers["x-freshness-tier"]
+    metadata = body.get("metadata") if isinstance(body, dict) else None
+    target = metadata["freshness"]["sla_target"] if metadata else _TARGETS[tier]
+    return Read(
+        counter=counter,
+        began=began,
+        ended=time.monotonic(),
+        value=int(value),
+        lag_s=None if lag == "unknown" else float(lag),
+        sla_met=headers["x-sla-met"] == "true",
+        sla_s=target,
+        tier=tier,
+        source=headers["x-data-source"],
+        phase=phase,
+        token=token,
+    )
+
+
+# The contract's, held here once more: the checker does not ask the checked.
+_TARGETS: Final = {"REALTIME": 1.0, "NEAR_REALTIME": 10.0, "EVENTUAL": 300.0}
+
+
+def _refusal(counter: int, began: float, code: str, phase: str, token: int | None) -> Read:
+    return Read(
+        counter=counter,
+        began=began,
+        ended=time.monotonic(),
+        value=None,
+        lag_s=None,
+        sla_met=False,
+        sla_s=None,
+        tier="",
+        source="",
+        phase=phase,
+        token=token,
+        code=code,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A run in figures. phases: reads in each, and how many of them failed."""
+
+    verdict: Verdict
+    seconds: float
+    writes: int
+    writes_failed: int
+    lost: int
+    phases: dict[str, tuple[int, int]]
+    latest_replica_s: float | None
+
+
+def honesty_run(
+    stage: Stage, *, values: int, seconds: float, is_short: bool, progress: Callable[[int, str], None]
+) -> Report:
+    """Break everything in turn until enough values were read, or the time is over. progress: values so far, phase."""
+    run = Run(stage)
+    run.setup()
+    threads = [threading.Thread(target=run.write, args=(number,), name=f"writer {number}") for number in range(WRITERS)]
+    threads += [threading.Thread(target=run.read, args=(seed,), name=f"reader {seed}") for seed in range(READERS)]
+    began = time.monotonic()
+    for thread in threads:
+        thread.start()
+    watch = threading.Thread(target=_watch, args=(run, progress), name="progress")
+    watch.start()
+    try:
+        with closing(_acts(run, is_short=is_short)) as acts:
+            for number, act in enumerate(acts):
+                if number and (len(run.reads) >= values or time.monotonic() - began >= seconds):
+                    break
+                act()
+    finally:
+        run.stopping.set()
+        for thread in [*threads, watch]:
+            thread.join(60)
+    return _report(run, time.monotonic() - began)
+
+
+def _acts(run: Run, *, is_short: bool) -> Generator[Callable[[], None], None, None]:
+    """What is done, one after the other; the long form goes round until somebody stops it."""
+    if is_short:
+        yield lambda: _short(run)
+        return
+    yield lambda: run.rest(5)
+    yield from _round(run)
+    yield lambda: run.promote("replica1")
+    # Afterwards its names are the old ones: `primary` streams from replica1.
+    port = _free_port()
+    with run.stage.skewed_web(skew_s=SKEW_S, port=port) as url:
+        run.rest(6)
+        run.urls.append(url)
+        while True:
+            with run.during("a clock an hour ahead"):
+                yield lambda: run.rest(20)
+            run.urls.remove(url)
+            yield lambda: run.rest(5)
+            yield lambda: run.pause_replicas(8)
+            yield lambda: run.kill("replica2", 3)
+            yield lambda: run.kill("valkey", 4)
+            yield lambda: run.kill("clickhouse", 4)
+            yield lambda: run.kill("feed", 6)
+            yield lambda: run.kill("replica1", 5)
+            run.urls.append(url)
+
+
+def _short(run: Run) -> None:
+    run.rest(2)
+    run.pause_replicas(2)
+    run.kill("valkey", 1)
+    run.kill("primary", 2)
+    run.rest(1)
+    run.promote("replica2")
+    run.rest(2)
+
+
+def _round(run: Run) -> Iterator[Callable[[], None]]:
+    yield lambda: run.pause_replicas(12)
+    yield lambda: run.rest(4)
+    yield lambda: run.delay_replica(8)
+    yield lambda: run.kill("replica1", 4)
+    yield lambda: run.kill("replica2", 4)
+    yield lambda: run.kill("valkey", 5)
+    yield lambda: run.kill("clickhouse", 5)
+    yield lambda: run.kill("feed", 8)
+    yield lambda: run.kill("primary", 6)
+    yield lambda: run.rest(5)
+
+
+def _watch(run: Run, progress: Callable[[int, str], None]) -> None:
+    while not run.stopping.wait(0.5):
+        progress(len(run.reads), run.phase)
+
+
+def _free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+def _report(run: Run, seconds: float) -> Report:
+    reads = list(run.reads)
+    phases: dict[str, tuple[int, int]] = {}
+    for phase in dict.fromkeys(read.phase for read in reads):
+        part = judge(run.ledger, (read for read in reads if read.phase == phase))
+        phases[phase] = (part.reads, part.failed)
+    near = [
+        read.lag_s
+        for read in reads
+        if read.phase == "replicas paused" and read.tier == "NEAR_REALTIME" and read.source == "read-replica"
+        if read.lag_s is not None
+    ]
+    return Report(
+        verdict=judge(run.ledger, reads),
+        seconds=seconds,
+        writes=run.writes,
+        writes_failed=run.writes_failed,
+        lost=run.lost,
+        phases=phases,
+        latest_replica_s=max(near, default=None),
+    )
