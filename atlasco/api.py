@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from typing import Any
 
 from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
@@ -15,6 +16,7 @@ from rest_framework.response import Response
 from atlasco.lib.errors import Invalid, NotFound, Problem
 from atlasco.lib.json_api import BodyTooLarge
 from atlasco.lib.problem import CONTENT_TYPE, problem_body, problem_headers, problem_http_response
+from freshness.middleware import degraded_page
 from freshness.reads import store_problem
 from tenants.errors import Forbidden
 
@@ -65,7 +67,9 @@ def server_error(request: HttpRequest) -> HttpResponse:
     """Django's handler for the unexpected, which it has logged with its traceback by now."""
     if request.path_info.startswith("/api/"):
         return problem_http_response(ServerError())
-    return defaults.server_error(request)
+    error = sys.exc_info()[1]
+    problem = store_problem(error) if isinstance(error, OperationalError | InterfaceError) else None
+    return defaults.server_error(request) if problem is None else degraded_page(request, problem)
 
 
 _KINDS: list[tuple[type[Exception], type[Problem]]] = [

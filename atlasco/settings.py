@@ -182,6 +182,11 @@ STATEMENT_TIMEOUT_MS = env.integer(
     "ATLASCO_STATEMENT_TIMEOUT_MS", 30_000, help="A statement of a web request is cancelled after this.", minimum=0
 )
 
+PAGE_CLASS = env.text(
+    "ATLASCO_PAGE_CLASS",
+    "operational",
+    help="How fresh pages in the browser are: a query class, `critical` for the primary, `operational` for replicas.",
+)
 ESCALATIONS_PER_S = env.number(
     "ATLASCO_ESCALATIONS_PER_S",
     200,

@@ -7,19 +7,31 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from django.http import HttpRequest
+from django.conf import settings
+from django.core import signing
+from django.db import InterfaceError, OperationalError, connections
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
+from django.template.loader import render_to_string
 
 from atlasco.lib import clock
-from atlasco.lib.errors import FieldError, Invalid, Problem
-from atlasco.lib.problem import problem_http_response
+from atlasco.lib.errors import FieldError, Invalid, Problem, Unavailable
+from atlasco.lib.problem import problem_headers, problem_http_response
+from freshness.monitor import PRIMARY, monitor
 from freshness.policy import ON_STALE, TIERS, Wish, budget_settle, freshness_word, lag_shown
+from freshness.reads import primary_position, store_problem, stores_now
 from freshness.state import FreshnessState, freshness_scope, freshness_state
+from freshness.timelines import NOWHERE, Position, position_parse, position_text
 from freshness.tokens import InvalidConsistencyToken, lsn_text, token_decode, token_encode
 from tenants.binding import tenant_current
 
 API_PREFIX: Final = "/api/"
 WAIT_MAX_MS: Final = 30_000
+SEEN_COOKIE: Final = "atlasco_seen"
+# Replicas that are later than this answer no page anyway.
+SEEN_S: Final = 60
+_SEEN_SALT: Final = "freshness.seen"
+_READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _SECONDS: Final = re.compile(r"[0-9]+(\.[0-9]*)?|\.[0-9]+")
 
 
@@ -30,9 +42,15 @@ class InvalidFreshness(Invalid):
 
 
 class FreshnessMiddleware:
-    """For the API only: pages of the admin say in words how fresh they are.
+    """Headers for the API; pages of the admin say in words how fresh they are, and read by a budget of their own.
 
     Stands outside of TenantMiddleware, so that refusals carry the headers too.
+
+    # Note [Pages]
+    A page reads from the database that meets ATLASCO_PAGE_CLASS. A request that is no GET reads from the primary, and
+    leaves in a cookie up to where it may have written: what the same browser asks next is answered by a database that
+    has come that far. A GET whose database failed under it is tried once more, with the next one; where none can
+    answer, the page says so, with 503.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
@@ -40,7 +58,7 @@ class FreshnessMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         if not request.path_info.startswith(API_PREFIX):
-            return self.get_response(request)
+            return self._page(request)
         asked_at = clock.iso(clock.now())
         state = FreshnessState(asker=request.headers.get("Authorization", ""))
         with freshness_scope(state):
@@ -53,6 +71,32 @@ class FreshnessMiddleware:
         headers_write(response, state, asked_at)
         return response
 
+    def _page(self, request: HttpRequest) -> HttpResponseBase:
+        is_read = request.method in _READS
+        for is_last in (False, True):
+            state = FreshnessState(orm_class=settings.PAGE_CLASS, seen=_seen(request), wrote=not is_read)
+            with freshness_scope(state):
+                try:
+                    response = self.get_response(request)
+                except Problem as problem:
+                    response = degraded_page(request, problem)
+                if not is_last and is_read and getattr(response, "store_failed", False):
+                    stores_look_again(state)
+                    continue
+                if state.wrote and response.status_code < 500:
+                    _seen_keep(response)
+            break
+        return response
+
+    def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponseBase | None:
+        """A page whose database failed, or that no store can answer: 503, which `_page` may try again."""
+        if request.path_info.startswith(API_PREFIX):
+            return None
+        problem: Problem | None = error if isinstance(error, Unavailable) else None
+        if isinstance(error, OperationalError | InterfaceError):
+            problem = store_problem(error)
+        return None if problem is None else degraded_page(request, problem)
+
     def process_view(self, request: HttpRequest, *view: object) -> HttpResponseBase | None:
         """Read the consistency token: only here, since it is checked against the tenant that has been bound by now."""
         text = request.headers.get("X-Consistency-Token")
@@ -64,6 +108,46 @@ class FreshnessMiddleware:
         except InvalidConsistencyToken as problem:
             return problem_http_response(problem)
         return None
+
+
+def degraded_page(request: HttpRequest, problem: Problem) -> HttpResponse:
+    """A page that says what can't be done now, and which stores are the reason."""
+    down = [candidate.name for candidate in stores_now() if not candidate.up]
+    page = render_to_string("freshness/degraded.html", {"problem": problem, "down": down}, request=None)
+    response = HttpResponse(page, status=problem.status, headers=problem_headers(problem))
+    response.store_failed = True  # type: ignore[attr-defined]
+    return response
+
+
+def stores_look_again(state: FreshnessState) -> None:
+    """Find out at once who failed, and let go of broken connections, so that the next attempt meets others."""
+    watch = monitor()
+    for alias in {PRIMARY, state.database or PRIMARY}:
+        if watch.look(alias).error:
+            connections[alias].close()
+
+
+def _seen(request: HttpRequest) -> Position:
+    """What this browser has written, by its cookie. A cookie that is not ours says nothing."""
+    try:
+        return position_parse(signing.Signer(salt=_SEEN_SALT).unsign(request.COOKIES[SEEN_COOKIE]))
+    except (KeyError, ValueError, signing.BadSignature):
+        return NOWHERE
+
+
+def _seen_keep(response: HttpResponseBase) -> None:
+    try:
+        position = primary_position()
+    except (OperationalError, InterfaceError):
+        return  # Nothing was written, then; and the page that says so must not fail as well.
+    response.set_cookie(
+        SEEN_COOKIE,
+        signing.Signer(salt=_SEEN_SALT).sign(position_text(position)),
+        max_age=SEEN_S,
+        secure=settings.SESSION_COOKIE_SECURE,
+        httponly=True,
+        samesite="Lax",
+    )
 
 
 def wish_of(headers: Mapping[str, str]) -> Wish:

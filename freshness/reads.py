@@ -390,14 +390,87 @@ def _protected(verdicts: list[Verdict], budget: Budget, tenant_id: int) -> list[
 
 
 def primary_source(*, query_class: str) -> ReadSource:
-    """The primary, for a page that makes several reads of its own and shows the latest of everything."""
+    """The primary, for a page that makes several reads of its own and shows the latest of everything.
+
+    While it does not answer, the freshest replica, which is noted as the answer's. Raises NoStoreAnswers.
+    """
+    return _page_source(query_class=query_class, is_primary=True)
+
+
+def page_source(*, query_class: str) -> ReadSource:
+    """The database that meets the class's budget, for a page that makes several reads of its own.
+
+    Raises NoStoreAnswers.
+    """
+    return _page_source(query_class=query_class, is_primary=False)
+
+
+def _page_source(*, query_class: str, is_primary: bool) -> ReadSource:
     state = freshness_state()
+    if state.wrote or (is_primary and primary_is_up()):
+        alias = _database_note(state, "primary", query_class=query_class)
+    else:
+        state.database = None
+        alias = database_settle(state, query_class=query_class)
+    if state.answer is None:
+        raise NoStoreAnswers
+    return ReadSource(using=alias, position=state.at_most)
+
+
+def primary_is_up() -> bool:
+    """Whether the primary is believed to answer."""
+    return _candidate("primary", "primary", reading_of=PRIMARY).up
+
+
+def database_settle(state: FreshnessState, *, query_class: str) -> str:
+    """The alias of the database that reads of this scope go to, settled once. See Note [Reads of the ORM].
+
+    Raises NoStoreAnswers, PositionNotReached.
+    """
+    if state.database is not None:
+        return state.database
+    budget = budget_settle(wish=state.wish, query_class=query_class)
+    needed = position_needed(state, state.seen)
+    verdicts = candidates_judge(
+        budget=budget, needed_lsn=needed.lsn, needed_timeline=needed.timeline, candidates=_databases_now()
+    )
+    for verdict in verdicts:
+        if verdict.reason == "down" or not verdict.reached:
+            continue
+        try:
+            state.database = _database_note(state, verdict.candidate.name, query_class=query_class)
+        except _CONNECTION_ERRORS as error:
+            if not is_store_failure(error):
+                raise
+            _store_failed(verdict.candidate)
+            connections[alias_of(verdict.candidate)].close()
+        else:
+            state.verdicts = verdicts
+            return state.database
+    raise NoStoreAnswers if all(verdict.reached for verdict in verdicts) else PositionNotReached
+
+
+def _database_note(state: FreshnessState, name: str, *, query_class: str) -> str:
+    """Note what a database has applied by now as the answer of this scope; return its alias."""
+    alias = PRIMARY if name == "primary" else name
+    watch, asked = monitor(), provider()
+    began = watch.primary_now()
+    with connections[alias].cursor() as cursor:
+        cursor.execute(
+            _SNAPSHOT_FACTS.format(at_most=asked.at_most, is_standby=asked.is_standby, timeline=asked.timeline)
+        )
+        at_least, seq, beat_at, at_most, _, own_timeline = cursor.fetchone()
+    lag_s = 0.0 if alias == PRIMARY else watch.lag_s(beat_at, at=began)
     state.budget = budget_settle(wish=state.wish, query_class=query_class)
-    with connections[PRIMARY].cursor() as cursor:
-        cursor.execute("SELECT pg_current_wal_lsn()::text")
-        text = cursor.fetchone()[0]
-    state.answer = Answer(source="primary", lag_s=0.0, position=lsn_parse(text), store="primary")
-    return ReadSource(using=PRIMARY, position=text)
+    state.at_most = position_text(Position(own_timeline or seq_timeline(seq), lsn_parse(at_most)))
+    state.answer = Answer(
+        source="primary" if alias == PRIMARY else "read-replica",
+        lag_s=lag_s,
+        position=lsn_parse(at_least),
+        replication_lag_s=lag_s,
+        store=name,
+    )
+    return alias
 
 
 def candidates_now(*, operation: str | None = None) -> list[Candidate]:
@@ -461,6 +534,15 @@ def is_store_failure(error: Exception) -> bool:
     return state is None or state.startswith(_STORE_STATES)
 
 
+def primary_position() -> Position:
+    """Where the primary's log ends: everything that has been committed lies before it."""
+    asked = provider()
+    with connections[PRIMARY].cursor() as cursor:
+        cursor.execute(f"SELECT ({asked.written})::text, {asked.timeline}")
+        text, timeline = cursor.fetchone()
+    return Position(timeline, lsn_parse(text))
+
+
 def write_finished(*, tenant_id: int) -> ConsistencyToken:
     """Note a write that has been committed; its token goes into the answer. Call after COMMIT, never inside.
 
@@ -468,11 +550,7 @@ def write_finished(*, tenant_id: int) -> ConsistencyToken:
     """
     if connections[PRIMARY].in_atomic_block:
         raise RuntimeError("A token taken before COMMIT would promise too much.")
-    with connections[PRIMARY].cursor() as cursor:
-        asked = provider()
-        cursor.execute(f"SELECT ({asked.written})::text, {asked.timeline}")
-        text, timeline = cursor.fetchone()
-    lsn = lsn_parse(text)
+    timeline, lsn = primary_position()
     state = freshness_state()
     state.budget = budget_settle(wish=state.wish, query_class="critical")
     state.answer = Answer(source="primary", lag_s=0.0, position=lsn, store="primary")

@@ -10,6 +10,7 @@ from typing import Any
 
 from freshness.choice import Verdict
 from freshness.policy import Budget, SourceName, Wish, lag_shown, sla_met
+from freshness.timelines import NOWHERE, Position
 from freshness.tokens import ConsistencyToken, lsn_text
 
 
@@ -35,6 +36,9 @@ class FreshnessState:
 
     asker: whose later reads shall see this request's write; wish, token: from the headers; budget: None until the
     operation is known; written: a write's token; verdicts: on each store, in the order of trying.
+    orm_class: the query class by which the ORM reads, None for the primary; seen: what earlier pages have shown; wrote:
+    whether something may have been written, so that all further reads are the primary's; database: the ORM's, settled;
+    at_most: nothing that it showed then is newer.
     """
 
     asker: str = ""
@@ -44,6 +48,11 @@ class FreshnessState:
     answer: Answer | None = None
     written: ConsistencyToken | None = None
     verdicts: list[Verdict] = field(default_factory=list)
+    orm_class: str | None = None
+    seen: Position = NOWHERE
+    wrote: bool = False
+    database: str | None = None
+    at_most: str = ""
 
     def sla_met(self) -> bool | None:
         """Whether the answer keeps the budget; None where its lag is not known.
@@ -86,3 +95,8 @@ def freshness_scope(state: FreshnessState) -> Iterator[FreshnessState]:
 def freshness_state() -> FreshnessState:
     """The state of this context; a fresh one, that asks for nothing, where nobody entered a scope."""
     return _state.get() or FreshnessState()
+
+
+def freshness_state_entered() -> FreshnessState | None:
+    """The state of the scope that we are in; None outside of any."""
+    return _state.get()

@@ -3,6 +3,11 @@
 Addresses must stand in the environment before the settings are read; servers start when a test first wants them.
 """
 
+import os
+
+# A page shows at once what a test has just written beside it; tests of freshness ask for replicas themselves.
+os.environ.setdefault("ATLASCO_PAGE_CLASS", "critical")
+
 from tests.cluster import CLUSTER
 
 CLUSTER.choose_addresses()

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import ClassVar
 
+from django.conf import settings
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
 
-from freshness.reads import ReadSource, primary_source
+from freshness.reads import ReadSource, page_source
 from freshness.state import Answer, FreshnessState, freshness_scope, freshness_state
 from tenants.admin.pages import TenantPage
 from tenants.selectors import tenants_page
@@ -29,8 +30,11 @@ class DataPage(TenantPage):
     @contextmanager
     def reading(self) -> Iterator[ReadSource]:
         """Read inside, from the store that was chosen for it; the page then says what that was."""
-        with self.scope.bind(), freshness_scope(FreshnessState()):
-            yield primary_source(query_class="operational")
+        # An answer of its own; what this browser wrote before counts here too.
+        page = freshness_state()
+        own = FreshnessState(orm_class=page.orm_class, seen=page.seen, wrote=page.wrote)
+        with self.scope.bind(), freshness_scope(own):
+            yield page_source(query_class=settings.PAGE_CLASS)
             self.answer = freshness_state().answer
 
     def render(self, template_name: str = "", *, status: int = 200, **context: object) -> TemplateResponse:

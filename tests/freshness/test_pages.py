@@ -1,0 +1,144 @@
+"""Pages in the browser: which database they read, what they show after a write, and what they say without a primary."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.db import connections
+from django.test import Client as Browser
+from django.test import RequestFactory, override_settings
+
+from freshness.middleware import SEEN_COOKIE, _seen
+from freshness.monitor import monitor
+from freshness.routers import FreshnessRouter
+from freshness.state import FreshnessState, freshness_scope
+from tenants.models import Tenant
+from tests.cluster import Cluster
+from tests.freshness.test_registered_sources import heartbeat
+from tests.tenants.conftest import tenant_make
+
+__all__ = ["tenant_make"]
+
+ROUTER = FreshnessRouter()
+USER = get_user_model()
+
+
+@pytest.fixture
+def fresh_replicas(stack: Cluster, live_db: None) -> None:
+    """Both replicas have a heartbeat that is a moment old."""
+    heartbeat()
+    stack.wait_for_replicas()
+    for alias in ("replica1", "replica2", "default"):
+        monitor().look(alias)
+
+
+@pytest.fixture
+def without_the_primary(stack: Cluster, fresh_replicas: None) -> Iterator[None]:
+    stack.must_be_embedded()
+    stack.ask("kill", name="primary")
+    connections.close_all()
+    monitor().look("default")
+    yield
+    stack.ask("start", name="primary")
+    connections.close_all()
+    stack.wait_for_replicas()
+    for _ in range(5):
+        monitor().look("default")
+
+
+def database(state: FreshnessState, model: type = Tenant) -> str | None:
+    with freshness_scope(state):
+        return ROUTER.db_for_read(model)
+
+
+class Note(Tenant):
+    """Stands for a table of data, not of who somebody is."""
+
+    class Meta:
+        proxy = True
+        app_label = "analytics"
+
+
+def test_outside_of_a_scope_and_without_a_class_the_primary_is_read() -> None:
+    assert ROUTER.db_for_read(Note) == "default"
+    assert database(FreshnessState(), Note) == "default"
+
+
+def test_a_class_chooses_the_database_once_for_the_whole_scope(fresh_replicas: None) -> None:
+    state = FreshnessState(orm_class="operational")
+    first = database(state, Note)
+    assert first in {"replica1", "replica2"}
+    assert database(state, Note) == first
+    assert state.answer is not None and state.answer.store == first
+    assert state.answer.lag_s is not None and state.answer.lag_s >= 0
+    assert database(FreshnessState(orm_class="critical"), Note) == "default"
+
+
+def test_who_somebody_is_is_asked_of_the_primary(fresh_replicas: None) -> None:
+    assert database(FreshnessState(orm_class="operational"), USER) == "default"
+
+
+def test_after_a_write_all_reads_are_the_primarys(fresh_replicas: None) -> None:
+    state = FreshnessState(orm_class="operational")
+    with freshness_scope(state):
+        assert ROUTER.db_for_read(Note) != "default"
+        assert ROUTER.db_for_write(Note) == "default"
+        assert ROUTER.db_for_read(Note) == "default"
+
+
+def test_an_object_from_a_replica_is_written_to_the_primary(
+    fresh_replicas: None, tenant_make: Callable[..., Tenant], stack: Cluster
+) -> None:
+    acme = tenant_make("acme")
+    stack.wait_for_replicas()
+    found = Tenant.objects.using("replica1").get(pk=acme.pk)
+    found.name = "Acme & Sons"
+    found.save()
+    assert Tenant.objects.using("default").get(pk=acme.pk).name == "Acme & Sons"
+
+
+def test_what_a_browser_wrote_is_on_the_database_that_it_reads_next(fresh_replicas: None, stack: Cluster) -> None:
+    stack.must_be_embedded()
+    for name in ("replica1", "replica2"):
+        stack.ask("pause-replay", name=name)
+    try:
+        browser = Browser()
+        answer = browser.post("/admin/login/", {"username": "nobody", "password": "wrong"})
+        assert answer.status_code == 200 and SEEN_COOKIE in answer.cookies
+        # The log has moved on, and no replica has.
+        heartbeat()
+        browser.post("/admin/login/", {"username": "nobody", "password": "wrong"})
+        request = RequestFactory().get("/admin/")
+        request.COOKIES[SEEN_COOKIE] = browser.cookies[SEEN_COOKIE].value
+        for alias in ("replica1", "replica2"):
+            monitor().look(alias)
+        assert database(FreshnessState(orm_class="operational", seen=_seen(request)), Note) == "default"
+        # Somebody who wrote nothing is served by a replica all the same.
+        assert database(FreshnessState(orm_class="operational"), Note) != "default"
+    finally:
+        for name in ("replica1", "replica2"):
+            stack.ask("resume-replay", name=name)
+        stack.wait_for_replicas()
+
+
+def test_a_forged_cookie_says_nothing(fresh_replicas: None) -> None:
+    browser = Browser()
+    browser.cookies[SEEN_COOKIE] = "9:FFFFFFFF/0:forged"
+    assert browser.get("/admin/login/").status_code == 200
+
+
+@override_settings(PAGE_CLASS="operational")
+def test_without_the_primary_pages_are_read_from_a_replica(without_the_primary: None) -> None:
+    answer = Browser().get("/admin/login/")
+    assert answer.status_code == 200
+    assert database(FreshnessState(orm_class="operational"), USER) in {"replica1", "replica2"}
+
+
+def test_without_the_primary_what_would_write_says_so(without_the_primary: None) -> None:
+    answer = Browser().post("/admin/login/", {"username": "nobody", "password": "wrong"})
+    assert answer.status_code == 503
+    text = answer.content.decode()
+    assert "primary does not answer" in text and "Not answering: primary" in text
+    assert answer["Retry-After"]
