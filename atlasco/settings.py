@@ -182,6 +182,15 @@ STATEMENT_TIMEOUT_MS = env.integer(
     "ATLASCO_STATEMENT_TIMEOUT_MS", 30_000, help="A statement of a web request is cancelled after this.", minimum=0
 )
 
+DECISIONS_PER_S = env.number(
+    "ATLASCO_DECISIONS_PER_S", 5, help="How many answers a second can be explained for 24 h, in each web process."
+)
+SLA_OBJECTIVE = env.number(
+    "ATLASCO_SLA_OBJECTIVE", 0.999, help="The share of answers that must keep their freshness; the rest is the budget."
+)
+OPERATORS = env.words(
+    "ATLASCO_OPERATORS", help="Whom to tell of late or lost stores: e-mail addresses and URLs of webhooks."
+)
 PAGE_CLASS = env.text(
     "ATLASCO_PAGE_CLASS",
     "operational",

@@ -4,9 +4,11 @@ import os
 
 from django.core.wsgi import get_wsgi_application
 
+from analytics.feed.metrics import metrics_read
 from atlasco.serving import serving_check
 from freshness.heartbeat import HeartbeatWriter
 from freshness.monitor import monitor
+from freshness.recorder import recorder_start
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "atlasco.settings")
 application = get_wsgi_application()
@@ -15,3 +17,4 @@ serving_check()
 # Here, not in an AppConfig: only a process that serves watches the stores and may write the heartbeat.
 HeartbeatWriter().start()
 monitor().start()
+recorder_start(feed_figures=metrics_read)

@@ -6,6 +6,9 @@ import time
 from datetime import timedelta
 from typing import Any, Final
 
+import orjson
+import redis
+from django_redis import get_redis_connection
 from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -13,9 +16,10 @@ from rest_framework.views import APIView
 
 from atlasco.lib import clock
 from atlasco.lib.clock import iso
-from atlasco.lib.errors import FieldError, Invalid
+from atlasco.lib.errors import FieldError, Invalid, NotFound, Unavailable
 from atlasco.lib.json_api import json_body
 from freshness.choice import Candidate, Verdict, candidates_judge
+from freshness.figures import decision_key
 from freshness.middleware import wish_of
 from freshness.monitor import monitor
 from freshness.policy import OPERATION_CLASS, QUERY_CLASSES, TIER_SLA_S, TREE, Budget, Wish, budget_settle, lag_shown
@@ -155,6 +159,34 @@ class FreshnessExplain(APIView):
                 ],
             }
         )
+
+
+class DecisionUnknown(NotFound):
+    """No decision of this request is kept: they are for 24 hours, under load only some. Ask with ?explain=route."""
+
+    code = "decision_unknown"
+
+
+class DecisionsUnavailable(Unavailable):
+    """Decisions are kept in Valkey, which does not answer."""
+
+    code = "decisions_unavailable"
+
+
+class FreshnessDecision(APIView):
+    """Why an answer of the last 24 hours came from the store that it came from."""
+
+    @extend_schema(operation_id="freshness_decision", responses={200: {"type": "object"}})
+    def get(self, request: Request, request_id: str) -> Response:
+        """By the X-Request-Id of the answer. Under load a sample is kept; a read with `?explain=route` always is."""
+        _parameters_refuse(request)
+        try:
+            found = get_redis_connection("default").get(decision_key(tenant_required().pk, request_id))
+        except redis.RedisError:
+            raise DecisionsUnavailable from None
+        if found is None:
+            raise DecisionUnknown
+        return Response(orjson.loads(found))
 
 
 def _judged(headers: dict[str, str], operation: str) -> tuple[Budget, list[Verdict]]:

@@ -26,10 +26,11 @@ class TokenBucket:
     rate: float
     level: float
     at: float
+    burst_s: float = _BURST_S
 
     def has(self, *, now: float) -> bool:
         """Whether a token is there, after what has flowed in since."""
-        self.level = min(self.rate * _BURST_S, self.level + (now - self.at) * self.rate)
+        self.level = min(self.rate * self.burst_s, self.level + (now - self.at) * self.rate)
         self.at = now
         return self.level >= 1.0
 

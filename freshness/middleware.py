@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Final
 
+import orjson
 from django.conf import settings
 from django.core import signing
 from django.db import InterfaceError, OperationalError, connections
@@ -20,6 +21,7 @@ from atlasco.lib.problem import problem_headers, problem_http_response
 from freshness.monitor import PRIMARY, monitor
 from freshness.policy import ON_STALE, TIERS, Wish, budget_settle, freshness_word, lag_shown
 from freshness.reads import primary_position, store_problem, stores_now
+from freshness.recorder import recorder, route_json
 from freshness.state import FreshnessState, freshness_scope, freshness_state
 from freshness.timelines import NOWHERE, Position, position_parse, position_text
 from freshness.tokens import InvalidConsistencyToken, lsn_text, token_decode, token_encode
@@ -61,6 +63,7 @@ class FreshnessMiddleware:
             return self._page(request)
         asked_at = clock.iso(clock.now())
         state = FreshnessState(asker=request.headers.get("Authorization", ""))
+        is_explained = explain_take(request)
         with freshness_scope(state):
             response: HttpResponseBase
             try:
@@ -69,6 +72,17 @@ class FreshnessMiddleware:
             except Problem as problem:
                 response = problem_http_response(problem)
         headers_write(response, state, asked_at)
+        if is_explained:
+            explain_add(response, state)
+        if (notes := recorder()) is not None:
+            tenant = getattr(request, "tenant", None)
+            notes.note(
+                state,
+                tenant_id=0 if tenant is None else tenant.pk,
+                path=request.path_info,
+                status=response.status_code,
+                is_wanted=is_explained,
+            )
         return response
 
     def _page(self, request: HttpRequest) -> HttpResponseBase:
@@ -108,6 +122,32 @@ class FreshnessMiddleware:
         except InvalidConsistencyToken as problem:
             return problem_http_response(problem)
         return None
+
+
+def explain_take(request: HttpRequest) -> bool:
+    """Whether `?explain=route` was asked for; it is taken away, so that no operation need know it."""
+    if "explain" not in request.GET:
+        return False
+    asked = request.GET.getlist("explain")
+    if "route" not in asked:
+        return False
+    others = request.GET.copy()
+    others.setlist("explain", [value for value in asked if value != "route"])
+    if not others.getlist("explain"):
+        del others["explain"]
+    request.GET = others  # type: ignore[assignment]  # As immutable as the one before, by everybody's leave.
+    return True
+
+
+def explain_add(response: HttpResponseBase, state: FreshnessState) -> None:
+    """Put the route into the answer's body, where that is a JSON object."""
+    content = getattr(response, "content", b"")
+    if state.answer is None or state.written is not None or not content.startswith(b"{"):
+        return
+    rest = content[1:] if content[1:2] == b"}" else b"," + content[1:]
+    response.content = b'{"route":' + orjson.dumps(route_json(state)) + rest  # type: ignore[attr-defined]
+    if response.has_header("Content-Length"):
+        response["Content-Length"] = str(len(response.content))  # type: ignore[attr-defined]
 
 
 def degraded_page(request: HttpRequest, problem: Problem) -> HttpResponse:

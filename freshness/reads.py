@@ -122,6 +122,7 @@ def read_through(
     what the reader raises.
     """
     state = freshness_state()
+    state.operation = operation
     state.budget = budget = budget_settle(wish=state.wish, query_class=query_class or OPERATION_CLASS[operation])
     tenant = tenant_current()
     own = NOWHERE if tenant is None else own_writes.position((tenant.pk, state.asker))

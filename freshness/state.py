@@ -35,10 +35,10 @@ class FreshnessState:
     """What one request asked, and what it got.
 
     asker: whose later reads shall see this request's write; wish, token: from the headers; budget: None until the
-    operation is known; written: a write's token; verdicts: on each store, in the order of trying.
-    orm_class: the query class by which the ORM reads, None for the primary; seen: what earlier pages have shown; wrote:
-    whether something may have been written, so that all further reads are the primary's; database: the ORM's, settled;
-    at_most: nothing that it showed then is newer.
+    operation is known; written: a write's token; verdicts: on each store, in the order of trying; operation: what was
+    read. Of reads by the ORM: orm_class: their query class, None for the primary; seen: what earlier requests may have
+    written; wrote: whether something may have been written by this one, so that the rest is read from the primary;
+    database: which one was settled; at_most: nothing that it showed then is newer.
     """
 
     asker: str = ""
@@ -48,6 +48,7 @@ class FreshnessState:
     answer: Answer | None = None
     written: ConsistencyToken | None = None
     verdicts: list[Verdict] = field(default_factory=list)
+    operation: str = ""
     orm_class: str | None = None
     seen: Position = NOWHERE
     wrote: bool = False

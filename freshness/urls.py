@@ -2,9 +2,10 @@
 
 from django.urls import path
 
-from freshness.api import FreshnessExplain, FreshnessSources
+from freshness.api import FreshnessDecision, FreshnessExplain, FreshnessSources
 
 urlpatterns = [
     path("freshness/", FreshnessSources.as_view(), name="freshness"),
     path("freshness/explain/", FreshnessExplain.as_view(), name="freshness-explain"),
+    path("freshness/decisions/<str:request_id>/", FreshnessDecision.as_view(), name="freshness-decision"),
 ]
