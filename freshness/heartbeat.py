@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from typing import Any, Final
 
 import psycopg
@@ -25,8 +26,8 @@ _LOCK_KEY: Final = 0x62656174
 # ts and lsn are taken before the write: whoever has this row has everything up to lsn, and that was so at ts.
 # A transaction that commits between the two is newer than ts: lag stays an upper bound.
 _BEAT: Final = (
-    "UPDATE heartbeat SET seq = greatest(seq + 1, %(seq_first)s), ts = clock_timestamp(), lsn = {written}"
-    " WHERE heartbeat_id = 1"
+    "UPDATE heartbeat SET seq = greatest(seq + 1, %(seq_first)s), ts = clock_timestamp(), lsn = {written},"
+    " took_s = %(took_s)s WHERE heartbeat_id = 1"
 )
 # A primary that was promoted remembers up to where it had replayed, until it is restarted. Then the last heartbeat that
 # it had is what certainly survived; tokens between the two are refused though their writes are there.
@@ -69,8 +70,11 @@ class HeartbeatWriter(threading.Thread):
             if held is None or not held[0]:
                 return
             beat, seq_first = self._timeline_note(connection)
+            took_s: float | None = None
             while not self._stopping.is_set():
-                connection.execute(beat, {"seq_first": seq_first})
+                began = time.monotonic()
+                connection.execute(beat, {"seq_first": seq_first, "took_s": took_s})
+                took_s = time.monotonic() - began
                 self._stopping.wait(self._interval_s)
 
     def _timeline_note(self, connection: psycopg.Connection[tuple[Any, ...]]) -> tuple[str, int]:

@@ -39,7 +39,7 @@ PRIMARY: Final = "default"
 # The position before the snapshot that shows the heartbeat, or it could be ahead of what the snapshot shows.
 _REACHED: Final = "SELECT ({reached})::text, {is_standby}, {timeline}"
 _HEARTBEAT: Final = (
-    "SELECT lsn::text, seq, extract(epoch FROM ts)::float8, extract(epoch FROM clock_timestamp())::float8"
+    "SELECT lsn::text, seq, extract(epoch FROM ts)::float8, extract(epoch FROM clock_timestamp())::float8, took_s"
     " FROM heartbeat"
 )
 _TIMELINES: Final = "SELECT timeline, began_lsn::text FROM timelines"
@@ -49,8 +49,8 @@ _TIMELINES: Final = "SELECT timeline, began_lsn::text FROM timelines"
 class Reading:
     """One look at a store. beat_at: its newest heartbeat, seconds on the primary's clock; lsn: what it had applied.
 
-    timeline: of that heartbeat; taken_at: on this process's monotonic clock; error: empty where the store answered;
-    since: when that began.
+    timeline: of that heartbeat; took_s: how long the one before took to be confirmed, of databases; taken_at: on this
+    process's monotonic clock; error: empty where the store answered; since: when that began.
     """
 
     beat_at: float | None
@@ -59,6 +59,7 @@ class Reading:
     error: str
     since: float
     timeline: int = 1
+    took_s: float | None = None
 
 
 class Monitor:
@@ -151,8 +152,8 @@ class Monitor:
                 connection = self._connections[alias] = self._connect(alias)
             statement = _REACHED.format(reached=asked.reached, is_standby=asked.is_standby, timeline=asked.timeline)
             reached, is_standby, own_timeline = connection.execute(statement).fetchone() or (None, False, None)
-            beat = connection.execute(_HEARTBEAT).fetchone() or (None, None, None, None)
-            beat_lsn, seq, beat_at, clock = beat
+            beat = connection.execute(_HEARTBEAT).fetchone() or (None, None, None, None, None)
+            beat_lsn, seq, beat_at, clock, took_s = beat
             timeline = own_timeline or seq_timeline(seq)
             if timeline not in self.timelines:
                 rows = connection.execute(_TIMELINES).fetchall()
@@ -171,7 +172,7 @@ class Monitor:
         lsn = None if beat_lsn is None else lsn_parse(beat_lsn)
         if reached is not None and (not is_standby or self.is_believed(beat_at)):
             lsn = lsn_parse(reached)
-        return self._noted(alias, Reading(beat_at, lsn, time.monotonic(), error, began, timeline))
+        return self._noted(alias, Reading(beat_at, lsn, time.monotonic(), error, began, timeline, took_s))
 
     def is_believed(self, beat_at: float | None) -> bool:
         """Whether what a standby replayed behind this heartbeat is of its timeline, see Note [Timelines]."""
