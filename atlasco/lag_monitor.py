@@ -236,9 +236,7 @@ def shares_of(reads: Reads) -> list[tuple[str, int, float]]:
     by_source: dict[str, int] = {}
     for kind, number in reads.items():
         by_source[kind.source] = by_source.get(kind.source, 0) + number
-    return [
-        (source, number, number / total) for source, number in sorted(by_source.items(), key=lambda item: -item[1])
-    ]
+    return [(source, number, number / total) for source, number in sorted(by_source.items(), key=lambda item: -item[1])]
 
 
 def tenant_lines(reads: Reads) -> list[TenantLine]:
@@ -255,9 +253,7 @@ def tenant_lines(reads: Reads) -> list[TenantLine]:
             continue  # Deleted meanwhile, or nobody's.
         own = Reads({kind: number for kind, number in reads.items() if kind.tenant_id == tenant_id})
         objectives = [objective_of(_of(own, tier=tier), objective=settings.SLA_OBJECTIVE) for tier in TIERS]
-        lines.append(
-            TenantLine(slugs[tenant_id], own.total(), [each if each.reads else None for each in objectives])
-        )
+        lines.append(TenantLine(slugs[tenant_id], own.total(), [each if each.reads else None for each in objectives]))
     return lines
 
 
