@@ -107,7 +107,7 @@ def _edit_do(edit: BulkEdit, *, clock: Clock) -> None:
 def _step(edit: BulkEdit, *, now: datetime) -> bool:
     """Do the next batch. Returns whether there was one."""
     for attempt in range(1, _TRIES + 1):
-        batch = _undo_batch(edit) if edit.undo_of is not None else _edit_batch(edit)
+        batch = _edit_batch(edit) if edit.undo_of is None else _undo_batch(edit, edit.undo_of)
         if batch is None:
             return False
         try:
@@ -217,11 +217,11 @@ def _edit_batch(edit: BulkEdit) -> _Batch | None:
     return batch
 
 
-def _undo_batch(edit: BulkEdit) -> _Batch | None:
+def _undo_batch(edit: BulkEdit, undo_of: uuid.UUID) -> _Batch | None:
     """The next entities of an undo, each with its former values, but for those that changed since."""
     rows = list(
         BulkEditChange.objects.using("default")
-        .filter(tenant_id=edit.tenant_id, edit_id=edit.undo_of, entity_id__gt=edit.after_entity_id)
+        .filter(tenant_id=edit.tenant_id, edit_id=undo_of, entity_id__gt=edit.after_entity_id)
         .order_by("entity_id")[:BATCH]
     )
     if not rows:
@@ -252,7 +252,10 @@ def _targets_read(tenant_id: int, ids: list[int], names: tuple[str, ...]) -> dic
             " FROM entity_documents e WHERE e.tenant_id = %s AND e.entity_id = ANY(%s) ORDER BY e.entity_id",
             (list(names), tenant_id, ids),
         )
-        return {row[0]: _Target(*row[:3], orjson.loads(row[3])) for row in cursor.fetchall()}
+        return {
+            entity_id: _Target(entity_id, entity_type, external_id, orjson.loads(attributes))
+            for entity_id, entity_type, external_id, attributes in cursor.fetchall()
+        }
 
 
 def _differing(one: Mapping[str, Any], other: Mapping[str, Any], names: Mapping[str, Any]) -> list[str]:

@@ -202,7 +202,8 @@ def test_an_entity_that_is_deleted_under_the_edit_is_not_made_anew(
     acme: Tenant, fleet: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     edit = edit_make(acme, {"seats": 100}, ids=fleet[:3])
-    look, looked = run._targets_read, []
+    look = run._targets_read
+    looked: list[int] = []
 
     def deleted_after_the_look(*args: Any) -> Any:
         found = look(*args)
