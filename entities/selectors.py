@@ -234,6 +234,60 @@ class ValuesPage:
     next_after: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class RegistryFilter:
+    """What a page of the registry shows. part: of the name or the description, whatever its case.
+
+    status: one of them, "all", or "" for what is in use; kind: a type that some of its values have.
+    """
+
+    part: str = ""
+    status: str = ""
+    kind: str = ""
+    indexed: bool = False
+    sort: str = "name"
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryPage:
+    """attributes: in the order asked for; next_after: the key and the name to go on after, None at the end."""
+
+    attributes: list[AttributeRow]
+    next_after: tuple[float, str] | None
+
+
+REGISTRY_SORTS: Final = ("name", "entities", "distinct", "missing", "hot", "newest")
+
+
+def registry_page(
+    *, tenant_id: int, wanted: RegistryFilter, after: tuple[float, str] | None, limit: int, using: str
+) -> RegistryPage:
+    """Return one page of the tenant's registry. One pass over its names, of which there are thousands."""
+    arguments: dict[str, int | float | str | bool | None] = {
+        "tenant_id": tenant_id,
+        "part": wanted.part,
+        "status": wanted.status,
+        "type": wanted.kind,
+        "indexed": wanted.indexed,
+        "sort": wanted.sort,
+        "after_key": None if after is None else after[0],
+        "after": "" if after is None else after[1],
+        "limit": limit + 1,
+    }
+    with connections[using].cursor() as cursor:
+        cursor.execute(PAGES["registry_page"], arguments)
+        found = cursor.fetchall()
+    rows = [_attribute_row(*row[1:]) for row in found[:limit]]
+    return RegistryPage(rows, (found[limit - 1][0], rows[-1].name) if len(found) > limit else None)
+
+
+def registry_counts(*, tenant_id: int, using: str) -> dict[str, int]:
+    """How many names there are of each status."""
+    with connections[using].cursor() as cursor:
+        cursor.execute(PAGES["registry_counts"], {"tenant_id": tenant_id})
+        return dict(cursor.fetchall())
+
+
 def tenant_usage(*, tenant_id: int, using: str) -> Usage:
     """How much the bound tenant has. Its cost has a bound, whatever the size of the tenant."""
     with connections[using].cursor() as cursor:

@@ -27,6 +27,9 @@ from entities.values import (
     key_error,
     value_error,
 )
+from tenants.audit import audit_record
+from tenants.members.models import Role
+from tenants.roles import role_require
 
 QUERIES: Final = sql_blocks(Path(__file__).parent / "sql" / "queries.sql")
 
@@ -209,9 +212,16 @@ def attribute_describe(*, tenant_id: int, name: str, changes: dict[str, str]) ->
     """Change what people say of an attribute: description, unit, owner, status. Raises AttributeUnknown."""
     from entities.models import AttributeMetadata
 
-    if changes:
-        AttributeMetadata.objects.using("default").filter(tenant_id=tenant_id, attribute_name=name).update(**changes)
-    return selectors.attribute_get(tenant_id=tenant_id, name=name, using="default")
+    role_require(Role.EDITOR)
+    with transaction.atomic(using="default"):
+        before = selectors.attribute_get(tenant_id=tenant_id, name=name, using="default")
+        if changes:
+            AttributeMetadata.objects.using("default").filter(tenant_id=tenant_id, attribute_name=name).update(
+                **changes
+            )
+            told = {member: getattr(before, member) for member in changes}
+            audit_record(action="attribute.describe", subject=f"attribute:{name}", before=told, after=changes)
+        return selectors.attribute_get(tenant_id=tenant_id, name=name, using="default")
 
 
 def attribute_changes_fold(*, tenant_id: int) -> int:

@@ -15,11 +15,29 @@ from entities.admin.imports import (
     ImportPreview,
     ImportProgress,
 )
+from entities.admin.registry import (
+    AliasRemove,
+    AttributeDetail,
+    AttributeDrop,
+    AttributeJobPage,
+    AttributePromote,
+    AttributeRename,
+    AttributeRule,
+    SimilarNames,
+)
 from entities.admin.saved import SearchChange, SearchCreate, SearchDelete, SearchList
 from tenants.admin.routes import Route
 
 tenant_routes = (
     Route("attributes/", AttributeList, "attributes"),
+    Route("attributes/one/", AttributeDetail, "attribute"),
+    Route("attributes/one/promote/", AttributePromote, "attribute_promote"),
+    Route("attributes/one/rule/", AttributeRule, "attribute_rule"),
+    Route("attributes/one/rename/", AttributeRename, "attribute_rename"),
+    Route("attributes/one/alias/", AliasRemove, "attribute_alias"),
+    Route("attributes/one/remove/", AttributeDrop, "attribute_drop"),
+    Route("attributes/similar/", SimilarNames, "attributes_similar"),
+    Route("attributes/jobs/<uuid:job_id>/", AttributeJobPage, "attribute_job"),
     Route("entities/", EntityBrowser, "entities"),
     Route("entities/count/", EntityCount, "entity_count"),
     Route("entities/names/", EntityNames, "entity_names"),

@@ -164,3 +164,46 @@ FROM entity_documents e
 CROSS JOIN unnest(%(names)s::text[]) f(name)
 CROSS JOIN LATERAL (SELECT e.attributes -> f.name AS value OFFSET 0) v
 WHERE e.tenant_id = %(tenant_id)s AND e.entity_id = ANY(%(entity_ids)s) AND v.value IS NOT NULL;
+
+-- name: registry_page
+-- A page of the registry in the order asked for, with what writers reported since the last folding for the names shown.
+-- status: one of them, 'all', or '' for what is in use. Keyset: the key and the name after which the page begins.
+SELECT p.key, p.attribute_name, p.value_types || coalesce(c.value_types, '{}'), p.is_indexed, p.cardinality_estimate,
+       p.null_rate, p.most_common, p.hot_score, p.last_analyzed, p.first_seen_at, p.description, p.unit, p.status, p.owner,
+       p.quarantine_reason
+FROM (
+    SELECT r.*
+    FROM (
+        SELECT m.*, CASE %(sort)s
+            WHEN 'entities' THEN -(SELECT coalesce(sum(t.n::bigint), 0) FROM jsonb_each_text(m.value_types) t(kind, n))::float8
+            WHEN 'distinct' THEN -coalesce(m.cardinality_estimate, -1)::float8
+            WHEN 'missing' THEN -coalesce(m.null_rate, -1)
+            WHEN 'hot' THEN -m.hot_score
+            WHEN 'newest' THEN -extract(epoch FROM m.first_seen_at)::float8
+            ELSE 0
+        END AS key
+        FROM attribute_metadata m
+        WHERE m.tenant_id = %(tenant_id)s
+          AND CASE %(status)s WHEN '' THEN m.status IN ('active', 'deprecated') WHEN 'all' THEN true ELSE m.status = %(status)s END
+          AND (%(part)s = '' OR strpos(lower(m.attribute_name), lower(%(part)s)) > 0 OR strpos(lower(m.description), lower(%(part)s)) > 0)
+          AND (%(type)s = '' OR m.value_types ? %(type)s)
+          AND (NOT %(indexed)s OR m.is_indexed)
+    ) r
+    WHERE %(after_key)s::float8 IS NULL OR (r.key, r.attribute_name) > (%(after_key)s::float8, %(after)s)
+    ORDER BY r.key, r.attribute_name
+    LIMIT %(limit)s
+) p
+LEFT JOIN LATERAL (
+    SELECT jsonb_object_agg(d.value_type, d.delta + coalesce((p.value_types ->> d.value_type)::bigint, 0)) AS value_types
+    FROM (
+        SELECT value_type, sum(entity_delta)::bigint AS delta
+        FROM attribute_changes
+        WHERE tenant_id = %(tenant_id)s AND attribute_name = p.attribute_name
+        GROUP BY value_type
+    ) d
+) c ON true
+ORDER BY p.key, p.attribute_name;
+
+-- name: registry_counts
+-- How many names there are of each status.
+SELECT status, count(*) FROM attribute_metadata WHERE tenant_id = %(tenant_id)s GROUP BY status;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import UTC, datetime
 from typing import Any
@@ -146,3 +147,10 @@ def import_rejected(job: Any) -> int:
     """How many lines an import left out."""
     summary = job.summary or {}
     return len(summary.get("rejected", ())) + int(summary.get("rejected_not_listed", 0))
+
+
+@register.filter
+def document_value(document: str, name: str) -> str:
+    """One value of an entity's document, which is JSON text, as people write it."""
+    value = json.loads(document).get(name)
+    return "–" if value is None else value_show(value)
