@@ -1,4 +1,4 @@
-"""The lag monitor: how late every store is, who answered what, and whether promises were kept. For the platform's people."""
+"""The lag monitor: how late every store is, who answered what, and whether promises were kept."""
 
 from __future__ import annotations
 

@@ -83,7 +83,8 @@ class Run:
     writes: int = 0
     writes_failed: int = 0
     lost: int = 0
-    notes: dict[str, float] = field(default_factory=dict)
+    primary: str = "primary"
+    standbys: list[str] = field(default_factory=lambda: list(_REPLICAS))
     stopping: threading.Event = field(default_factory=threading.Event)
     # Held by a writer for one write, and by a promotion for the time in which it counts what was lost.
     write_locks: list[threading.Lock] = field(default_factory=lambda: [threading.Lock() for _ in range(WRITERS)])
@@ -227,19 +228,20 @@ class Run:
 
     def pause_replicas(self, seconds: float) -> None:
         with self.during("replicas paused"):
-            for name in _REPLICAS:
+            for name in self.standbys:
                 self.stage.ask("pause-replay", name)
             self.rest(seconds)
-            for name in _REPLICAS:
+            for name in self.standbys:
                 self.stage.ask("resume-replay", name)
 
     def delay_replica(self, seconds: float) -> None:
         with self.during("replica delayed"):
-            self.stage.admin("replica1", "ALTER SYSTEM SET recovery_min_apply_delay = '3s'")
-            self.stage.admin("replica1", "SELECT pg_reload_conf()")
+            name = self.standbys[0]
+            self.stage.admin(name, "ALTER SYSTEM SET recovery_min_apply_delay = '3s'")
+            self.stage.admin(name, "SELECT pg_reload_conf()")
             self.rest(seconds)
-            self.stage.admin("replica1", "ALTER SYSTEM RESET recovery_min_apply_delay")
-            self.stage.admin("replica1", "SELECT pg_reload_conf()")
+            self.stage.admin(name, "ALTER SYSTEM RESET recovery_min_apply_delay")
+            self.stage.admin(name, "SELECT pg_reload_conf()")
 
     def kill(self, name: str, seconds: float) -> None:
         with self.during(f"{name} killed"):
@@ -259,7 +261,9 @@ class Run:
                 for lock in self.write_locks[: len(held)]:
                     lock.release()
             self.rest(3)
-            self.stage.ask("start", "primary")
+            self.stage.ask("start", self.primary)
+        self.standbys = [node for node in (self.primary, *self.standbys) if node != name]
+        self.primary = name
 
 
 def _read_of(
@@ -352,7 +356,7 @@ def _acts(run: Run, *, is_short: bool) -> Generator[Callable[[], None], None, No
     yield lambda: run.rest(5)
     yield from _round(run)
     yield lambda: run.promote("replica1")
-    # Afterwards its names are the old ones: `primary` streams from replica1.
+    # Afterwards the node called `primary` streams from replica1.
     port = _free_port()
     with run.stage.skewed_web(skew_s=SKEW_S, port=port) as url:
         run.rest(6)
