@@ -4,15 +4,17 @@ import os
 
 from django.core.wsgi import get_wsgi_application
 
-from analytics.feed.metrics import metrics_read
 from atlasco.serving import serving_check
 from freshness.heartbeat import HeartbeatWriter
 from freshness.monitor import monitor
-from freshness.recorder import recorder_start
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "atlasco.settings")
 application = get_wsgi_application()
 serving_check()
+
+# After the application was made: these need its models.
+from analytics.feed.metrics import metrics_read  # noqa: E402
+from freshness.recorder import recorder_start  # noqa: E402
 
 # Here, not in an AppConfig: only a process that serves watches the stores and may write the heartbeat.
 HeartbeatWriter().start()
