@@ -49,6 +49,8 @@ def stores_register() -> None:
         "entities": _entities_export,
         "entity_attributes": _instants_export,
         "attribute_metadata": _attributes_export,
+        "attribute_rules": _rules_export,
+        "attribute_aliases": _aliases_export,
     }
     for order, table in enumerate(reversed(_TABLES)):
         store_register(
@@ -193,3 +195,29 @@ def _attributes_export(tenant: Tenant) -> Iterator[Mapping[str, Any]]:
             "is_indexed": is_indexed,
             "first_seen_at": iso(first_seen_at),
         }
+
+
+def _rules_export(tenant: Tenant) -> Iterator[Mapping[str, Any]]:
+    """What is asked of each attribute, as the API takes it."""
+    statement = (
+        "SELECT attribute_name, mode, conditions::text, updated_at, updated_by FROM attribute_rules"
+        " WHERE tenant_id = %(tenant_id)s AND attribute_name > %(after)s ORDER BY attribute_name LIMIT %(limit)s"
+    )
+    for name, mode, conditions, updated_at, updated_by in _pages(statement, tenant, first=""):
+        yield {
+            "attribute_name": name,
+            "mode": mode,
+            "conditions": orjson.Fragment(conditions),
+            "updated_at": iso(updated_at),
+            "updated_by": updated_by,
+        }
+
+
+def _aliases_export(tenant: Tenant) -> Iterator[Mapping[str, Any]]:
+    """Which names are stored under which."""
+    statement = (
+        "SELECT alias, attribute_name, created_at, created_by FROM attribute_aliases"
+        " WHERE tenant_id = %(tenant_id)s AND alias > %(after)s ORDER BY alias LIMIT %(limit)s"
+    )
+    for alias, name, created_at, created_by in _pages(statement, tenant, first=""):
+        yield {"alias": alias, "attribute_name": name, "created_at": iso(created_at), "created_by": created_by}

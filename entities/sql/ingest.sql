@@ -357,7 +357,9 @@ WITH observed AS (
 ), placed AS (
     SELECT f.*, row_number() OVER (PARTITION BY f.suspect IS NULL ORDER BY f.attribute_name) AS place FROM fresh f
 ), room AS (
-    SELECT %(names_max)s - count(*) AS in_all,
+    SELECT coalesce(
+               (SELECT t.quota_attributes FROM public.tenants_tenant t WHERE t.id = %(tenant_id)s), %(names_max)s
+           ) - count(*) AS in_all,
            %(new_names_max)s - count(*) FILTER (WHERE first_seen_at > %(now)s::timestamptz - interval '1 hour') AS this_hour
     FROM attribute_metadata
     WHERE tenant_id = %(tenant_id)s AND status <> 'quarantined' AND EXISTS (SELECT FROM fresh WHERE suspect IS NULL)
