@@ -7,7 +7,7 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 from django import forms
-from django.http import HttpRequest, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 
 from atlasco.lib import clock
@@ -130,6 +130,11 @@ class AttributePage(DataPage):
 
     nav = "attributes"
     chooser = False
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if not self.name:
+            raise Http404
+        return super().dispatch(request, *args, **kwargs)
 
     @property
     def name(self) -> str:
