@@ -56,6 +56,8 @@ def schedule_gather(sender: Celery, **_: object) -> None:
     """Put every app's periodic tasks on beat's table."""
     from analytics import tasks as analytics_tasks
     from entities import tasks as entities_tasks
+    from tenants import tasks as tenants_tasks
     from tenants.notices import tasks as notices_tasks
 
-    sender.conf.beat_schedule = {**notices_tasks.SCHEDULE, **entities_tasks.SCHEDULE, **analytics_tasks.SCHEDULE}
+    apps = (tenants_tasks, notices_tasks, entities_tasks, analytics_tasks)
+    sender.conf.beat_schedule = {name: entry for tasks in apps for name, entry in tasks.SCHEDULE.items()}

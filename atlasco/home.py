@@ -10,6 +10,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 from atlasco.lib import clock
+from atlasco.platform_load import platform_problems, platform_queues
 from atlasco.services_health import service_names, services_health
 from entities.search.query import Query
 from entities.search.run import EntityRow, search_run
@@ -91,6 +92,17 @@ class UsageFragment(Page):
     def get(self, request: HttpRequest) -> HttpResponseBase:
         tenants = tenants_named(slugs=request.GET.getlist("tenant")[:USAGE_TENANTS_MAX])
         return self.fragment("atlasco/parts/usage.html", usages=[(tenant, _usage(tenant)) for tenant in tenants])
+
+
+class LoadFragment(Page):
+    """What is written, what waits, and what went wrong lately."""
+
+    host = "platform"
+
+    def get(self, request: HttpRequest) -> HttpResponseBase:
+        return self.fragment(
+            "atlasco/parts/load.html", queues=platform_queues(), problems=platform_problems(now=clock.now())
+        )
 
 
 class ServicesFragment(Page):

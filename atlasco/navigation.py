@@ -54,6 +54,7 @@ GROUPS: Final[tuple[tuple[str, tuple[Entry, ...]], ...]] = (
         (
             Entry("members", "Members", "group", "admin:members", host="tenant", role=Role.ADMIN),
             Entry("tokens", "Tokens", "key", "admin:tokens", host="tenant", role=Role.ADMIN),
+            Entry("usage", "Usage", "monitoring", "admin:usage", host="tenant"),
             Entry("settings", "Settings", "settings", "admin:settings", host="tenant", role=Role.ADMIN),
             Entry("audit", "Audit log", "history", "admin:audit", role=Role.ADMIN),
         ),

@@ -15,7 +15,8 @@ from django.urls.resolvers import URLPattern, URLResolver
 from django.views.generic import RedirectView
 from unfold.sites import UnfoldAdminSite
 
-from atlasco.home import Home, ServicesFragment, UsageFragment
+from atlasco.home import Home, LoadFragment, ServicesFragment, UsageFragment
+from atlasco.usage import TenantUsage
 from entities.admin import urls as entity_urls
 from tenants.admin import urls as tenant_admin_urls
 from tenants.admin.pages import request_host_tenant, request_user
@@ -44,7 +45,8 @@ class AtlascoSite(UnfoldAdminSite):  # type: ignore[misc]  # unfold carries no t
         routes = (
             Route("", Home, "index"),
             Route("services/", ServicesFragment, "services"),
-            Route("usage/", UsageFragment, "usage"),
+            Route("usage/counts/", UsageFragment, "usage_counts"),
+            Route("load/", LoadFragment, "load"),
             *tenant_admin_urls.platform_routes,
         )
         return [
@@ -52,7 +54,10 @@ class AtlascoSite(UnfoldAdminSite):  # type: ignore[misc]  # unfold carries no t
             path("login/", RedirectView.as_view(pattern_name="account_login"), name="login"),
             path("logout/", RedirectView.as_view(pattern_name="account_logout"), name="logout"),
             *platform_urls(self, routes),
-            *tenant_urls(self, (*tenant_admin_urls.tenant_routes, *entity_urls.tenant_routes)),
+            *tenant_urls(
+                self,
+                (Route("usage/", TenantUsage, "usage"), *tenant_admin_urls.tenant_routes, *entity_urls.tenant_routes),
+            ),
             re_path(r"^.*$", _no_such_page),
         ]
 

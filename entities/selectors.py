@@ -307,6 +307,23 @@ def tenant_amounts(tenant: Tenant) -> dict[str, int]:
     return {"entities": usage.entities.number, "values": usage.values.number, "attributes": names}
 
 
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """What a tenant takes on disk, with indexes. is_exact: it has partitions of its own; else it is its share."""
+
+    bytes: int
+    is_exact: bool
+
+
+def tenant_storage(tenant: Tenant, *, amounts: dict[str, int]) -> Storage:
+    """About how many bytes the tenant's entities and values take. amounts: as `tenant_amounts` says."""
+    arguments = {"tenant_id": tenant.pk, "entities": amounts["entities"], "values": amounts["values"]}
+    with connections[DEFAULT_DB_ALIAS].cursor() as cursor:
+        cursor.execute(PAGES["tenant_storage"], arguments)
+        own, share = cursor.fetchone()
+    return Storage(int(own or 0) + int(share or 0), is_exact=bool(own) and not share)
+
+
 def platform_usage(*, using: str) -> Usage:
     """About how much all tenants have together, by PostgreSQL's own statistics."""
     with connections[using].cursor() as cursor:

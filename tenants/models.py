@@ -10,6 +10,8 @@ from django_tenants.models import DomainMixin, TenantMixin
 
 # A DNS label, because the slug is the first part of the tenant's host name.
 SLUG_PATTERN = r"^[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?\Z"
+# At least two labels, lower case.
+HOST_PATTERN = r"^(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9-]{2,63}\Z"
 
 
 class Tenant(TenantMixin):  # type: ignore[misc]  # django-tenants carries no types

@@ -16,6 +16,28 @@ FROM (
     WHERE m.tenant_id = %(tenant_id)s
 ) a;
 
+-- name: tenant_storage
+-- Bytes of a tenant's own leaves, and its share by rows of those that tenants share. A tenant that has left the shared
+-- leaves has no share. Sizes need no right to read; the names are those of `sql/0001_data_plane.sql`.
+WITH leaves AS (
+    SELECT c.oid, c.reltuples, c.relname
+    FROM pg_class c
+    WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r'
+        AND c.relname ~ ('^(entities|entity_attributes)_tenant_' || %(tenant_id)s::integer || '_')
+), shared AS (
+    SELECT c.oid, c.reltuples, CASE WHEN c.relname LIKE 'entities%%' THEN %(entities)s ELSE %(values)s END AS own_rows
+    FROM pg_class c
+    WHERE c.relnamespace = 'public'::regnamespace AND NOT EXISTS (SELECT FROM leaves)
+        AND c.relname IN (
+            SELECT parent || '_p' || lpad(g::text, 2, '0') || '_shared'
+            FROM generate_series(0, 15) g, (VALUES ('entities'), ('entity_attributes')) p (parent)
+            WHERE satisfies_hash_partition('public.entities'::regclass, 16, g, %(tenant_id)s)
+        )
+)
+SELECT
+    (SELECT sum(pg_total_relation_size(oid))::bigint FROM leaves),
+    (SELECT sum(pg_total_relation_size(oid) * least(1.0, own_rows / greatest(reltuples, own_rows, 1)))::bigint FROM shared);
+
 -- name: platform_usage
 -- About how many entities and values all tenants have: what PostgreSQL believes of the leaves, without reading them.
 -- The live count is there at once and lost in a crash; reltuples survives and comes with the first ANALYZE.

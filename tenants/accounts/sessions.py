@@ -10,6 +10,7 @@ from typing import Final
 
 from allauth.usersessions.models import UserSession
 from django.contrib.sessions.backends.db import SessionStore
+from django.contrib.sessions.models import Session
 from django.db import DEFAULT_DB_ALIAS, transaction
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
@@ -62,10 +63,11 @@ def acting_prepare(*, tenant: Tenant, admin: str, now: datetime) -> str:
     """
     ticket = secrets.token_urlsafe(32)
     with tenant_bind(tenant), transaction.atomic(using=DEFAULT_DB_ALIAS):
-        store = SessionStore(_ticket_key(ticket))
-        store.update({_PENDING_KEY: admin})
-        store.set_expiry(now + _PENDING_TIME)
-        store.save(must_create=True)
+        Session.objects.using(DEFAULT_DB_ALIAS).create(
+            session_key=_ticket_key(ticket),
+            session_data=SessionStore().encode({_PENDING_KEY: admin}),
+            expire_date=now + _PENDING_TIME,
+        )
         audit_record(action="tenant.act_as", subject=f"tenant:{tenant.slug}")
     with public_bind():
         audit_record(action="tenant.act_as", subject=f"tenant:{tenant.slug}")
@@ -74,11 +76,13 @@ def acting_prepare(*, tenant: Tenant, admin: str, now: datetime) -> str:
 
 def acting_enter(request: HttpRequest, *, ticket: str, now: datetime) -> None:
     """Make this browser's session one of a platform admin who acts as the tenant. Raises PassUnusable."""
-    store = SessionStore(_ticket_key(ticket))
-    admin = store.get(_PENDING_KEY)
-    if admin is None:
+    pending = (
+        Session.objects.using(DEFAULT_DB_ALIAS).filter(session_key=_ticket_key(ticket), expire_date__gt=now).first()
+    )
+    admin = pending.get_decoded().get(_PENDING_KEY) if pending is not None else None
+    # Whoever deletes it was first.
+    if pending is None or admin is None or not Session.objects.filter(pk=pending.pk).delete()[0]:
         raise PassUnusable
-    store.delete()
     request.session.flush()
     request.session[ACTING_KEY] = {"admin": admin, "until": (now + ACTING_TIME).timestamp()}
     request.session[SEEN_KEY] = now.timestamp()

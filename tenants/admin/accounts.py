@@ -20,6 +20,7 @@ from django.http import Http404, HttpRequest
 from django.http.response import HttpResponseBase
 from django.urls import URLPattern, path, re_path, reverse_lazy
 
+from tenants.admin.management import ActingEnd, ActingEnter
 from tenants.admin.pages import request_host_tenant
 
 
@@ -62,6 +63,8 @@ def account_urls(site: AdminSite) -> list[URLPattern]:
         return login_required(made.as_view())  # type: ignore[attr-defined]
 
     return [
+        path("act/", ActingEnter.as_view(), name="acting_enter"),
+        path("act/end/", ActingEnd.as_view(), name="acting_end"),
         path("login/", door(account.LoginView, "Log in"), name="account_login"),
         path("logout/", account.LogoutView.as_view(), name="account_logout"),
         path("login/code/", door(mfa.AuthenticateView, "Second factor"), name="mfa_authenticate"),

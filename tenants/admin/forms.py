@@ -10,10 +10,11 @@ from allauth.account.forms import LoginForm as AllauthLoginForm
 from django import forms
 from django.conf import settings
 from django.contrib.auth.validators import UnicodeUsernameValidator
+from django.core.validators import RegexValidator
 
 from tenants.accounts.adapters import AccountAdapter
 from tenants.members.models import ApiToken, Role, User
-from tenants.models import Tenant
+from tenants.models import HOST_PATTERN, Tenant
 
 # Without 0 O 1 l I: it is read from a screen and typed by hand.
 _PASSWORD_CHARS: Final = "abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"  # noqa: S105  # Not a password.
@@ -79,6 +80,14 @@ class TenantForm(forms.Form):
         widget=TextInput(placeholder="acme"),
         help_text="Lower-case letters, digits and hyphens.",
     )
+    domain = forms.CharField(
+        label="A host name of its own",
+        max_length=253,
+        required=False,
+        validators=[RegexValidator(HOST_PATTERN, "A host name, like assets.acme.example.")],
+        widget=TextInput(placeholder="assets.acme.example"),
+        help_text="Beside the one above. Its DNS must lead here, and ATLASCO_ALLOWED_HOSTS must name it.",
+    )
     dedicated = forms.BooleanField(
         label="Partitions of its own",
         required=False,
@@ -96,12 +105,16 @@ class TenantForm(forms.Form):
         self.fields["slug"].help_text += f" The tenant's pages will be at SHORT-NAME.{settings.BASE_DOMAIN}."
 
 
+_SORTS: Final = [("", "By short name"), ("name", "By name"), ("newest", "Newest first"), ("oldest", "Oldest first")]
+
+
 class TenantFilterForm(forms.Form):
-    """What the list of tenants can be narrowed by."""
+    """What the list of tenants can be narrowed by, and its order."""
 
     q = forms.CharField(required=False, max_length=200)
     status = forms.ChoiceField(required=False, choices=[("", "Any status"), *Tenant.Status.choices])
     placement = forms.ChoiceField(required=False, choices=[("", "Any placement"), *Tenant.Placement.choices])
+    sort = forms.ChoiceField(required=False, choices=_SORTS)
 
 
 class AuditFilterForm(forms.Form):
@@ -143,6 +156,35 @@ class TokenForm(forms.Form):
         """The instant that was chosen; None for never."""
         days = self.cleaned_data["expires"]
         return None if days == "never" else now + timedelta(days=int(days))
+
+
+class RenameForm(forms.Form):
+    """Another name, another short name."""
+
+    name = forms.CharField(max_length=200, widget=TextInput(autofocus=True))
+    slug = forms.CharField(
+        label="Short name", max_length=40, validators=Tenant._meta.get_field("slug").validators, widget=TextInput()
+    )
+
+
+class QuotasForm(forms.Form):
+    """How much a tenant may have; empty is no limit."""
+
+    quota_entities = forms.IntegerField(label="Entities", required=False, min_value=0)
+    quota_values = forms.IntegerField(label="Values, in all entities together", required=False, min_value=0)
+    quota_attributes = forms.IntegerField(label="Attribute names", required=False, min_value=0)
+    quota_requests_per_s = forms.IntegerField(
+        label="Requests to the API, a second",
+        required=False,
+        min_value=1,
+        help_text="More are answered 429, with the time after which to try again. Two seconds' worth may come at once.",
+    )
+
+
+class DeleteForm(forms.Form):
+    """The short name, typed again."""
+
+    confirm = forms.CharField(label="Type the tenant's short name", max_length=40, widget=TextInput())
 
 
 class SettingsForm(forms.Form):

@@ -47,6 +47,7 @@ class TenantList(Page):
             search=chosen.get("q", ""),
             status=chosen.get("status", ""),
             placement=chosen.get("placement", ""),
+            sort=chosen.get("sort", ""),
             number=page_number(request),
             size=PAGE_SIZE,
         )
@@ -72,7 +73,8 @@ class TenantCreate(Page):
         try:
             # One transaction: a tenant whose first admin is refused shall not be left behind.
             with transaction.atomic(using=DEFAULT_DB_ALIAS):
-                tenant = tenant_create(slug=data["slug"], name=data["name"], dedicated=data["dedicated"], now=now)
+                made = {key: data[key] for key in ("slug", "name", "domain", "dedicated")}
+                tenant = tenant_create(**made, now=now)
                 if data["admin_username"]:
                     member_create(
                         tenant=tenant, username=data["admin_username"], password=password, role=Role.ADMIN, now=now

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tenants.admin.audit import AuditExport, AuditLog
+from tenants.admin.management import ActAs, Job, JobFile, TenantDelete, TenantExport, TenantQuotas, TenantRename
 from tenants.admin.members import (
     MemberChange,
     MemberCreate,
@@ -20,12 +21,19 @@ from tenants.admin.tokens import TokenCreate, TokenList, TokenRevoke
 platform_routes = (
     Route("tenants/", TenantList, "tenants"),
     Route("tenants/-/new/", TenantCreate, "tenant_new"),
+    Route("tenants/-/jobs/<int:job_id>/", Job, "job"),
+    Route("tenants/-/jobs/<int:job_id>/download/", JobFile, "job_file"),
 )
 # Each is twice on paths: for the tenant's own host, and below tenants/SLUG/ for the public one.
 tenant_routes = (
     Route("", TenantDetail, "detail", platform_only=True),
     Route("suspend/", TenantSuspend, "suspend", platform_only=True),
     Route("resume/", TenantResume, "resume", platform_only=True),
+    Route("rename/", TenantRename, "rename", platform_only=True),
+    Route("quotas/", TenantQuotas, "quotas", platform_only=True),
+    Route("export/", TenantExport, "export", platform_only=True),
+    Route("delete/", TenantDelete, "delete", platform_only=True),
+    Route("act/", ActAs, "act_as", platform_only=True),
     Route("tokens/", TokenList, "tokens"),
     Route("tokens/new/", TokenCreate, "token_new"),
     Route("tokens/<int:token_id>/revoke/", TokenRevoke, "token_revoke"),

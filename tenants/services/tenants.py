@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, connections, transaction
+from django.http.request import validate_host
 
 from atlasco.lib.clock import iso
 from atlasco.lib.errors import Conflict, FieldError, Invalid
@@ -19,7 +20,7 @@ from tenants.binding import public_bind, tenant_bind
 from tenants.directory import directory_forget
 from tenants.errors import constraint_problems
 from tenants.members.models import ApiToken, SavedSearch, User
-from tenants.models import SLUG_PATTERN, Domain, Tenant
+from tenants.models import HOST_PATTERN, SLUG_PATTERN, Domain, Tenant
 from tenants.schemas import SQL
 from tenants.stores import stores_registered
 
@@ -64,10 +65,11 @@ class ConfirmationMismatch(Conflict):
     code = "confirmation_mismatch"
 
 
-def tenant_create(*, slug: str, name: str = "", dedicated: bool = False, now: datetime) -> Tenant:
+def tenant_create(*, slug: str, name: str = "", domain: str = "", dedicated: bool = False, now: datetime) -> Tenant:
     """Create a usable tenant: its row, its host name, its schema, and where `dedicated` its own partitions.
 
     One transaction: after an error nothing of it exists. The name defaults to the slug.
+    domain: a further host name of its own, which ATLASCO_ALLOWED_HOSTS must let in.
     Raises TenantInvalid, TenantExists, HostTaken.
     """
     _slug_check(slug)
@@ -87,6 +89,10 @@ def tenant_create(*, slug: str, name: str = "", dedicated: bool = False, now: da
         # bulk_create: django-tenants' save() asks questions of its own, on whatever connection the router picks.
         Tenant.objects.using(DEFAULT_DB_ALIAS).bulk_create([tenant])
         Domain.objects.using(DEFAULT_DB_ALIAS).bulk_create([Domain(tenant=tenant, domain=tenant_host(slug=slug))])
+        if domain:
+            _domain_check(domain)
+            further = Domain(tenant=tenant, domain=domain, is_primary=False)
+            Domain.objects.using(DEFAULT_DB_ALIAS).bulk_create([further])
         tenant.schema_version = str(_call("tenant_schema_create", tenant))
         Tenant.objects.using(DEFAULT_DB_ALIAS).filter(pk=tenant_id).update(schema_version=tenant.schema_version)
         if dedicated:
@@ -268,6 +274,18 @@ def _slug_check(slug: str) -> None:
     if tenant_host(slug=slug) in settings.PUBLIC_HOSTS:
         detail = f"{tenant_host(slug=slug)} is a host of the platform itself."
         raise TenantInvalid(errors=[FieldError("slug", "reserved", detail)], detail=detail)
+
+
+def _domain_check(domain: str) -> None:
+    detail = ""
+    if domain in settings.PUBLIC_HOSTS or domain.endswith(f".{settings.BASE_DOMAIN}"):
+        detail = f"{domain} is a host of the platform itself."
+    elif not re.match(HOST_PATTERN, domain):
+        detail = "A host name, like assets.acme.example, in lower case."
+    elif not validate_host(domain, settings.ALLOWED_HOSTS):
+        detail = f"Requests to {domain} would be refused: add it to ATLASCO_ALLOWED_HOSTS first."
+    if detail:
+        raise TenantInvalid(errors=[FieldError("domain", "bad_domain", detail)], detail=detail)
 
 
 def _name_check(name: str) -> str:

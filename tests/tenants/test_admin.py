@@ -19,7 +19,7 @@ from tenants.selectors import tenant_get
 from tenants.services import member_create, tenant_delete, token_create
 from tests.admin_client import PASSWORD, Browser, host_browser, platform_browser, tenant_browser
 
-PLATFORM_PAGES = ("tenants/", "tenants/-/new/", "services/", "usage/")
+PLATFORM_PAGES = ("tenants/", "tenants/-/new/", "services/", "load/", "usage/counts/")
 TENANT_ONLY_PAGES = ("members/", "members/new/", "tokens/", "tokens/new/")
 COMMON_PAGES = ("", "entities/", "attributes/", "password_change/")
 
@@ -321,7 +321,7 @@ def test_counts_come_in_one_answer_for_the_tenants_asked_for(
     acme: Tenant, globex: Tenant, platform: Browser, django_assert_max_num_queries: Any
 ) -> None:
     with django_assert_max_num_queries(5, connection=connections["default"]):
-        html = platform.text("usage/", data={"tenant": [acme.slug, globex.slug, "nobody-is-called-so", "\x00"]})
+        html = platform.text("usage/counts/", data={"tenant": [acme.slug, globex.slug, "nobody-is-called-so", "\x00"]})
     assert f'id="usage-{acme.slug}-entities"' in html
     assert f'id="usage-{globex.slug}-values"' in html
     assert "nobody-is-called-so" not in html
