@@ -432,6 +432,19 @@ WEBHOOKS_TO_PRIVATE = env.flag(
     "ATLASCO_WEBHOOKS_TO_PRIVATE", False, help="Webhooks may go to private addresses, this machine's own among them."
 )
 
+# --- Indexes of attributes --------------------------------------------------------------------------------------------
+INDEX_AUTOPILOT = env.text(
+    "ATLASCO_INDEX_AUTOPILOT",
+    "propose",
+    help="propose: say which attributes are worth an index; auto: build and drop them, too.",
+)
+INDEX_MAX = env.integer(
+    "ATLASCO_INDEX_MAX",
+    50,
+    minimum=0,
+    help="Indexes of attributes that the autopilot builds for one tenant at the most.",
+)
+
 # --- Demo -------------------------------------------------------------------------------------------------------------
 DEMO_RATE = env.number(
     "ATLASCO_DEMO_RATE", 20, help="Flights per second that the demo replays, once it was loaded; 0 stops it."

@@ -6,7 +6,7 @@ class EntitiesConfig(AppConfig):
     verbose_name = "Entities"
 
     def ready(self) -> None:
-        from entities import cache, stores
+        from entities import cache, checks, stores  # noqa: F401  # `checks` registers itself.
         from entities.selectors import tenant_amounts
         from tenants.database.snapshot import snapshot_check_register
         from tenants.quotas import usage_register

@@ -24,6 +24,8 @@ from entities.exports import run as exports_run
 from entities.governance import jobs as attribute_jobs
 from entities.governance import work as attribute_work
 from entities.imports import jobs, run
+from entities.indexing.proposals import autopilot_run, index_run
+from entities.indexing.usage import usage_fold
 from entities.models import AttributeJob, BulkEdit, ExportJob, ImportJob
 from entities.partitions import promotion
 from entities.partitions import services as partitions_services
@@ -37,7 +39,25 @@ log = logging.getLogger(__name__)
 IMPORT_TIME_LIMIT_S: Final = 24 * 3600
 RESUME_PERIOD_S: Final = 60
 
+# The worker's slice of one tenant's indexes; what is left, the next run goes on with.
+INDEX_SLICE_S: Final = 20.0
+
 SCHEDULE: Final[dict[str, dict[str, Any]]] = {
+    "search-usage-fold": {
+        "task": "entities.tasks.search_usage_fold",
+        "schedule": 15.0,
+        "options": {"expires": 15},
+    },
+    "attribute-indexes-work": {
+        "task": "entities.tasks.attribute_indexes_work",
+        "schedule": 10.0,
+        "options": {"expires": 10},
+    },
+    "attribute-indexes-plan": {
+        "task": "entities.tasks.attribute_indexes_plan",
+        "schedule": 600.0,
+        "options": {"expires": 600},
+    },
     "attribute-changes-fold": {
         "task": "entities.tasks.attribute_changes_fold",
         "schedule": 15.0,
@@ -100,6 +120,24 @@ SCHEDULE: Final[dict[str, dict[str, Any]]] = {
 def attribute_changes_fold() -> int:
     """Move what writers reported of attributes into the registry, tenant by tenant. Returns the names touched."""
     return tenants_each(lambda tenant: services.attribute_changes_fold(tenant_id=tenant.pk))
+
+
+@shared_task
+def search_usage_fold() -> int:
+    """Write down what people searched for since the last run. Returns how many attributes that touched."""
+    return usage_fold(now=now())
+
+
+@shared_task
+def attribute_indexes_work() -> int:
+    """Go on building and dropping indexes, a slice for each tenant. Returns how many tenants have more to do."""
+    return tenants_each(lambda tenant: index_run(tenant_id=tenant.pk, seconds_max=INDEX_SLICE_S, clock=now))
+
+
+@shared_task
+def attribute_indexes_plan() -> int:
+    """Where the settings let it: build what is worth an index, drop what is cold. Returns how many jobs it made."""
+    return tenants_each(lambda tenant: len(autopilot_run(tenant_id=tenant.pk, now=now())))
 
 
 @shared_task

@@ -15,6 +15,7 @@ from entities.admin.imports import (
     ImportPreview,
     ImportProgress,
 )
+from entities.admin.indexes import IndexList
 from entities.admin.registry import (
     AliasRemove,
     AttributeDetail,
@@ -38,6 +39,7 @@ tenant_routes = (
     Route("attributes/one/remove/", AttributeDrop, "attribute_drop"),
     Route("attributes/similar/", SimilarNames, "attributes_similar"),
     Route("attributes/jobs/<uuid:job_id>/", AttributeJobPage, "attribute_job"),
+    Route("attributes/indexes/", IndexList, "indexes"),
     Route("entities/", EntityBrowser, "entities"),
     Route("entities/count/", EntityCount, "entity_count"),
     Route("entities/names/", EntityNames, "entity_names"),

@@ -77,6 +77,46 @@ FRESHNESS: Final = object_of(
         "position": {"type": "string", "description": "The log position that the answer reflects at least."},
     }
 )
+_COUNT: Final[Schema] = {"type": "integer", "nullable": True}
+_PLANS: Final = ["walk", "gin", "drive", "scan"]
+SEARCH_PLAN: Final = object_of(
+    {
+        "plan": {"type": "string", "enum": _PLANS},
+        "expected_ms": {
+            "type": "object",
+            "additionalProperties": {"type": "number"},
+            "description": "Of every plan that was possible; only their ratios matter.",
+        },
+        "steps": {
+            "type": "array",
+            "items": object_of({"plan": {"type": "string", "enum": _PLANS}, "entities_read": _COUNT}),
+            "description": "What ran, in order: more than one where a plan proved wrong and another took over.",
+        },
+        "gave_up": {"type": "boolean"},
+        "entities": {"type": "integer", "description": "About how many the tenant has."},
+        "expected": {"type": "integer", "description": "How many were expected to satisfy the query."},
+        "found": {**_COUNT, "description": "How many do; null where counting them took too long."},
+        "conditions": {
+            "type": "array",
+            "items": object_of({"condition": {"type": "string"}, "expected": {"type": "integer"}, "found": _COUNT}),
+        },
+        "documents": {"type": "array", "items": {"type": "object"}, "description": "What was looked up in documents."},
+        "drivers": {"type": "array", "items": {"type": "string"}, "description": "What value indexes were asked."},
+        "statements": {
+            "type": "array",
+            "items": object_of(
+                {
+                    "planning_ms": {"type": "number"},
+                    "execution_ms": {"type": "number"},
+                    "rows": {"type": "integer"},
+                    "tested": {"type": "integer", "description": "Entities read."},
+                    "pages_cached": {"type": "integer"},
+                    "pages_read": {"type": "integer"},
+                }
+            ),
+        },
+    }
+)
 ENTITY_PAGE: Final = object_of(
     {
         "entities": {"type": "array", "items": ENTITY},
@@ -86,6 +126,7 @@ ENTITY_PAGE: Final = object_of(
                 "total_count": {"type": "integer", "nullable": True},
                 "count_kind": {"type": "string", "enum": list(COUNT_KINDS)},
                 "freshness": FRESHNESS,
+                "plan": {**SEARCH_PLAN, "description": "Of a search with explain=plan."},
             }
         ),
     }
@@ -228,6 +269,12 @@ ATTRIBUTE_PAGE: Final = object_of(
     }
 )
 
+EXPLAIN: Final = OpenApiParameter(
+    "explain",
+    OpenApiTypes.STR,
+    enum=["plan"],
+    description="plan: how the search ran, what was expected and what was true, in `metadata.plan`. Takes far longer.",
+)
 LIMIT: Final = OpenApiParameter("limit", OpenApiTypes.INT, description=f"1 to {LIMIT_MAX}; {LIMIT_DEFAULT} by default.")
 CURSOR: Final = OpenApiParameter("cursor", OpenApiTypes.STR, description="The `next_cursor` of the page before.")
 IF_MATCH: Final = OpenApiParameter(

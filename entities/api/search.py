@@ -11,9 +11,10 @@ from rest_framework.views import APIView
 
 from atlasco.lib.json_api import json_body
 from entities.api import openapi
-from entities.api.common import entity_json, parameters
+from entities.api.common import entity_json, parameter_error, parameters
 from entities.reads import SearchRead
 from entities.search.cursors import cursor_position
+from entities.search.explain import SearchExplanation, search_explain
 from entities.search.query import Query, query_parse
 from entities.search.run import Page, search_run
 from freshness.reads import read_through
@@ -29,13 +30,22 @@ class EntitySearch(APIView):
     @extend_schema(
         operation_id="entities_search",
         request={"application/json": openapi.SEARCH},
+        parameters=[openapi.EXPLAIN],
         responses={200: openapi.ENTITY_PAGE},
         examples=[openapi.SEARCH_EXAMPLE],
     )
     def post(self, request: Request) -> Response:
         """A page of the entities that satisfy the query, with a cursor for the next one."""
-        parameters(request, ())
-        return Response(page_json(search_through(query_parse(json_body(request)))))
+        wish = parameters(request, ("explain",)).get("explain")
+        query = query_parse(json_body(request))
+        if wish is None:
+            return Response(page_json(search_through(query)))
+        if wish != "plan":
+            raise parameter_error("explain", "`explain` is plan.")
+        page, explanation = explain_through(query)
+        answer = page_json(page)
+        answer["metadata"]["plan"] = explanation.as_dict()
+        return Response(answer)
 
 
 def search_through(query: Query) -> Page:
@@ -45,6 +55,16 @@ def search_through(query: Query) -> Page:
         lambda source: search_run(tenant_id=tenant_id, query=query, using=source.using, position=source.position),
         operation="search",
         request=SearchRead(tenant_id, query),
+        at_least=cursor_position(tenant_id=tenant_id, query=query),
+    )
+
+
+def explain_through(query: Query) -> tuple[Page, SearchExplanation]:
+    """The same, and how it ran. From a database, which alone has plans: never from another store."""
+    tenant_id = tenant_required().pk
+    return read_through(
+        lambda source: search_explain(tenant_id=tenant_id, query=query, using=source.using, position=source.position),
+        operation="search",
         at_least=cursor_position(tenant_id=tenant_id, query=query),
     )
 

@@ -43,7 +43,7 @@ def tenant_filled(*, slug: str, name: str, entities: int, progress: Callable[[in
         progress(min(have, entities))
         for first in range(have, entities, BATCH):
             count = min(BATCH, entities - first)
-            _load(tenant.pk, list(population(count=count, seed=first, now=EPOCH, first=first)))
+            entities_load(tenant_id=tenant.pk, made=list(population(count=count, seed=first, now=EPOCH, first=first)))
             progress(count)
         if have < entities:
             attribute_changes_fold(tenant_id=tenant.pk)
@@ -57,7 +57,8 @@ def tables_settle() -> None:
             cursor.execute(f"VACUUM (ANALYZE) {table}")
 
 
-def _load(tenant_id: int, made: list[Made]) -> None:
+def entities_load(*, tenant_id: int, made: list[Made]) -> None:
+    """Store new entities of the bound tenant, in one transaction."""
     with transaction.atomic(using="default"), connections["default"].cursor() as cursor:
         cursor.execute("SET LOCAL statement_timeout = 0; SET LOCAL synchronous_commit = off")
         cursor.execute(SQL["stage_create"])

@@ -85,6 +85,17 @@ class Query:
     count: CountKind = "none"
 
 
+def names_of(node: Node) -> set[str]:
+    """The attribute names that a tree tests."""
+    match node:
+        case Condition(attribute=name):
+            return set() if name in OWN_FIELDS else {name}
+        case Not(node=inner):
+            return names_of(inner)
+        case AtLeast(nodes=nodes):
+            return {name for child in nodes for name in names_of(child)}
+
+
 class InvalidQuery(Invalid):
     """The query can't be understood; `errors` says where and why."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,9 +14,10 @@ from django.db import connections
 
 from entities.search.cursors import Cursor, cursor_decode, cursor_encode
 from entities.search.plan import WALK_MS_PER_ROW, Driver, Plan, PlanName, plan_choose
-from entities.search.query import OWN_FIELDS, AtLeast, Condition, CountKind, Node, Not, Query
+from entities.search.query import OWN_FIELDS, Condition, CountKind, Node, Query, names_of
 from entities.search.sql import Fragment, node_sql
 from entities.search.statistics import TenantStatistics, statistics_read
+from entities.search.usage import search_count
 from entities.values import Value, value_type
 from tenants.database.snapshot import read_snapshot
 
@@ -66,13 +68,23 @@ class Page:
     trace: Trace
 
 
-def search_run(*, tenant_id: int, query: Query, using: str, position: str, plan: Plan | None = None) -> Page:
+def search_run(
+    *,
+    tenant_id: int,
+    query: Query,
+    using: str,
+    position: str,
+    plan: Plan | None = None,
+    is_counted: bool = True,
+) -> Page:
     """Return one page of the tenant's entities that satisfy the query.
 
     using: the database alias that answers; position: what that store has applied, for the next cursor.
     plan: for tests and benchmarks; by default the one expected to be cheapest. Every plan gives the same page.
+    is_counted: whether it tells what people search for; False for what nobody asked.
     An empty page has no cursor. Raises InvalidCursor.
     """
+    began = time.perf_counter()
     cursor = None
     if query.cursor is not None:
         cursor = cursor_decode(query.cursor, tenant_id=tenant_id, query=query)
@@ -83,6 +95,8 @@ def search_run(*, tenant_id: int, query: Query, using: str, position: str, plan:
         search = _Search(database, tenant_id, query, cursor, statistics.entities)
         rows = search.run(plan)
         total = _count(database, search, statistics)
+    if is_counted:
+        search_count(tenant_id=tenant_id, query=query, ms=(time.perf_counter() - began) * 1000)
     next_cursor = None
     if len(rows) > query.limit:
         rows.pop()
@@ -334,17 +348,6 @@ def _values_of(condition: Condition) -> tuple[Value, ...]:
     if condition.value is None:
         raise TypeError("Only a condition with a value can drive.")
     return condition.value if isinstance(condition.value, tuple) else (condition.value,)
-
-
-def names_of(node: Node) -> set[str]:
-    """The attribute names that a tree tests."""
-    match node:
-        case Condition(attribute=name):
-            return set() if name in OWN_FIELDS else {name}
-        case Not(node=inner):
-            return names_of(inner)
-        case AtLeast(nodes=nodes):
-            return {name for child in nodes for name in names_of(child)}
 
 
 def _projection(fields: Sequence[str] | None) -> Fragment:

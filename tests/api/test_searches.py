@@ -222,3 +222,22 @@ def test_an_aggregate_that_can_not_be_understood_is_told(
 ) -> None:
     answer = acme.post("/analytics/aggregate/", body)
     assert (answer.status, answer.code, answer.faults) == (400, "invalid_query", [fault])
+
+
+# --- How it ran -------------------------------------------------------------------------------------------------------
+
+
+def test_a_search_says_how_it_ran(lamps: Client) -> None:
+    body = {"where": [["status", "eq", "active"], ["priority", "gt", 5]]}
+    plain = lamps.post("/entities/search/", body).body
+    answer = lamps.post("/entities/search/?explain=plan", body)
+    assert answer.status == 200, answer.content
+    assert answer.body["entities"] == plain["entities"]
+    plan = answer.body["metadata"]["plan"]
+    assert (plan["found"], [count["found"] for count in plan["conditions"]]) == (1, [3, 2])
+    assert plan["steps"] and plan["statements"]
+
+
+def test_another_explanation_is_refused(lamps: Client) -> None:
+    answer = lamps.post("/entities/search/?explain=costs", {})
+    assert (answer.status, answer.body["code"]) == (400, "invalid_parameter")

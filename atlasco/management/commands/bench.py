@@ -20,6 +20,8 @@ from analytics.bench.layout import layout_bench
 from analytics.statistics import statistics_refresh
 from atlasco.lib.clock import now
 from entities.bench.ingest import ingest_bench
+from entities.bench.peers.run import peers_bench
+from entities.bench.registry import registry_bench
 from entities.bench.report import Report
 from entities.bench.search import NEIGHBOUR_ENTITIES, NEIGHBOURS, search_bench
 from tenants.models import Tenant
@@ -62,6 +64,16 @@ def _statistics(tenant: Tenant) -> None:
     statistics_refresh(tenant_id=tenant.pk, now=now(), force=True)
 
 
+def _registry(options: BenchOptions) -> Report:
+    return registry_bench(entities=options.entities, seed=options.seed, statistics=_statistics)
+
+
+def _peers(options: BenchOptions) -> Report:
+    return peers_bench(
+        entities=options.entities, seed=options.seed, statistics=_statistics, progress=lambda count: None
+    )
+
+
 def _ingest(options: BenchOptions) -> Report:
     return ingest_bench(entities=options.entities, seed=options.seed)
 
@@ -88,6 +100,8 @@ def _layout(options: BenchOptions) -> Report:
 # The one list of benchmarks, in the order in which they run without a name.
 BENCHES: Final[dict[str, Bench]] = {
     "search": Bench(_search, "random searches in one large tenant", 1_000_000, 100_000),
+    "peers": Bench(_peers, "the same searches by django-eav2 and by a JSONField with GIN", 100_000, 20_000),
+    "registry": Bench(_registry, "a tenant of 10,000 attribute names", 20_000, 20_000),
     "analytics": Bench(_analytics, "the analytical query, from PostgreSQL to the rollup", 1_000_000, 50_000),
     "ingest": Bench(_ingest, "imports of new and of known entities", 20_000, 20_000),
     "layout": Bench(_layout, "how values lie in ClickHouse, three ways", 400_000, 20_000),
