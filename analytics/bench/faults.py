@@ -39,7 +39,7 @@ _WAIT_S: Final = 300.0
 
 
 @dataclass(slots=True)
-class _Written:
+class Written:
     """What was acknowledged. versions: of each entity that must be there; gone: those that must not."""
 
     writes: int = 0
@@ -56,9 +56,9 @@ def faults_bench(*, minutes: float, seed: int) -> Report:
         tenant_create(slug=f"bench-k{secrets.token_hex(4)}", name="Benchmark, faults", now=now()) for _ in range(2)
     ]
     stopping = threading.Event()
-    written = [_Written() for _ in range(_WRITERS)]
+    written = [Written() for _ in range(_WRITERS)]
     writers = [
-        threading.Thread(target=_write, args=(tenants, index, chance.random(), written[index], stopping))
+        threading.Thread(target=writes_run, args=(tenants, index, chance.random(), written[index], stopping))
         for index in range(_WRITERS)
     ]
     for writer in writers:
@@ -78,7 +78,7 @@ def faults_bench(*, minutes: float, seed: int) -> Report:
             writer.join()
     connections.close_all()
     report = Report("faults", {"minutes": minutes, "seed": seed, **{f"kills of {n}": k for n, k in kills.items()}})
-    lost = sum(_lost(tenants, one) for one in written)
+    lost = sum(writes_lost(tenants, one) for one in written)
     with snapshot_export(replication_dsn()) as snapshot, cache_client() as cache:
         for tenant in tenants:
             verified = stores_verify(
@@ -97,7 +97,7 @@ def faults_bench(*, minutes: float, seed: int) -> Report:
     return report
 
 
-def _write(tenants: list[Tenant], index: int, seed: float, written: _Written, stopping: threading.Event) -> None:
+def writes_run(tenants: list[Tenant], index: int, seed: float, written: Written, stopping: threading.Event) -> None:
     """Create, change and delete entities that no other writer touches."""
     chance = random.Random(seed)  # noqa: S311 - no secret
     while not stopping.is_set():
@@ -123,7 +123,7 @@ def _write(tenants: list[Tenant], index: int, seed: float, written: _Written, st
     connections.close_all()
 
 
-def _lost(tenants: list[Tenant], written: _Written) -> int:
+def writes_lost(tenants: list[Tenant], written: Written) -> int:
     """How many acknowledged writes the primary does not have."""
     lost = 0
     for tenant in tenants:

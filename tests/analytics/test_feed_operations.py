@@ -135,7 +135,7 @@ def test_one_tenant_is_loaded_anew_beside_the_feed(
 
 
 def test_a_transaction_comes_whole_unless_it_is_huge(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(assemble, "WHOLE_MAX_BYTES", 60)
+    monkeypatch.setattr(assemble, "WHOLE_MAX_BYTES", 100)
     note = b'{"tenant_id": 7}'
     begin = b"B" + struct.pack(">QqI", 500, 0, 1)
     erased = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from functools import cache
 from typing import Any, Final
@@ -21,9 +22,11 @@ from entities.reads import AggregateRead, EntityRead, SearchRead, ValueRead
 from entities.selectors import EntityNotFound
 from freshness.sources import Applied, Found, Source, reader_register, source_register
 
+log = logging.getLogger(__name__)
+
 SOURCE: Final = "clickhouse"
 _PROBE_INTERVAL_S: Final = 0.5
-# Of the statement, not of the store: too slow, too much memory, too complex. Another store may do better.
+# Too slow, too much memory, too many rows or bytes, too deep, too long, too large.
 _STATEMENT_CODES: Final = (159, 160, 241, 307, 396, 62, 168, 223)
 
 
@@ -103,8 +106,11 @@ def _found(read: Read) -> Found:
 
 
 def _is_of_the_statement(error: DatabaseError) -> bool:
-    """Whether the statement was at fault, not the store."""
-    return any(f"Code: {code}." in str(error) for code in _STATEMENT_CODES)
+    """Whether the statement was at fault, not the store; then it is told, and another store shall answer."""
+    is_ours = any(f"Code: {code}." in str(error) for code in _STATEMENT_CODES)
+    if is_ours:
+        log.warning("ClickHouse does not answer this one; another store shall.", extra={"error": str(error)[:500]})
+    return is_ours
 
 
 def reading_client() -> Any:
