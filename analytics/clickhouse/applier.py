@@ -18,6 +18,8 @@ from analytics.rollups.state import rollups_erase
 log = logging.getLogger(__name__)
 
 NAME: Final = "clickhouse"
+# While nothing changes, the position is recorded this often.
+POSITION_EVERY_S: Final = 1.0
 # A double shows every number of up to 15 digits; only longer ones have a rest.
 _EXACT_DIGITS: Final = 15
 # Wide enough for every digit of a double and of its remainder.
@@ -36,6 +38,7 @@ class ClickHouseApplier:
     def __init__(self, url: str, *, dsn: str) -> None:
         self._url, self._dsn = url, dsn
         self._client: Any = None
+        self._recorded_at = 0.0
 
     def recover(self) -> Position | None:
         self.close()
@@ -60,6 +63,9 @@ class ClickHouseApplier:
         return position
 
     def apply(self, events: list[Event], position: Position) -> None:
+        # A position alone is a part of its own, to be merged like any other. The slot is acknowledged later than this.
+        if not events and time.monotonic() - self._recorded_at < POSITION_EVERY_S:
+            return
         lines: list[str] = []
         for event in events:
             match event:
@@ -84,6 +90,7 @@ class ClickHouseApplier:
                 case _:
                     pass
         self._flush(lines, position=position)
+        self._recorded_at = time.monotonic()
 
     def _flush(self, lines: list[str], *, position: Position | None = None) -> None:
         if lines or position is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from operator import itemgetter
 from typing import Any, Final, cast
 
 import orjson
@@ -10,11 +12,11 @@ from analytics.feed import events
 from analytics.feed.events import Batch, Change, Event, Heartbeat, ReloadRequested, Table, TableTruncated, TenantErased
 from analytics.feed.pgoutput import Begin, Commit, Decoder, LogicalMessage, RowChange, Truncate
 
-# Keys in this order, whatever the order of the table's columns.
-_TABLES: Final[dict[str, tuple[str, ...]]] = {
-    "entities": ("tenant_id", "entity_id"),
-    "entity_attributes": ("tenant_id", "entity_id", "attribute_name"),
-    "attribute_metadata": ("tenant_id", "attribute_name"),
+# What takes the key out of a row, in this order, whatever the order of the table's columns.
+_KEY_OF: Final[dict[str, Callable[[dict[str, Any]], tuple[Any, ...]]]] = {
+    "entities": itemgetter("tenant_id", "entity_id"),
+    "entity_attributes": itemgetter("tenant_id", "entity_id", "attribute_name"),
+    "attribute_metadata": itemgetter("tenant_id", "attribute_name"),
 }
 # As `samples_tell` of the ingest writes them, after entity and attribute.
 _SAMPLE_COLUMNS: Final = ("value_type", "attribute_value", "numeric_value", "instant_value", "updated_at")
@@ -52,7 +54,7 @@ class Assembler:
                     if change.relation.name == events.HEARTBEAT_TABLE:
                         if change.row is not None:
                             self._open_heartbeat = Heartbeat(change.row["seq"], change.row["ts"], change.row["lsn"])
-                    elif not self._is_move and change.relation.name in _TABLES:
+                    elif not self._is_move and change.relation.name in _KEY_OF:
                         self._add(self._open, change, lsn)
                 case Begin(commit_lsn=commit_lsn, committed_us=committed_us):
                     self._commit_lsn, self._committed_us, self._is_move = commit_lsn, committed_us, False
@@ -65,7 +67,7 @@ class Assembler:
                     self._open.extend(
                         TableTruncated(cast(Table, relation.name), lsn, self._commit_lsn)
                         for relation in relations
-                        if relation.name in _TABLES
+                        if relation.name in _KEY_OF
                     )
                 case LogicalMessage(is_transactional=True) as message:
                     self._hear(self._open, message, lsn)
@@ -80,16 +82,16 @@ class Assembler:
         return size
 
     def _add(self, found: list[Event], change: RowChange, lsn: int) -> None:
-        relation, row, old_key = change.relation, change.row, change.old_key
-        table = cast(Table, relation.name)
-        columns = _TABLES[relation.name]
-        key = None if row is None else tuple(row[column] for column in columns)
+        row, old_key = change.row, change.old_key
+        table = cast(Table, change.relation.name)
+        key_of = _KEY_OF[table]
+        key = None if row is None else key_of(row)
         if old_key is not None:
-            gone = tuple(old_key[column] for column in columns)
+            gone = key_of(old_key)
             if gone != key:
                 found.append(self._change(table, old_key, gone, None, lsn))
         if row is not None and key is not None:
-            found.append(self._change(table, row, key, row, lsn))
+            found.append(Change(table, row["tenant_id"], key, row, lsn, self._commit_lsn, self._committed_us))
 
     def _change(
         self, table: Table, known: dict[str, Any], key: tuple[Any, ...], row: dict[str, Any] | None, lsn: int

@@ -9,6 +9,7 @@ primary drops the slot rather than fill its disk, which is reported here and rep
 
 from __future__ import annotations
 
+import gc
 import logging
 import resource
 import threading
@@ -40,6 +41,12 @@ _REPORT_S: Final = 1.0
 # How often the slot's retained log is looked at.
 _SLOT_READ_S: Final = 10.0
 _LOST_RETRY_S: Final = 5.0
+
+
+def garbage_collect_less() -> None:
+    """For a process that only feeds: events hold no cycles, and looking for some takes a quarter of its time."""
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 50)
 
 
 class Feed:

@@ -13,7 +13,7 @@ from analytics.clickhouse.client import clickhouse_client
 from analytics.clickhouse.load import PARTS
 from analytics.feed.metrics import metrics_read
 from analytics.feed.repair import feed_resnapshot, tenant_resnapshot
-from analytics.feed.run import Feed
+from analytics.feed.run import Feed, garbage_collect_less
 from analytics.feed.settings import appliers_configured, cache_client, replication_dsn
 from analytics.feed.slots import slot_read
 from atlasco.lib.errors import Problem
@@ -68,6 +68,7 @@ class Command(BaseCommand):
         heartbeat = HeartbeatWriter()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: feed.stop())
+        garbage_collect_less()
         heartbeat.start()
         # Signals are handled between two bytecodes of the main thread, which must therefore not wait inside libpq.
         reading = threading.Thread(target=feed.run, name="feed")
