@@ -9,6 +9,8 @@ import pytest
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from analytics.clickhouse.reading import sources
+from analytics.feed import metrics
+from analytics.feed.settings import cache_client
 from entities import cache
 from freshness.sources import Applied
 from tests.analytics.feeding import replication_dsn_of, slot_drop_patiently, wait_until
@@ -26,6 +28,9 @@ def live_feed(stack: Cluster, web_url: str) -> Iterator[Cluster]:
     yield stack
     stack.ask("kill", name="feed")
     slot_drop_patiently(dsn, "atlasco_feed")
+    # Or /readyz would miss it.
+    with cache_client() as client:
+        client.delete(metrics.KEY)
 
 
 def clickhouse_probe() -> Applied:

@@ -38,10 +38,10 @@ def test_home_shows_tenants_with_counts_and_every_service(
     row = page.get_by_role("row").filter(has_text=acme.slug)
     expect(row.locator("td").nth(1)).to_have_text("7")
     services = page.locator("#services")
-    for name in ("Primary database", "Replica 1", "Replica 2", "Valkey", "ClickHouse", "Worker"):
+    for name in ("Primary database", "Replica 1", "Replica 2", "Valkey", "ClickHouse", "Change feed", "Worker"):
         item = services.get_by_role("listitem").filter(has_text=name)
         expect(item.locator(".at-dot-good")).to_be_visible()
-    expect(page.locator("#services-tile")).to_have_text("All 6 answer")
+    expect(page.locator("#services-tile")).to_have_text("All 7 answer")
     row.get_by_role("link").click()
     expect(page.get_by_role("heading", level=1)).to_have_text(acme.name)
 
