@@ -1,0 +1,119 @@
+"""What the planner expects: a sample that is everything tells the truth, and every plan that may fail has another."""
+
+from __future__ import annotations
+
+from math import inf
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from entities.search.estimate import node_share, share_estimate
+from entities.search.plan import drivers, plan_choose
+from entities.search.query import Query, query_parse
+from entities.search.sample import Column, Sample
+from entities.search.statistics import AttributeStatistics, TenantStatistics
+from entities.search.usage import body_of
+from tests.entities import queries
+from tests.entities.effort import examples
+from tests.entities.model import Row, matches
+
+NEEDS_NO_SERVER = True
+
+NUMBERS = [0, 1, 1.0, 2, 10, -1, 0.1, 1e300]
+values = st.sampled_from([True, False, *NUMBERS, *queries.INSTANTS, *queries.TEXTS])
+trees = st.recursive(
+    st.one_of(
+        st.tuples(queries.names, st.sampled_from(["exists", "missing"])),
+        st.tuples(queries.names, st.sampled_from(["eq", "ne"]), values),
+        st.tuples(queries.names, st.just("in"), st.lists(values, min_size=1, max_size=3)),
+        st.tuples(
+            queries.names, st.sampled_from(["gt", "ge", "lt", "le"]), st.sampled_from([*NUMBERS, *queries.INSTANTS])
+        ),
+        st.tuples(queries.names, st.sampled_from(["contains", "prefix"]), st.sampled_from(queries.TEXTS)),
+        st.tuples(queries.names, st.just("is_type"), st.sampled_from(["string", "number", "boolean", "timestamp"])),
+    ).map(list),
+    queries._branches,
+    max_leaves=6,
+)
+documents = st.lists(st.dictionaries(queries.names, values, max_size=4), min_size=1, max_size=12)
+
+
+def sample_of(found: list[dict[str, Any]]) -> Sample:
+    columns = {name: Column.of([document.get(name) for document in found]) for name in queries.NAMES}
+    return Sample(len(found), columns)
+
+
+def parsed(where: Any) -> Query:
+    return query_parse({"where": [where] if isinstance(where, list) else where})
+
+
+@given(found=documents, where=trees)
+@examples(300)
+def test_a_sample_of_everything_counts_what_plain_python_counts(found: list[dict[str, Any]], where: Any) -> None:
+    rows = [Row(n, "t", str(n), queries.T0, queries.T0, document) for n, document in enumerate(found)]
+    query = parsed(where)
+    expected = sum(matches(row, where if not isinstance(where, list) else {"all": [where]}) for row in rows)
+    assert sample_of(found).hits(query.where) == expected
+
+
+@given(where=trees, indexed=st.booleans(), entities=st.sampled_from([0, 1_000, 10**6]), share=st.floats(0, 1))
+@examples(200)
+def test_a_plan_that_may_fail_has_another_that_can_not(where: Any, indexed: bool, entities: int, share: float) -> None:
+    known = dict.fromkeys(queries.NAMES, AttributeStatistics(present=share, cardinality=10, is_indexed=indexed))
+    plan = plan_choose(parsed(where), TenantStatistics(entities, known))
+    assert plan.cost_ms == pytest.approx(min(plan.costs.values()), abs=0.01)
+    seen = 0
+    while plan.fallback is not None:
+        assert plan.rows_max < inf
+        plan, seen = plan.fallback, seen + 1
+    assert (plan.rows_max, seen + 1) == (inf, len(plan.costs))
+
+
+def test_conditions_that_go_together_are_not_taken_for_independent() -> None:
+    found = [{"a": "x", "b": "y"} if n < 100 else {"a": "z", "b": "z"} for n in range(1_000)]
+    known = {name: AttributeStatistics(present=1.0, cardinality=2, most_common=(("z", 0.9),)) for name in ("a", "b")}
+    where = query_parse({"where": [["a", "eq", "x"], ["b", "eq", "y"]]}).where
+    assert node_share(where, TenantStatistics(10**6, known)) == pytest.approx(0.01)
+    assert share_estimate(where, TenantStatistics(10**6, known, sample_of(found))) == 0.1
+
+
+def test_what_the_sample_never_saw_is_expected_to_be_rarer_than_one_of_it() -> None:
+    found = [{"a": "z", "b": "z"}] * 1_000
+    known = {name: AttributeStatistics(present=1.0, cardinality=2, most_common=(("z", 0.5),)) for name in ("a", "b")}
+    where = query_parse({"where": [["a", "eq", "x"], ["b", "eq", "y"]]}).where
+    assert share_estimate(where, TenantStatistics(10**6, known, sample_of(found))) == 0.001
+
+
+def test_both_ends_of_a_range_are_read_at_once() -> None:
+    known = {
+        "a": AttributeStatistics(present=1.0, cardinality=100, histogram=tuple(map(float, range(101))), is_indexed=True)
+    }
+    where = query_parse({"where": [["a", "ge", 50], ["a", "lt", 52]]}).where
+    read = drivers(where, TenantStatistics(10**6, known))
+    assert read is not None
+    share, (driver,) = read
+    assert {condition.operator for condition in driver} == {"ge", "lt"}
+    assert share == pytest.approx(0.02)
+
+
+def test_where_two_of_three_must_hold_two_indexes_are_enough() -> None:
+    histogram = tuple(map(float, range(101)))
+    known = {
+        name: AttributeStatistics(present=1.0, cardinality=100, histogram=histogram, is_indexed=True) for name in "abc"
+    }
+    of = [["a", "gt", 99], ["b", "gt", 98], ["c", "gt", 10]]
+    read = drivers(query_parse({"where": {"at_least": 2, "of": of}}).where, TenantStatistics(10**6, known))
+    assert read is not None
+    assert [driver[0].attribute for driver in read[1]] == ["a", "b"]
+
+
+@given(where=trees, limit=st.integers(1, 1000), order=st.sampled_from(["-updated_at", "external_id", "-entity_id"]))
+@examples(100)
+def test_a_search_that_is_kept_can_be_made_again(where: Any, limit: int, order: str) -> None:
+    query = query_parse(
+        {"where": [where] if isinstance(where, list) else where, "limit": limit, "order_by": order, "entity_type": "t"}
+    )
+    assert query_parse(orjson.loads(body_of(query))) == query
