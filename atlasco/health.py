@@ -17,6 +17,9 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, gen
 
 from analytics.feed.metrics import FeedCollector, feed_check, metrics_read
 from analytics.feed.settings import cache_client
+from freshness.figures import reads_of_minutes, reads_total
+from freshness.metrics import FreshnessCollector
+from freshness.recorder import burn_by_tier
 
 _TIMEOUT_S: Final = 2
 
@@ -49,6 +52,12 @@ def metrics(request: HttpRequest) -> HttpResponse:
         seconds.labels(name).set(result["ms"] / 1000)
     with contextlib.suppress(redis.RedisError), cache_client() as client:
         registry.register(FeedCollector(metrics_read(client)))
+    reads: dict[tuple[str, str, str], int] = {}
+    burn: dict[str, tuple[float, float, int]] = {}
+    with contextlib.suppress(redis.RedisError), cache_client() as client:
+        reads = reads_total(client)
+        burn = burn_by_tier(reads_of_minutes(client, now_s=time.time(), minutes=60))
+    registry.register(FreshnessCollector(reads=reads, burn=burn))
     return HttpResponse(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
 
 

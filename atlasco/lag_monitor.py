@@ -71,6 +71,14 @@ class Point:
     def is_late(self) -> bool:
         return self.lag_s is None or self.lag_s > self.limit_s
 
+    @property
+    def milliseconds(self) -> int:
+        return round((self.lag_s or 0.0) * 1000)
+
+    @property
+    def limit_milliseconds(self) -> int:
+        return round(self.limit_s * 1000)
+
 
 @dataclass(frozen=True, slots=True)
 class TierLine:

@@ -16,6 +16,7 @@ from django.views.generic import RedirectView
 from unfold.sites import UnfoldAdminSite
 
 from atlasco.home import Home, LoadFragment, ServicesFragment, UsageFragment
+from atlasco.lag_monitor import LagMonitor, LagMonitorLive
 from atlasco.usage import TenantUsage
 from entities.admin import urls as entity_urls
 from tenants.admin import urls as tenant_admin_urls
@@ -47,6 +48,8 @@ class AtlascoSite(UnfoldAdminSite):  # type: ignore[misc]  # unfold carries no t
             Route("services/", ServicesFragment, "services"),
             Route("usage/counts/", UsageFragment, "usage_counts"),
             Route("load/", LoadFragment, "load"),
+            Route("freshness/", LagMonitor, "freshness"),
+            Route("freshness/live/", LagMonitorLive, "freshness_live"),
             *tenant_admin_urls.platform_routes,
         )
         return [
