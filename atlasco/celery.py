@@ -22,24 +22,41 @@ app.autodiscover_tasks()
 
 
 ORIGIN_HEADER = "atlasco_origin"
+SEEN_HEADER = "atlasco_seen"
 _task_origin: ContextVar[ExitStack | None] = ContextVar("task_origin", default=None)
 
 
 @signals.before_task_publish.connect
 def origin_send(headers: dict[str, Any] | None = None, **_: object) -> None:
     """A task remembers who asked for it, so that the audit log does."""
+    from freshness.state import freshness_state_entered
+    from freshness.timelines import Position, position_text
     from tenants.actors import origin_dump
 
     if headers is not None:
         headers[ORIGIN_HEADER] = origin_dump()
+        state = freshness_state_entered()
+        if state is not None and state.written is not None:
+            headers[SEEN_HEADER] = position_text(Position(state.written.timeline, state.written.lsn))
 
 
 @signals.task_prerun.connect
 def origin_enter(task: Any = None, **_: object) -> None:
+    from freshness.state import FreshnessState, freshness_scope
+    from freshness.timelines import NOWHERE, position_parse
     from tenants.actors import origin_bind, origin_load
 
     stack = ExitStack()
     stack.enter_context(origin_bind(origin_load(getattr(task.request, ORIGIN_HEADER, None))))
+    # A task that may read replicas names a `freshness_class`; it sees what the request that sent it has written.
+    seen = getattr(task.request, SEEN_HEADER, None)
+    stack.enter_context(
+        freshness_scope(
+            FreshnessState(
+                orm_class=getattr(task, "freshness_class", None), seen=position_parse(seen) if seen else NOWHERE
+            )
+        )
+    )
     _task_origin.set(stack)
 
 

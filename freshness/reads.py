@@ -433,7 +433,7 @@ def database_settle(state: FreshnessState, *, query_class: str) -> str:
     budget = budget_settle(wish=state.wish, query_class=query_class)
     needed = position_needed(state, state.seen)
     verdicts = candidates_judge(
-        budget=budget, needed_lsn=needed.lsn, needed_timeline=needed.timeline, candidates=_databases_now()
+        budget=budget, needed_lsn=needed.lsn, needed_timeline=needed.timeline, candidates=databases_now()
     )
     for verdict in verdicts:
         if verdict.reason == "down" or not verdict.reached:
@@ -481,15 +481,16 @@ def candidates_now(*, operation: str | None = None) -> list[Candidate]:
         for source in sources_known().values()
         if operation is not None and reader_of(operation, source.name) is not None
     ]
-    return [*_databases_now(), *others]
+    return [*databases_now(), *others]
 
 
 def stores_now() -> list[Candidate]:
     """Every store there is, as it is known now."""
-    return [*_databases_now(), *(_candidate(source.name, source.name) for source in sources_known().values())]
+    return [*databases_now(), *(_candidate(source.name, source.name) for source in sources_known().values())]
 
 
-def _databases_now() -> list[Candidate]:
+def databases_now() -> list[Candidate]:
+    """The primary and the replicas as they are known now."""
     primary = _candidate("primary", "primary", reading_of=PRIMARY)
     replicas = [_candidate(alias, "read-replica") for alias in settings.REPLICA_ALIASES]
     return [replace(primary, lag_s=0.0), *replicas]

@@ -9,6 +9,7 @@ from typing import Any, Final, TypeAlias
 
 from entities.ingest.batch import EntityTooLarge, Mode, batch_write
 from entities.ingest.lines import Line, Rejection, line_parse, lines_split
+from freshness.pacing import bulk_write_pace
 
 BATCH_LINES: Final = 5_000
 BATCH_BYTES: Final = 8 << 20
@@ -168,6 +169,7 @@ class _Importer:
         if self.batch:
             self._write(self.batch)
             self.batch.clear()
+            bulk_write_pace()
             self.keys.clear()
             self.originals.clear()
             self.size = 0

@@ -170,3 +170,41 @@ def test_the_sources_are_listed_with_lag_position_and_breaker(acme: Client) -> N
     databases = [sources[name] for name in ("primary", "replica1", "replica2")]
     assert all(entry["breaker"] == "closed" and entry["position"] for entry in databases)
     assert len(answer["matrix"]) == 8
+
+
+def test_a_read_explains_its_route_on_demand_and_later_by_its_request_id(acme: Client, globex: Client) -> None:
+    entity_id = acme.create().json()["entity_id"]
+    for method, path, body in (
+        ("GET", f"entities/{entity_id}/", None),
+        ("POST", "entities/search/", {}),
+        ("POST", "analytics/aggregate/", {"fn": "count"}),
+        ("GET", "attributes/", None),
+    ):
+        plain = acme.ask(method, path, body)
+        answer = acme.ask(method, f"{path}?explain=route", body)
+        assert answer.status_code == 200, answer.text
+        route = answer.json().pop("route")
+        assert answer.json().keys() - {"route"} == plain.json().keys()
+        assert route["answer"]["source"] == source(answer)
+        assert {candidate["name"] for candidate in route["candidates"]} >= {"primary", "replica1", "replica2"}
+    decision = f"freshness/decisions/{answer.headers['X-Request-Id']}/"
+    deadline = time.monotonic() + WAIT_S
+    while (kept := acme.ask("GET", decision)).status_code == 404 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert kept.json()["answer"] == route["answer"]
+    assert kept.json()["path"] == "/api/v1/attributes/"
+    refused = globex.ask("GET", decision)
+    assert (refused.status_code, refused.json()["code"]) == (404, "decision_unknown")
+
+
+def test_prometheus_is_told_of_every_store_and_of_all_reads(acme: Client) -> None:
+    acme.search()
+    deadline = time.monotonic() + WAIT_S
+    while True:
+        text = requests.get(f"{acme.web_url}/metrics", timeout=30).text
+        if "atlasco_reads_total{" in text or time.monotonic() > deadline:
+            break
+        time.sleep(0.2)
+    assert 'atlasco_freshness_lag_seconds{store="replica1"}' in text
+    assert 'atlasco_freshness_breaker_open{store="primary"} 0' in text
+    assert "atlasco_reads_total{" in text and "atlasco_sla_burn_rate{" in text

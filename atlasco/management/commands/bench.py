@@ -19,6 +19,7 @@ from analytics.bench.feed import LARGE_ROWS, feed_bench
 from analytics.bench.layout import layout_bench
 from analytics.statistics import statistics_refresh
 from atlasco.lib.clock import now
+from entities.bench.freshness import freshness_bench
 from entities.bench.ingest import ingest_bench
 from entities.bench.peers.run import peers_bench
 from entities.bench.registry import registry_bench
@@ -97,6 +98,10 @@ def _layout(options: BenchOptions) -> Report:
     return layout_bench(entities=options.entities)
 
 
+def _freshness(options: BenchOptions) -> Report:
+    return freshness_bench(entities=options.entities, seed=options.seed)
+
+
 # The one list of benchmarks, in the order in which they run without a name.
 BENCHES: Final[dict[str, Bench]] = {
     "search": Bench(_search, "random searches in one large tenant", 1_000_000, 100_000),
@@ -106,6 +111,7 @@ BENCHES: Final[dict[str, Bench]] = {
     "ingest": Bench(_ingest, "imports of new and of known entities", 20_000, 20_000),
     "layout": Bench(_layout, "how values lie in ClickHouse, three ways", 400_000, 20_000),
     "faults": Bench(_faults, "servers killed beside writes for --minutes, then every store compared", 0, 0),
+    "freshness": Bench(_freshness, "what routing costs, who answers, against all on the primary", 20_000, 2_000),
     "feed": Bench(_feed, "changes on their way to the hot cache and ClickHouse", 20_000, 2_000),
 }
 

@@ -1,0 +1,159 @@
+"""`bench freshness`: what routing costs, who answers, and what it buys against asking the primary for everything."""
+
+from __future__ import annotations
+
+import random
+import secrets
+import statistics
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Final
+
+from django.db import connections
+from django.http import HttpRequest, HttpResponse
+from django.test import RequestFactory
+
+from atlasco.lib.clock import now
+from entities.bench.data import lines
+from entities.bench.ingest import ndjson
+from entities.bench.report import Report
+from entities.ingest.importer import import_run
+from entities.reads import EntityRead, SearchRead
+from entities.search.query import Query
+from entities.search.run import search_run
+from entities.selectors import entity_get
+from freshness.choice import candidates_judge
+from freshness.middleware import FreshnessMiddleware
+from freshness.monitor import monitor
+from freshness.policy import Tier, Wish, budget_settle
+from freshness.reads import candidates_now, read_through
+from freshness.state import Answer, FreshnessState, freshness_scope, freshness_state
+from tenants.binding import tenant_bind
+from tenants.models import Tenant
+from tenants.services import tenant_create, tenant_delete
+
+THREADS: Final = 4
+SECONDS: Final = 5.0
+COST_LOOPS: Final = 3_000
+# What people and programs ask, as (operation, tier, weight): lists and dashboards mostly, entities now and then, a few
+# reads that must be of this moment.
+TRAFFIC: Final[tuple[tuple[str, Tier, int], ...]] = (
+    ("search", "NEAR_REALTIME", 60),
+    ("entity", "NEAR_REALTIME", 20),
+    ("search", "EVENTUAL", 15),
+    ("entity", "REALTIME", 5),
+)
+
+
+def freshness_bench(*, entities: int, seed: int) -> Report:
+    """Measure on the running stack, with the monitor of this process. One tenant, removed afterwards."""
+    report = Report(
+        "freshness",
+        {"entities": entities, "seed": seed, "threads": THREADS, "seconds each": SECONDS, "traffic": _traffic_text()},
+    )
+    monitor().start()
+    tenant = tenant_create(slug=f"bench-f{secrets.token_hex(4)}", name="Benchmark, freshness", now=now())
+    try:
+        with tenant_bind(tenant):
+            content = ndjson(list(lines(count=entities, seed=seed, now=now())))
+            import_run(tenant_id=tenant.pk, chunks=[content], mode="merge", now=now(), line_max_bytes=1 << 20)
+            newest = Query(limit=min(entities, 500))
+            page = search_run(tenant_id=tenant.pk, query=newest, using="default", position="0/0")
+            ids = [row.entity_id for row in page.entities]
+        time.sleep(2)  # The replicas get there, and the monitor sees it.
+        _cost(report, tenant)
+        primary, _ = _throughput(tenant, ids, seed=seed, tier="REALTIME")
+        routed, sources = _throughput(tenant, ids, seed=seed, tier=None)
+    finally:
+        tenant_delete(tenant=tenant, confirm=tenant.slug, now=now())
+    baseline = report.add("everything on the primary", primary, "reads/s")
+    report.add("routed by its budget", routed, "reads/s", baseline=baseline)
+    report.add("away from the primary", 100 * (1 - sources["primary"] / max(1, sources.total())), "%")
+    for source, number in sources.most_common():
+        report.add(f"answered by {source}", 100 * number / sources.total(), "%")
+    return report
+
+
+def _traffic_text() -> str:
+    return ", ".join(f"{weight} % {operation} {tier}" for operation, tier, weight in TRAFFIC)
+
+
+def _cost(report: Report, tenant: Tenant) -> None:
+    """Of a request through the middleware that chooses a store and writes the headers, and reads nothing."""
+    requests = RequestFactory()
+
+    def nothing(request: HttpRequest) -> HttpResponse:
+        return HttpResponse(b"{}")
+
+    def chosen(request: HttpRequest) -> HttpResponse:
+        state = freshness_state()
+        state.budget = budget_settle(wish=state.wish, query_class="operational")
+        state.verdicts = candidates_judge(budget=state.budget, candidates=candidates_now(operation="search"))
+        first = state.verdicts[0].candidate
+        state.answer = Answer(source=first.source, lag_s=first.lag_s, position=first.position or 0, store=first.name)
+        return HttpResponse(b"{}")
+
+    bare = _times(lambda: nothing(requests.get("/api/v1/entities/")))
+    routed = _times(lambda: FreshnessMiddleware(chosen)(requests.get("/api/v1/entities/")))
+    difference = [max(0.0, value - statistics.median(bare)) for value in routed]
+    report.add("cost of routing and headers, p50", 1000 * statistics.median(difference), "ms")
+    report.add("cost of routing and headers, p99", 1000 * _p99(difference), "ms")
+
+
+def _times(call: Callable[[], object]) -> list[float]:
+    spent = []
+    for _ in range(COST_LOOPS):
+        began = time.perf_counter()
+        call()
+        spent.append(time.perf_counter() - began)
+    return spent
+
+
+def _p99(values: list[float]) -> float:
+    return sorted(values)[int(len(values) * 0.99)]
+
+
+def _throughput(tenant: Tenant, ids: list[int], *, seed: int, tier: Tier | None) -> tuple[float, Counter[str]]:
+    """Reads a second of all threads, and who answered. tier: for all reads; None takes that of the traffic."""
+    counts: list[Counter[str]] = [Counter() for _ in range(THREADS)]
+    ends_at = time.monotonic() + SECONDS
+
+    def work(number: int) -> None:
+        chance = random.Random(seed + number)  # noqa: S311 - of no secret
+        weights = [weight for _, _, weight in TRAFFIC]
+        try:
+            with tenant_bind(tenant):
+                while time.monotonic() < ends_at:
+                    operation, own_tier, _ = chance.choices(TRAFFIC, weights)[0]
+                    state = FreshnessState(wish=Wish(tier=tier or own_tier), asker=str(number))
+                    with freshness_scope(state):
+                        _read(tenant.pk, operation, chance.choice(ids))
+                    counts[number][state.answer.source if state.answer is not None else "nobody"] += 1
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(THREADS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    sources: Counter[str] = sum(counts, Counter())
+    return sources.total() / SECONDS, sources
+
+
+def _read(tenant_id: int, operation: str, entity_id: int) -> None:
+    if operation == "entity":
+        read_through(
+            lambda source: entity_get(tenant_id=tenant_id, entity_id=entity_id, using=source.using),
+            operation="entity",
+            request=EntityRead(tenant_id, entity_id),
+        )
+        return
+    query = Query(limit=20)
+    read_through(
+        lambda source: search_run(tenant_id=tenant_id, query=query, using=source.using, position=source.position),
+        operation="search",
+        request=SearchRead(tenant_id, query),
+    )
