@@ -5,13 +5,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from django.db import DatabaseError
 from django.http import HttpRequest
 from django.templatetags.static import static
 from django.urls import reverse
 
+from analytics.alerts.services import firings_unseen_count
 from tenants.admin.pages import Host, request_host_tenant, request_role
 from tenants.members.models import Role
 from tenants.roles import role_covers
@@ -30,6 +33,19 @@ class Entry:
     url: str
     host: Host = "both"
     role: Role = Role.VIEWER
+    badge: Callable[[HttpRequest], str] | None = None
+
+
+def alerts_badge(request: HttpRequest) -> str:
+    """How many alerts wait on this tenant's host; empty for none, and on the public host."""
+    tenant = request_host_tenant(request)
+    if tenant is None:
+        return ""
+    try:
+        count = firings_unseen_count(tenant_id=tenant.pk)
+    except DatabaseError:  # A page must not fail for its sidebar's sake: it says itself what is wrong.
+        return ""
+    return "" if count == 0 else "99+" if count > 99 else str(count)
 
 
 # (title of the group, its entries). A group without a visible entry is left out.
@@ -48,6 +64,8 @@ GROUPS: Final[tuple[tuple[str, tuple[Entry, ...]], ...]] = (
             Entry("entities", "Entities", "category", "admin:entities"),
             Entry("attributes", "Attributes", "sell", "admin:attributes"),
             Entry("imports", "Imports", "upload_file", "admin:imports"),
+            Entry("analytics", "Analytics", "monitoring", "admin:analytics"),
+            Entry("alerts", "Alerts", "notifications", "admin:alerts", badge=alerts_badge),
         ),
     ),
     (
@@ -72,7 +90,13 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
     groups = []
     for title, entries in GROUPS:
         items = [
-            {"title": entry.title, "icon": entry.icon, "link": reverse(entry.url), "active": entry.key == current}
+            {
+                "title": entry.title,
+                "icon": entry.icon,
+                "link": reverse(entry.url),
+                "active": entry.key == current,
+                "badge": entry.badge(request) if entry.badge is not None and role is not None else "",
+            }
             for entry in entries
             if entry.host in {"both", here} and role_covers(role, entry.role)
         ]

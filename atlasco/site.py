@@ -15,6 +15,7 @@ from django.urls.resolvers import URLPattern, URLResolver
 from django.views.generic import RedirectView
 from unfold.sites import UnfoldAdminSite
 
+from analytics.admin import urls as analytics_urls
 from atlasco.home import Home, LoadFragment, ServicesFragment, UsageFragment
 from atlasco.lag_monitor import LagMonitor, LagMonitorLive
 from atlasco.usage import TenantUsage
@@ -59,7 +60,12 @@ class AtlascoSite(UnfoldAdminSite):  # type: ignore[misc]  # unfold carries no t
             *platform_urls(self, routes),
             *tenant_urls(
                 self,
-                (Route("usage/", TenantUsage, "usage"), *tenant_admin_urls.tenant_routes, *entity_urls.tenant_routes),
+                (
+                    Route("usage/", TenantUsage, "usage"),
+                    *tenant_admin_urls.tenant_routes,
+                    *entity_urls.tenant_routes,
+                    *analytics_urls.tenant_routes,
+                ),
             ),
             re_path(r"^.*$", _no_such_page),
         ]

@@ -18,7 +18,7 @@ from django.core.validators import validate_email
 from django.db import DEFAULT_DB_ALIAS, connections, transaction
 
 from analytics.alerts.evaluate import OPERATORS, Condition, Operator, Sample, firings_count
-from analytics.clickhouse.client import clickhouse_client
+from analytics.clickhouse.client import clickhouse_client, is_unknown_table
 from atlasco.lib import clock
 from atlasco.lib.clock import to_us
 from atlasco.lib.errors import Conflict, FieldError, Invalid, NotFound, Unavailable
@@ -379,7 +379,9 @@ def rule_preview(*, tenant_id: int, rule: RuleInput, now: datetime) -> Preview:
         with closing(clickhouse_client(timeout_s=20)) as client:
             rows = client.query(SQL["history"], parameters=parameters).result_rows
     except ClickHouseError as error:
-        raise PreviewUnavailable from error
+        if not is_unknown_table(error):
+            raise PreviewUnavailable from error
+        rows = []  # The feed has not made its tables yet: there is no past.
     kept = rows[:_PREVIEW_SAMPLES]
     firings = entities = 0
     for _, found in groupby(kept, key=lambda row: row[0]):

@@ -169,7 +169,7 @@ class RollupDistribution(APIView):
         names = ("attribute", "entity_type", "min_count", "recent", "top", "limit", "cursor")
         values = parameters(request, names)
         tenant_id = tenant_required().pk
-        top = _whole(values, "top", 1, LIMIT_MAX)
+        top = whole_parameter(values, "top", 1, LIMIT_MAX)
         if top is not None and ("cursor" in values or "limit" in values):
             raise parameter_error("top", "`top` stands without `limit` and `cursor`.")
         identity = [tenant_id, *(values.get(name, "") for name in names[:4])]
@@ -177,11 +177,11 @@ class RollupDistribution(APIView):
             tenant_id,
             attribute=_name(values, "attribute"),
             entity_type=_entity_type(values),
-            min_count=_whole(values, "min_count", 0, _COUNT_MAX) or 1,
+            min_count=whole_parameter(values, "min_count", 0, _COUNT_MAX) or 1,
             recent=flag_parameter(values, "recent"),
             largest=top is not None,
             after=_cursor_decode(values.get("cursor", ""), identity),
-            limit=top or _whole(values, "limit", 1, LIMIT_MAX) or LIMIT_DEFAULT,
+            limit=top or whole_parameter(values, "limit", 1, LIMIT_MAX) or LIMIT_DEFAULT,
         )
         found = reading.distribution_read(read)
         cursor = None
@@ -224,7 +224,7 @@ class RollupValues(APIView):
             tenant_required().pk,
             attribute=_required(values, "attribute"),
             entity_type=_entity_type(values),
-            limit=_whole(values, "limit", 1, LIMIT_MAX) or LIMIT_DEFAULT,
+            limit=whole_parameter(values, "limit", 1, LIMIT_MAX) or LIMIT_DEFAULT,
         )
         found = reading.values_read(read)
         return _response(map(value_json, found.rows), found, None)
@@ -280,7 +280,7 @@ class RollupTrend(APIView):
             start=_instant(values, "from", EARLIEST),
             end=_instant(values, "to", LATEST),
             newest=flag_parameter(values, "newest"),
-            limit=_whole(values, "limit", 1, LIMIT_MAX) or LIMIT_DEFAULT,
+            limit=whole_parameter(values, "limit", 1, LIMIT_MAX) or LIMIT_DEFAULT,
         )
         found = reading.trend_read(read)
         rows = (
@@ -333,7 +333,7 @@ class RollupEntities(APIView):
             start=_instant(values, "from", EARLIEST),
             end=_instant(values, "to", LATEST),
             newest=flag_parameter(values, "newest"),
-            limit=_whole(values, "limit", 1, LIMIT_MAX) or LIMIT_DEFAULT,
+            limit=whole_parameter(values, "limit", 1, LIMIT_MAX) or LIMIT_DEFAULT,
         )
         found = reading.entities_read(read)
         rows = (
@@ -407,7 +407,7 @@ def _response(rows: Iterable[dict[str, Any]], found: Rows[Any], cursor: str | No
 
 
 # --- Parameters -------------------------------------------------------------------------------------------------------
-def _whole(values: dict[str, str], name: str, least: int, most: int) -> int | None:
+def whole_parameter(values: dict[str, str], name: str, least: int, most: int) -> int | None:
     text = values.get(name)
     if text is None:
         return None
@@ -447,20 +447,30 @@ def _instant(values: dict[str, str], name: str, default: datetime) -> datetime:
 
 
 def _cursor_encode(after: tuple[str, str], identity: Sequence[object]) -> str:
-    body = orjson.dumps([*after, list(identity)])
-    return signing.Signer(salt=_SALT).sign(signing.b64_encode(body).decode())
+    return signed_encode([*after, list(identity)], salt=_SALT)
 
 
 def _cursor_decode(text: str, identity: Sequence[object]) -> tuple[str, str] | None:
-    """Where the page before ended. Raises InvalidCursor for a forged one, another tenant's or another query's."""
+    """Where the page before ended. Raises InvalidCursor for another tenant's or another query's, too."""
     if not text:
         return None
-    try:
-        attribute, entity_type, made_for = orjson.loads(
-            signing.b64_decode(signing.Signer(salt=_SALT).unsign(text).encode())
-        )
-    except (signing.BadSignature, ValueError):
-        raise InvalidCursor from None
+    attribute, entity_type, made_for = signed_decode(text, salt=_SALT, size=3)
     if made_for != list(identity):
         raise InvalidCursor
     return attribute, entity_type
+
+
+def signed_encode(body: list[Any], *, salt: str) -> str:
+    """A list as a cursor."""
+    return signing.Signer(salt=salt).sign(signing.b64_encode(orjson.dumps(body)).decode())
+
+
+def signed_decode(text: str, *, salt: str, size: int) -> list[Any]:
+    """The list that a cursor is. Raises InvalidCursor for one that is none of ours."""
+    try:
+        body = orjson.loads(signing.b64_decode(signing.Signer(salt=salt).unsign(text).encode()))
+    except (signing.BadSignature, ValueError):
+        raise InvalidCursor from None
+    if not isinstance(body, list) or len(body) != size:
+        raise InvalidCursor
+    return body

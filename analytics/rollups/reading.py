@@ -13,11 +13,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar
 
-from clickhouse_connect.driver.exceptions import ClickHouseError
 from django.conf import settings
 from django.db import connections
 
-from analytics.clickhouse.changes import position_read
 from analytics.clickhouse.client import clickhouse_client
 from analytics.rollups.refresh import RECENT
 from analytics.rollups.state import RollupState, states_read
@@ -26,7 +24,7 @@ from atlasco.lib.clock import to_us
 from atlasco.lib.errors import Unavailable
 from atlasco.lib.sql import sql_blocks
 from freshness.reads import ReadSource, read_through
-from freshness.sources import Applied, Found, Source, reader_register, source_register, sources_known
+from freshness.sources import Applied, Found, reader_register
 
 Grain: TypeAlias = Literal["hour", "day"]
 GRAINS: Final[tuple[Grain, ...]] = ("hour", "day")
@@ -201,9 +199,7 @@ def _read(operation: str, query_class: str, request: Any, primary: Callable[[Any
 
 
 def readers_register() -> None:
-    """Let ClickHouse answer."""
-    if "clickhouse" not in sources_known():
-        source_register(Source("clickhouse", probe=_probe, failures=(ClickHouseError,), interval_s=1.0))
+    """Let ClickHouse answer. It is registered as a source before."""
     for operation, reader in (
         ("rollup_distribution", distribution_rollup),
         ("rollup_values", _values_rollup),
@@ -216,12 +212,6 @@ def readers_register() -> None:
 @cache
 def _client(url: str) -> Any:
     return clickhouse_client(url)
-
-
-def _probe() -> Applied:
-    position = position_read(_client(settings.CLICKHOUSE_URL))
-    beat = None if position is None else position.heartbeat
-    return Applied(None if beat is None else beat.ts_us / 1e6, None if position is None else position.lsn)
 
 
 # --- From ClickHouse --------------------------------------------------------------------------------------------------
@@ -366,7 +356,9 @@ def _distribution(
         _finite(average),
         _finite(least),
         _finite(greatest),
-        dict(zip(QUANTILES, map(_finite, quantiles), strict=True)) if number_count and quantiles else {},
+        dict(zip(QUANTILES, map(_finite, quantiles), strict=True))
+        if number_count and quantiles
+        else dict.fromkeys(QUANTILES),
     )
     histogram = None
     if bins and bin_from is not None and bin_width is not None and math.isfinite(bin_from + bin_width):
@@ -375,7 +367,7 @@ def _distribution(
         recent_count,
         _finite(recent_average) if recent_count else None,
         greatest=_finite(recent_greatest) if recent_count else None,
-        quantiles={"median": _finite(recent_median)} if recent_count else {},
+        quantiles={"median": _finite(recent_median) if recent_count else None},
     )
     return Distribution(attribute, entity_type, values, distinct, numbers, histogram, recent)
 

@@ -32,6 +32,16 @@ def number(value: float | None) -> str:
 
 
 @register.filter
+def figure(value: float | None) -> str:
+    """A computed number with as many digits as anybody reads: 1234.5678 as 1,234.568; nothing as a dash."""
+    if value is None:
+        return "–"
+    if abs(value) >= 1e15 or 0 < abs(value) < 0.001:
+        return f"{value:.4g}"
+    return f"{value:,.3f}".rstrip("0").rstrip(".")
+
+
+@register.filter
 def count(value: Any) -> str:
     """A Count in words: `11,008`, `about 23,000`, `over 10,000`. An estimate keeps three digits: it knows no more."""
     shown = value.number

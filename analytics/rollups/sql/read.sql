@@ -1,10 +1,15 @@
 -- ClickHouse: what the API and the pages read. In braces without a colon: a condition, or nothing.
 
 -- name: distribution
+-- FINAL merges what it reads: so first, by two columns, which attributes can be in the answer at all. An older row that
+-- was large enough lets one too many in, and none is left out.
 SELECT attribute_name, entity_type, value_count, distinct_count, number_count, average, least, greatest, quantiles,
        bin_from, bin_width, bins, recent_count, recent_average, recent_median, recent_greatest
 FROM rollup_distribution FINAL
 WHERE tenant_id = {tenant:UInt32} AND {count_column} >= {min_count:UInt64} {condition}
+  AND attribute_name IN (
+      SELECT attribute_name FROM rollup_distribution
+      WHERE tenant_id = {tenant:UInt32} AND {count_column} >= {min_count:UInt64} {condition})
 ORDER BY {order} attribute_name, entity_type
 LIMIT {limit:UInt32}
 

@@ -1,0 +1,67 @@
+// Draws <canvas data-chart="ID"> from the JSON of that id: { kind, labels, series: [{ name, values }] }. Colours are
+// those of the page, so that a change of theme redraws.
+(() => {
+  "use strict";
+
+  const drawn = [];
+
+  function colours() {
+    const style = getComputedStyle(document.body);
+    const of = (name) => style.getPropertyValue(name).trim();
+    return {
+      text: of("--at-muted"),
+      line: of("--at-line"),
+      series: ["--at-string", "--at-number", "--at-boolean", "--at-timestamp", "--at-good", "--at-bad", "--at-warn", "--at-muted"].map(of),
+    };
+  }
+
+  function options(kind, many, palette) {
+    const grid = { color: palette.line, drawTicks: false };
+    const ticks = { color: palette.text, padding: 6, maxRotation: 0, autoSkipPadding: 16 };
+    const counts = { beginAtZero: kind !== "lines", grid, ticks: { ...ticks, precision: kind === "lines" ? undefined : 0 }, border: { display: false } };
+    const labels = { grid: { display: false }, ticks: { ...ticks, autoSkip: kind !== "lying" }, border: { color: palette.line } };
+    return {
+      animation: false,
+      responsive: true,
+      maintainAspectRatio: false,
+      indexAxis: kind === "lying" ? "y" : "x",
+      interaction: { mode: "index", intersect: false, axis: kind === "lying" ? "y" : "x" },
+      plugins: { legend: { display: many, labels: { color: palette.text, usePointStyle: true, boxHeight: 6 } } },
+      scales: kind === "lying" ? { x: counts, y: labels } : { x: labels, y: counts },
+    };
+  }
+
+  function draw(canvas) {
+    const { kind, labels, series } = JSON.parse(document.getElementById(canvas.dataset.chart).textContent);
+    const palette = colours();
+    const datasets = series.map(({ name, values }, at) => ({
+      label: name,
+      data: values,
+      borderColor: palette.series[at % palette.series.length],
+      backgroundColor: palette.series[at % palette.series.length],
+      borderWidth: kind === "lines" ? 2 : 0,
+      pointRadius: values.length > 1 ? 0 : 3,
+      pointHitRadius: 8,
+      borderDash: at === 1 && kind === "lines" ? [4, 3] : [],
+      categoryPercentage: kind === "bars" ? 1 : 0.8,
+      barPercentage: 0.92,
+      spanGaps: true,
+    }));
+    Chart.defaults.font.family = getComputedStyle(document.body).fontFamily;
+    return new Chart(canvas, { type: kind === "lines" ? "line" : "bar", data: { labels, datasets }, options: options(kind, series.length > 1, palette) });
+  }
+
+  function drawAll() {
+    for (const chart of drawn.splice(0)) {
+      chart.destroy();
+    }
+    for (const canvas of document.querySelectorAll("canvas[data-chart]")) {
+      drawn.push(draw(canvas));
+    }
+  }
+
+  document.addEventListener("DOMContentLoaded", () => {
+    drawAll();
+    new MutationObserver(drawAll).observe(document.documentElement, { attributes: true, attributeFilter: ["class"] });
+  });
+})();

@@ -1,0 +1,118 @@
+"""Alert rules and firings over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+
+from analytics.alerts.applier import AlertApplier
+from analytics.feed.run import Feed
+from atlasco.lib import clock
+from tenants.models import Tenant
+from tenants.notices.channels import webhook_secret
+from tenants.services import token_create
+from tests.analytics.feeding import feed_running, replication_dsn_of, slot_name, write
+from tests.analytics.test_alerts import settle
+from tests.api.client import Client
+from tests.cluster import Cluster
+
+HOT: dict[str, Any] = {"name": "Hot", "attribute": "heat", "operator": "gt", "threshold": 30}
+
+
+@pytest.fixture
+def dsn(stack: Cluster, owner_db: psycopg.Connection[Any]) -> str:
+    owner_db.execute("DELETE FROM alert_position")
+    return replication_dsn_of(stack)
+
+
+@pytest.fixture
+def feed(dsn: str) -> Iterator[Feed]:
+    with feed_running(dsn, [AlertApplier(dsn=dsn)], slot=slot_name()) as feed:
+        yield feed
+
+
+def client_of(tenant: Tenant, web_url: str, *scopes: str) -> Client:
+    token = token_create(
+        tenant=tenant, name="ann", scopes=scopes or ("read", "write"), expires_at=None, now=clock.now()
+    )
+    return Client(web_url, tenant, token[1])
+
+
+@pytest.fixture
+def ours(acme: Tenant, web_url: str) -> Client:
+    return client_of(acme, web_url)
+
+
+@pytest.fixture
+def theirs(globex: Tenant, web_url: str) -> Client:
+    return client_of(globex, web_url)
+
+
+def test_a_rule_is_made_changed_and_removed_by_its_own_tenant(ours: Client, theirs: Client) -> None:
+    made = ours.post("/alerts/rules/", {**HOT, "clear_threshold": 28, "webhook_url": "https://hooks.example/x"})
+    assert made.status == 201 and made.header("X-Consistency-Token")
+    secret = made.body["webhook_secret"]
+    assert secret.startswith("whsec_") and secret != webhook_secret(nonce="")
+    path = f"/alerts/rules/{made.body['rule_id']}/"
+    kept = ours.get(path).body
+    assert "webhook_secret" not in kept and kept["clear_threshold"] == 28 and kept["for_samples"] == 1
+    assert ours.get("/alerts/rules/").body["rules"] == [kept]
+
+    assert theirs.get("/alerts/rules/").body["rules"] == []
+    assert theirs.get(path).code == theirs.ask("PATCH", path, {"name": "x"}).code == "rule_unknown"
+    assert theirs.ask("DELETE", path).status == 404
+
+    changed = ours.ask("PATCH", path, {"threshold": 35, "emails": ["ops@example.com"]})
+    assert (changed.status, changed.body["threshold"], changed.body["name"]) == (200, 35, "Hot")
+    assert "webhook_secret" not in changed.body
+    other = ours.ask("PATCH", path, {"webhook_url": "https://hooks.example/y"}).body["webhook_secret"]
+    assert other != secret
+    assert ours.ask("DELETE", path).status == 204
+    assert ours.get(path).status == 404
+
+
+def test_firings_are_listed_page_by_page_and_acknowledged(
+    feed: Feed, dsn: str, acme: Tenant, globex: Tenant, ours: Client, theirs: Client
+) -> None:
+    rule = ours.post("/alerts/rules/", HOT).body
+    theirs.post("/alerts/rules/", HOT)
+    for n in range(3):
+        write(acme, f"s-{n}", heat=40 + n)
+    write(acme, "s-0", heat=1)
+    write(globex, "secret", heat=99)
+    settle(feed, dsn)
+    first = ours.get("/alerts/firings/", params={"limit": 2})
+    assert [found["external_id"] for found in first.body["firings"]] == ["s-2", "s-1"]
+    assert first.body["metadata"]["evaluated_at"] is None or first.body["metadata"]["evaluated_at"].endswith("Z")
+    rest = ours.get("/alerts/firings/", params={"limit": 2, "cursor": first.body["next_cursor"]}).body
+    assert [found["external_id"] for found in rest["firings"]] == ["s-0"] and rest["next_cursor"] is None
+    assert ours.get("/alerts/firings/", params={"state": "open", "cursor": first.body["next_cursor"]}).code == (
+        "invalid_cursor"
+    )
+    assert len(ours.get("/alerts/firings/", params={"state": "open"}).body["firings"]) == 2
+    assert ours.get("/alerts/firings/", params={"rule_id": int(rule["rule_id"]) + 10**6}).body["firings"] == []
+    assert ours.get(f"/alerts/rules/{rule['rule_id']}/").body["open_firings"] == 2
+
+    path = f"/alerts/firings/{first.body['firings'][0]['firing_id']}/acknowledge/"
+    assert theirs.post(path).code == "firing_unknown"
+    seen = ours.post(path).body
+    assert seen["acknowledged_at"] and "ann" in seen["acknowledged_by"]
+    waiting = ours.get("/alerts/firings/", params={"state": "unacknowledged"}).body["firings"]
+    assert [found["external_id"] for found in waiting] == ["s-1", "s-0"]
+    assert [found["external_id"] for found in theirs.get("/alerts/firings/").body["firings"]] == ["secret"]
+
+
+def test_scopes_and_mistakes_are_told_apart(acme: Tenant, web_url: str, ours: Client) -> None:
+    reader = client_of(acme, web_url, "read")
+    assert reader.post("/alerts/rules/", HOT).status == 403
+    assert reader.get("/alerts/rules/").status == 200
+    refused = ours.post("/alerts/rules/", {**HOT, "threshold": "hot", "color": 1})
+    assert (refused.status, refused.code) == (400, "invalid_rule")
+    assert refused.faults == [("color", "unknown_field"), ("threshold", "invalid_value")]
+    assert ours.get("/alerts/firings/", params={"state": "burning"}).code == "invalid_parameter"
+    assert reader.post("/alerts/rules/preview/", HOT).body == {
+        "firings": 0, "samples": 0, "entities": 0, "is_whole": True,
+    }  # fmt: skip
