@@ -27,6 +27,12 @@ class EntityNotFound(NotFound):
     code = "entity_not_found"
 
 
+class EntityArchived(EntityNotFound):
+    """The entity lies in an archived month. Ask the people who run this installation to restore it."""
+
+    code = "entity_archived"
+
+
 class AttributeNotFound(NotFound):
     """The entity has no attribute of this name."""
 
@@ -81,13 +87,20 @@ class AttributePage:
     next_cursor: str | None
 
 
+def _missing(*, tenant_id: int, entity_id: int, using: str) -> EntityNotFound:
+    """What to say of an id that is not there: whether it lies in an archived range; what was there, files know."""
+    with connections[using].cursor() as cursor:
+        cursor.execute(SQL["archive_of_id"], {"tenant_id": tenant_id, "entity_id": entity_id})
+        return EntityNotFound() if cursor.fetchone() is None else EntityArchived()
+
+
 def entity_get(*, tenant_id: int, entity_id: int, using: str) -> EntityRow:
-    """Return one entity. Raises EntityNotFound, for another tenant's too."""
+    """Return one entity. Raises EntityNotFound, for another tenant's too; EntityArchived where it may be in a file."""
     with connections[using].cursor() as cursor:
         cursor.execute(SQL["entity_by_id"], {"tenant_id": tenant_id, "entity_id": entity_id})
         row = cursor.fetchone()
     if row is None:
-        raise EntityNotFound
+        raise _missing(tenant_id=tenant_id, entity_id=entity_id, using=using)
     return EntityRow(*row)
 
 
@@ -368,7 +381,7 @@ def _entity_heads(cursor: Any, tenant_id: int, entity_ids: list[int]) -> list[En
 
 
 def entity_head(*, tenant_id: int, entity_id: int, using: str) -> EntityRow:
-    """Return one entity without its document. Raises EntityNotFound, for another tenant's too."""
+    """Return one entity without its document. Raises EntityNotFound, EntityArchived as `entity_get`."""
     rows: list[EntityRow] = []
     if entity_id <= _ENTITY_ID_MAX:
         with connections[using].cursor() as cursor:

@@ -14,7 +14,7 @@ from django.db import connections, transaction
 from atlasco.lib.errors import Conflict, FieldError, Invalid, Problem
 from atlasco.lib.sql import sql_blocks
 from entities import selectors
-from entities.ingest.batch import SQL, BatchResult, Inspect, LockedEntity, batch_write, tenant_hold
+from entities.ingest.batch import ARCHIVED, SQL, BatchResult, Inspect, LockedEntity, batch_write
 from entities.ingest.lines import Line
 from entities.search.run import EntityRow
 from entities.selectors import AttributeNotFound, EntityNotFound
@@ -50,6 +50,12 @@ class EntityExists(Conflict):
     """There is an entity of this entity_type and external_id. Send ?upsert=true to update it."""
 
     code = "entity_exists"
+
+
+class EntityInArchive(Conflict):
+    """The entity of this entity_type and external_id lies in an archived month; it can be restored."""
+
+    code = ARCHIVED
 
 
 class PreconditionFailed(Problem):
@@ -267,26 +273,15 @@ def value_write(*, tenant_id: int, entity_id: int, entity: EntityInput, inspect:
 
 
 def _write_by_id(tenant_id: int, entity_id: int, entity: EntityInput, inspect: Any, now: datetime) -> None:
-    with transaction.atomic(using="default"):
-        # Before anything is read: who waits here for a promotion's slice must hold no lock that the slice needs.
-        tenant_hold(tenant_id=tenant_id)
-        # The stage joins lines and entities by key, so the line takes the entity's own.
-        row = selectors.entity_get(tenant_id=tenant_id, entity_id=entity_id, using="default")
-        line = Line(
-            1,
-            row.entity_type,
-            row.external_id,
-            entity.created_at,
-            entity.at,
-            orjson.dumps(entity.attributes),
-            entity_id,
-        )
-        _refuse(batch_write(tenant_id=tenant_id, lines=[line], mode="merge", now=now, inspect=inspect, by_id=True))
+    line = Line(1, "", "", entity.created_at, entity.at, orjson.dumps(entity.attributes), entity_id)
+    _refuse(batch_write(tenant_id=tenant_id, lines=[line], mode="merge", now=now, inspect=inspect, by_id=True))
 
 
 def _refuse(result: BatchResult) -> None:
-    """Raise RuleBroken where the one line of a single write breaks a rule of the tenant."""
+    """Raise RuleBroken where the one line of a single write breaks a rule of the tenant; EntityInArchive."""
     for rejection in result.rejected:
+        if rejection.code == ARCHIVED:
+            raise EntityInArchive
         raise RuleBroken(rejection.detail, errors=list(rejection.errors))
 
 

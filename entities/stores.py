@@ -11,6 +11,7 @@ from django.db import connections, transaction
 from atlasco.lib.clock import iso, now
 from entities.exports import jobs as export_jobs
 from entities.imports import jobs
+from entities.partitions.archive import archive_files, archive_files_erase
 from tenants.models import Tenant
 from tenants.stores import TenantStore, store_register
 
@@ -63,6 +64,7 @@ def stores_register() -> None:
             )
         )
     store_register(TenantStore(name="import_files", count=_import_files_count, erase=_import_files_erase, order=190))
+    store_register(TenantStore(name="archive_files", count=_archive_files_count, erase=_archive_files_erase, order=192))
     store_register(TenantStore(name="export_files", count=_export_files_count, erase=_export_files_erase, order=191))
 
 
@@ -72,6 +74,14 @@ def _import_files_count(tenant: Tenant) -> int:
 
 def _import_files_erase(tenant: Tenant) -> int:
     return jobs.import_files_erase(tenant_id=tenant.pk, now=now())
+
+
+def _archive_files_count(tenant: Tenant) -> int:
+    return len(archive_files(tenant=tenant))
+
+
+def _archive_files_erase(tenant: Tenant) -> int:
+    return archive_files_erase(tenant=tenant)
 
 
 def _export_files_count(tenant: Tenant) -> int:

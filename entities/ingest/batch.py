@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
+from weakref import WeakSet
 
 import orjson
 from django.conf import settings
@@ -17,7 +19,7 @@ from django.db.backends.utils import CursorWrapper
 
 from atlasco.lib.errors import Invalid, Unavailable
 from atlasco.lib.sql import sql_blocks
-from entities.governance.gate import gate_read
+from entities.governance.gate import Gate, gate_read
 from entities.ingest.lines import Line, Rejection
 from entities.values import instant_text
 from tenants.services import TenantBusy
@@ -37,7 +39,14 @@ _MOVE_WAIT_MAX_S: Final = 20.0
 # ones' values go straight to their table, and nothing is sorted by line.
 _ANY: Final = ("values_resolve", "samples_tell", "values_write", "entities_insert", "entities_update")
 _BULK: Final = ("bulk_values_insert", "bulk_entities_insert", "bulk_values_resolve", "values_write", "entities_update")
-_BULK_ENTITIES: Final = 10
+_BY_ID: Final = ("bulk_values_resolve", "values_write", "entities_update")
+# From here on a batch is worth a statement that gives it memory.
+_BULK_ENTITIES: Final = 100
+_STAGE_COPY: Final = (
+    "COPY ingest_stage (line, entity_id, entity_type, external_id, created_at, at, attributes) FROM STDIN"
+)
+ARCHIVED: Final = "entity_archived"
+_ARCHIVED_DETAIL: Final = "The entity lies in an archived month; it can be written to when that is restored."
 _PROGRAM_LIMIT_EXCEEDED: Final = "54000"
 
 
@@ -87,7 +96,7 @@ class _EntityVanished(Exception):
 
 
 class _LinesRefused(Exception):
-    """Lines that would create an incomplete entity; without them the batch may go on."""
+    """Lines that would create an incomplete entity, or change an archived one; without them the batch may go on."""
 
     def __init__(self, rejections: list[Rejection]) -> None:
         self.rejections = rejections
@@ -125,7 +134,8 @@ def batch_write(
     of an entity's lines carry `at` or none does.
     now: the instant of lines without `at`.
     inspect: called under the locks, before anything is changed; what it raises undoes the batch.
-    by_id: the one line names its entity by entity_id and never creates it; no such entity → inspect sees an empty list.
+    by_id: the one line names its entity by entity_id, whatever its key says, and never creates it; no such entity →
+    inspect sees an empty list.
     dry_run: everything is done, counted and undone.
     governed: the tenant's rules and aliases apply; not for what only moves what is there already.
     Raises WriteContention, EntityTooLarge, TenantBusy.
@@ -146,6 +156,8 @@ def batch_write(
             refused += error.rejections
             left_out = {rejection.line for rejection in error.rejections}
             lines = [line for line in lines if line.number not in left_out]
+            if not lines:
+                return BatchResult(0, 0, 0, tuple(refused))
             continue
         except _EntityVanished:
             log.info("An entity was deleted under a batch; the batch starts again.", extra={"attempt": attempt})
@@ -163,6 +175,81 @@ def batch_write(
             log.warning("A batch was the victim of a deadlock and starts again.", extra={"attempt": attempt})
         attempt += 1
     raise WriteContention
+
+
+def _claim_and_lock(
+    cursor: CursorWrapper, lines: Sequence[Line], values: dict[str, Any], *, entities: int, gate: Gate | None
+) -> None:
+    """Stage the lines, claim the keys that are new, lock the entities that are there.
+
+    Raises _EntityVanished; _LinesRefused where a rule of the tenant forbids to create an entity.
+    """
+    with cursor.copy(_STAGE_COPY) as copy:
+        for line in lines:
+            copy.write_row(_stage_row(line))
+    cursor.execute(SQL["keys_claim"], values)
+    claimed = cursor.rowcount
+    cursor.execute(SQL["entities_lock_by_key"], values)
+    if claimed + cursor.rowcount < entities:
+        cursor.execute(SQL["lines_archived"], values)
+        if archived := cursor.fetchall():
+            raise _LinesRefused([Rejection(line, ARCHIVED, _ARCHIVED_DETAIL) for (line,) in archived])
+        raise _EntityVanished
+    if gate is not None and gate.requires:
+        cursor.execute("SELECT entity_type, external_id FROM ingest_entity WHERE is_new")
+        if refusals := gate.creation_refusals(lines, cursor.fetchall()):
+            raise _LinesRefused(refusals)
+
+
+@contextmanager
+def _pipeline() -> Iterator[None]:
+    """Send what is inside without waiting for each answer: a single write is mostly round trips.
+
+    Errors come at the end. Not for COPY, nor for a statement whose row count the next one depends on.
+    """
+    connection = connections["default"]
+    with connection.wrap_database_errors, connection.connection.pipeline():
+        yield
+
+
+def _line_of_id(line: Line, *, tenant_id: int) -> tuple[Line | None, int | None]:
+    """The line with the key of its entity, by which the stage joins both; None where there is no such entity.
+
+    And what `tenant_hold` returns. The tenant's lock comes first: who waits there must hold no lock that a promotion
+    needs. Raises TenantBusy.
+    """
+    with connections["default"].cursor() as held, connections["default"].cursor() as keys:
+        with _pipeline():
+            held.execute(SQL["tenant_hold"], {"tenant_id": tenant_id})
+            keys.execute(SQL["key_of_id"], {"tenant_id": tenant_id, "entity_id": line.entity_id})
+        hold, key = held.fetchone(), keys.fetchone()
+    if hold is None:
+        raise TenantBusy
+    return (None if key is None else replace(line, entity_type=key[0], external_id=key[1])), hold[0]
+
+
+# Connections that have the stage's tables.
+_staged: WeakSet[Any] = WeakSet()
+
+
+def _stage_ensure(cursor: CursorWrapper) -> None:
+    connection = connections["default"].connection
+    if connection not in _staged:
+        cursor.execute(SQL["stage_create"])
+        # A rollback takes the tables away again.
+        transaction.on_commit(lambda: _staged.add(connection), using="default")
+
+
+def _stage_row(line: Line) -> tuple[Any, ...]:
+    return (
+        line.number,
+        line.entity_id,
+        line.entity_type,
+        line.external_id,
+        None if line.created_at is None else instant_text(line.created_at),
+        None if line.at is None else instant_text(line.at),
+        line.attributes.decode(),
+    )
 
 
 def tenant_is_moving(error: IntegrityError, *, tenant_id: int) -> bool:
@@ -197,46 +284,32 @@ def _batch_run(
         "names_max": settings.ATTRIBUTE_NAMES_MAX,
         "new_names_max": settings.NEW_ATTRIBUTE_NAMES_PER_HOUR,
     }
-    version = tenant_hold(tenant_id=tenant_id)
+    if by_id:
+        found, version = _line_of_id(lines[0], tenant_id=tenant_id)
+        if found is None:
+            if inspect is not None:
+                inspect([])
+            return BatchResult(0, 0, 0)
+        lines = [found]
+    else:
+        version = tenant_hold(tenant_id=tenant_id)
     gate = gate_read(tenant_id=tenant_id, version=version) if governed and version is not None else None
     judged = None if gate is None else gate.judge(lines, mode=mode)
     if judged is not None:
         lines = judged.lines
         if not lines:
             return BatchResult(0, 0, 0, tuple(judged.rejected), tuple(judged.warnings))
-    cursor.execute(SQL["stage_create"])
-    with cursor.copy(
-        "COPY ingest_stage (line, entity_id, entity_type, external_id, created_at, at, attributes) FROM STDIN"
-    ) as copy:
-        for line in lines:
-            copy.write_row(
-                (
-                    line.number,
-                    line.entity_id,
-                    line.entity_type,
-                    line.external_id,
-                    None if line.created_at is None else instant_text(line.created_at),
-                    None if line.at is None else instant_text(line.at),
-                    line.attributes.decode(),
-                )
-            )
     entities = len({(line.entity_type, line.external_id) for line in lines})
-    is_bulk = len(lines) == entities >= _BULK_ENTITIES
-    if is_bulk:
-        cursor.execute(SQL["bulk_begin"])
+    is_bulk = len(lines) == entities
+    _stage_ensure(cursor)
     if by_id:
-        cursor.execute(SQL["entities_lock_by_id"], values)
+        with _pipeline():
+            cursor.execute(SQL["stage_insert"], _stage_row(lines[0]))
+            cursor.execute(SQL["entities_lock_by_id"], values)
     else:
-        cursor.execute(SQL["keys_claim"], values)
-        found = cursor.rowcount
-        cursor.execute(SQL["entities_lock_by_key"], values)
-        found += cursor.rowcount
-        if found < entities:
-            raise _EntityVanished
-        if gate is not None and gate.requires:
-            cursor.execute("SELECT entity_type, external_id FROM ingest_entity WHERE is_new")
-            if refusals := gate.creation_refusals(lines, cursor.fetchall()):
-                raise _LinesRefused(refusals)
+        if is_bulk and entities >= _BULK_ENTITIES:
+            cursor.execute(SQL["bulk_begin"])
+        _claim_and_lock(cursor, lines, values, entities=entities, gate=gate)
     if inspect is not None:
         cursor.execute("SELECT entity_id, is_new, version, attributes FROM ingest_entity")
         # Django hands jsonb over as text.
@@ -246,12 +319,14 @@ def _batch_run(
                 for entity_id, is_new, version, attributes in cursor.fetchall()
             ]
         )
-    for block in _BULK if is_bulk else _ANY:
-        cursor.execute(SQL[block], values)
-    cursor.execute(SQL["registry_write"], values)
-    quarantined = tuple(name for (name,) in cursor.fetchall())
-    cursor.execute(SQL["lines_count"], values)
-    created, updated, unchanged = cursor.fetchone()
+    with connections["default"].cursor() as registry, connections["default"].cursor() as counts:
+        with _pipeline():
+            for block in _BY_ID if by_id else _BULK if is_bulk else _ANY:
+                cursor.execute(SQL[block], values)
+            registry.execute(SQL["registry_write"], values)
+            counts.execute(SQL["lines_count"], values)
+        quarantined = tuple(name for (name,) in registry.fetchall())
+        created, updated, unchanged = counts.fetchone()
     if judged is None:
         return BatchResult(created, updated, unchanged, quarantined=quarantined)
     return BatchResult(created, updated, unchanged, tuple(judged.rejected), tuple(judged.warnings), quarantined)

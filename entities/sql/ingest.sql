@@ -53,6 +53,14 @@ FROM public.tenants_tenant
 WHERE id = %(tenant_id)s AND status <> 'deleting'
 FOR KEY SHARE;
 
+-- name: key_of_id
+SELECT e.entity_type, e.external_id FROM entities e WHERE e.tenant_id = %(tenant_id)s AND e.entity_id = %(entity_id)s;
+
+-- name: stage_insert
+-- The one line of a single write.
+INSERT INTO ingest_stage (line, entity_id, entity_type, external_id, created_at, at, attributes)
+VALUES (%s, %s, %s, %s, %s::timestamptz, %s::timestamptz, %s::jsonb);
+
 -- name: deletes_await
 -- For a batch whose entities were deleted under it twice: running deletes end, later ones wait for the batch.
 SELECT pg_advisory_xact_lock(hashtext('entity_delete'), %(tenant_id)s);
@@ -99,6 +107,15 @@ FROM (
     ORDER BY e.entity_id
     FOR NO KEY UPDATE OF e
 ) e;
+
+-- name: lines_archived
+-- Lines whose entity lies in an archived month: its key is there, and its row is in a file.
+SELECT s.line
+FROM ingest_stage s
+JOIN entity_keys k ON k.tenant_id = %(tenant_id)s AND k.external_id = s.external_id AND k.entity_type = s.entity_type
+JOIN partition_archives a ON a.tenant_id = %(tenant_id)s AND k.entity_id < a.range_to
+                         AND k.entity_id >= coalesce(a.range_from, k.entity_id)
+WHERE NOT EXISTS (SELECT FROM ingest_entity t WHERE t.entity_id = k.entity_id);
 
 -- name: entities_lock_by_id
 -- The same for a single write that names the entity by its id and never creates it.

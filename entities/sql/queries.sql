@@ -5,6 +5,12 @@ SELECT e.entity_id, e.entity_type, e.external_id, e.created_at, e.updated_at, e.
 FROM entities e
 WHERE e.tenant_id = %(tenant_id)s AND e.entity_id = %(entity_id)s;
 
+-- name: archive_of_id
+-- Keys stay when a month is archived: so an id that never was is not taken for one that is in a file.
+SELECT
+FROM partition_archives a
+WHERE a.tenant_id = %(tenant_id)s AND %(entity_id)s >= coalesce(a.range_from, %(entity_id)s) AND %(entity_id)s < a.range_to;
+
 -- name: value_by_name
 SELECT ea.attribute_name, e.attributes -> ea.attribute_name, ea.value_type, ea.updated_at, e.version
 FROM entity_attributes ea

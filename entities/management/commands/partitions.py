@@ -9,6 +9,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from atlasco.lib import clock
 from entities.models import PartitionPromotion
+from entities.partitions.archive import archive_restore, archive_run, archives_of
 from entities.partitions.plan import Action, size_text
 from entities.partitions.promotion import promotion_estimate, promotion_run
 from entities.partitions.services import partitions_apply, partitions_plan
@@ -20,15 +21,20 @@ class Command(TenantsCommand):
     help = (
         "The partition tree of the data plane. `plan` shows what is to be done, `apply` does what needs nobody's "
         "decision (the worker does the same), `promote` moves a large tenant to partitions of its own while it is "
-        "read and written. Each is safe to interrupt and to run again."
+        "read and written, `archive` detaches a cold month to Parquet files or brings it back. Each is safe to "
+        "interrupt and to run again."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        actions = parser.add_subparsers(dest="action", required=True, metavar="plan|apply|promote")
+        actions = parser.add_subparsers(dest="action", required=True, metavar="plan|apply|promote|archive")
         actions.add_parser("plan", help="Show what is to be done, and do nothing.")
         actions.add_parser("apply", help="Make the months ahead; drop tables of tenants that are gone.")
         promote = actions.add_parser("promote", help="Give a tenant partitions of its own, online.")
         promote.add_argument("slug", metavar="SLUG")
+        archive = actions.add_parser("archive", help="Detach a cold month to Parquet files, or bring it back.")
+        archive.add_argument("slug", metavar="SLUG", help="A tenant that has partitions of its own.")
+        archive.add_argument("--leaf", metavar="MONTH", help="YYYYMM, YYYYMM_N or old; without it, list archives.")
+        archive.add_argument("--restore", action="store_true", help="Bring the month back, exactly.")
         promote.add_argument("--dry-run", action="store_true", help="Say what would move, and do nothing.")
 
     def run(self, **options: Any) -> None:
@@ -43,6 +49,8 @@ class Command(TenantsCommand):
                     self.stdout.write("Nothing to do.")
             case "promote":
                 self._promote(options["slug"], dry_run=options["dry_run"])
+            case "archive":
+                self._archive(options["slug"], options["leaf"], restore=options["restore"])
 
     def _plan(self, actions: list[Action]) -> None:
         for action in actions:
@@ -50,6 +58,25 @@ class Command(TenantsCommand):
             self.stdout.write(f"{action.kind:8} {action.subject}: {action.detail}   → manage.py partitions {how}")
         if not actions:
             self.stdout.write("Nothing to do: months are ahead, and no tenant is too large for its shared leaf.")
+
+    def _archive(self, slug: str, leaf: str | None, *, restore: bool) -> None:
+        tenant = tenant_get(slug=slug)
+        if leaf is None:
+            for archive in archives_of(tenant=tenant):
+                self.stdout.write(
+                    f"{archive.leaf:10} {archive.entities:,} entities, {archive.attribute_values:,} values, "
+                    f"{size_text(archive.bytes)} in {archive.path}"
+                )
+            return
+        if restore:
+            archive = archive_restore(tenant=tenant, leaf=leaf)
+            self.stdout.write(f"Restored {archive.entities:,} entities of {leaf}.")
+            return
+        archive = archive_run(tenant=tenant, leaf=leaf, now=clock.now())
+        self.stdout.write(
+            f"Archived {archive.entities:,} entities and {archive.attribute_values:,} values of {leaf}, "
+            f"{size_text(archive.bytes)}: {archive.path}. `--restore` brings them back."
+        )
 
     def _promote(self, slug: str, *, dry_run: bool) -> None:
         tenant = tenant_get(slug=slug)
@@ -72,6 +99,6 @@ class Command(TenantsCommand):
             except KeyboardInterrupt:
                 raise CommandError("Interrupted. The tenant is whole; run it again, and it goes on.") from None
         self.stdout.write(
-            f"{slug} has partitions of its own: {promotion.rows_moved:,} rows in {promotion.slices} slices; "
+            f"{slug} has partitions of its own: {promotion.rows_moved:,} rows in {promotion.slices} slice(s); "
             f"its writers paused for {promotion.longest_pause_s:.2f} s at the most."
         )
