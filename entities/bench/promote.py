@@ -20,6 +20,7 @@ from django.db import connections
 from atlasco.lib.clock import now
 from entities import selectors, services
 from entities.bench.data import lines
+from entities.bench.ingest import tenant_remove
 from entities.bench.report import Report, percentile
 from entities.ingest.batch import batch_write
 from entities.partitions.promotion import promotion_run
@@ -28,7 +29,7 @@ from entities.search.run import search_run
 from tenants.binding import tenant_bind
 from tenants.database.snapshot import read_snapshot, snapshot_repeat
 from tenants.models import Tenant
-from tenants.services import tenant_create, tenant_delete
+from tenants.services import tenant_create
 
 BATCH: Final = 5_000
 _IDS_TRIED: Final = 1_000
@@ -227,5 +228,5 @@ def promote_bench(*, entities: int, seed: int, progress: Callable[[int], None]) 
             report.add(f"{client.name}, p99", percentile([took for _, took in client.took], 0.99) * 1000, "ms")
     finally:
         for tenant in (large, neighbour):
-            tenant_delete(tenant=tenant, confirm=tenant.slug, now=now())
+            tenant_remove(tenant)
     return report

@@ -23,6 +23,10 @@ from entities.bench.freshness import freshness_bench
 from entities.bench.ingest import ingest_bench
 from entities.bench.peers.run import peers_bench
 from entities.bench.registry import registry_bench
+from entities.bench.growth import growth_bench
+from entities.bench.ingest import ingest_bench
+from entities.bench.patch import patch_bench
+from entities.bench.promote import promote_bench
 from entities.bench.report import Report
 from entities.bench.search import NEIGHBOUR_ENTITIES, NEIGHBOURS, search_bench
 from tenants.models import Tenant
@@ -76,7 +80,25 @@ def _peers(options: BenchOptions) -> Report:
 
 
 def _ingest(options: BenchOptions) -> Report:
-    return ingest_bench(entities=options.entities, seed=options.seed)
+    return ingest_bench(entities=options.entities, seed=options.seed, minutes=options.minutes)
+
+
+def _patch(options: BenchOptions) -> Report:
+    return patch_bench(entities=options.entities, seed=options.seed, seconds=options.minutes * 60 or 20)
+
+
+def _promote(options: BenchOptions) -> Report:
+    return promote_bench(entities=options.entities, seed=options.seed, progress=lambda _: None)
+
+
+def _growth(options: BenchOptions) -> Report:
+    return growth_bench(
+        entities=options.entities,
+        queries=options.queries,
+        seed=options.seed,
+        statistics=_statistics,
+        progress=lambda _: None,
+    )
 
 
 def _analytics(options: BenchOptions) -> Report:
@@ -113,6 +135,9 @@ BENCHES: Final[dict[str, Bench]] = {
     "faults": Bench(_faults, "servers killed beside writes for --minutes, then every store compared", 0, 0),
     "freshness": Bench(_freshness, "what routing costs, who answers, against all on the primary", 20_000, 2_000),
     "feed": Bench(_feed, "changes on their way to the hot cache and ClickHouse", 20_000, 2_000),
+    "patch": Bench(_patch, "single PATCH requests over HTTP, 100 a second", 2_000, 2_000),
+    "promote": Bench(_promote, "a tenant gets partitions of its own under load", 20_000, 5_000),
+    "growth": Bench(_growth, "how search, ingest, planning and storage grow", 5_000_000, 50_000),
 }
 
 
