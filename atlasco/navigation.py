@@ -56,6 +56,7 @@ GROUPS: Final[tuple[tuple[str, tuple[Entry, ...]], ...]] = (
             Entry("home", "Home", "space_dashboard", "admin:index"),
             Entry("tenants", "Tenants", "apartment", "admin:tenants", host="platform"),
             Entry("freshness", "Freshness", "speed", "admin:freshness", host="platform"),
+            Entry("partitions", "Partitions", "account_tree", "admin:partitions", host="platform"),
         ),
     ),
     (

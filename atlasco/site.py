@@ -52,6 +52,7 @@ class AtlascoSite(UnfoldAdminSite):  # type: ignore[misc]  # unfold carries no t
             Route("freshness/", LagMonitor, "freshness"),
             Route("freshness/live/", LagMonitorLive, "freshness_live"),
             *tenant_admin_urls.platform_routes,
+            *entity_urls.platform_routes,
         )
         return [
             # The views of both are `tenants.admin.accounts`; these are the names by which Django's admin knows them.

@@ -125,7 +125,7 @@ class Snapshot:
 def snapshot_export(dsn: str) -> Iterator[Snapshot]:
     """Open a snapshot and its exact position. Waits for every transaction that is writing now.
 
-    Raises psycopg.OperationalError.
+    Raises psycopg.OperationalError; at the end, too, where what was read can't be trusted.
     """
     cluster = cluster_identify(dsn)
     with plain_connect(dsn) as connection, replication_connect(dsn, application_name="atlasco snapshot") as exporter:
@@ -139,6 +139,10 @@ def snapshot_export(dsn: str) -> Iterator[Snapshot]:
         # Imported: the exporter may go, and with it the slot, which would retain log as long as we read.
         exporter.close()
         yield Snapshot(connection, cluster, lsn, lsn_parse(row[0]))
+        # Rows that moved between partitions meanwhile would be missing, see Note [A move and its readers].
+        whole = connection.execute("SELECT public.snapshot_is_whole()").fetchone()
+        if whole is None or not whole[0]:
+            raise psycopg.OperationalError("Rows moved between partitions while the snapshot was read; read it again.")
 
 
 def _consistent_point(connection: psycopg.Connection[tuple[object, ...]], statement: sql.Composed) -> tuple[int, str]:

@@ -16,6 +16,7 @@ from entities.admin.imports import (
     ImportProgress,
 )
 from entities.admin.indexes import IndexList
+from entities.admin.partitions import PartitionTree, PromotionProgress
 from entities.admin.registry import (
     AliasRemove,
     AttributeDetail,
@@ -29,6 +30,10 @@ from entities.admin.registry import (
 from entities.admin.saved import SearchChange, SearchCreate, SearchDelete, SearchList
 from tenants.admin.routes import Route
 
+platform_routes = (
+    Route("partitions/", PartitionTree, "partitions"),
+    Route("partitions/promotions/", PromotionProgress, "promotions"),
+)
 tenant_routes = (
     Route("attributes/", AttributeList, "attributes"),
     Route("attributes/one/", AttributeDetail, "attribute"),

@@ -103,6 +103,12 @@ def promotion_request(*, tenant: Tenant, by: str, now: datetime) -> PartitionPro
         return promotion
 
 
+def promotions_recent(*, limit: int) -> list[PartitionPromotion]:
+    """The promotions that were asked for last, newest first."""
+    with public_bind():
+        return list(PartitionPromotion.objects.using("default").order_by("-requested_at")[:limit])
+
+
 def promotions_waiting() -> list[int]:
     """The tenants whose promotion was requested or interrupted, and that nobody is at work on."""
     with public_bind(), connections["default"].cursor() as cursor:

@@ -565,7 +565,7 @@ CREATE SEQUENCE public.partition_moves
     CACHE 1;
 
 CREATE FUNCTION public.snapshot_is_whole() RETURNS boolean
-    LANGUAGE sql
+    LANGUAGE sql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     RETURN (SELECT (pg_visible_in_snapshot(((partition_moves.last_value)::text)::xid8, pg_current_snapshot()) OR COALESCE((pg_xact_status(((partition_moves.last_value)::text)::xid8) = 'aborted'::text), true)) FROM public.partition_moves);
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from django.conf import settings
+from django.conf import settings as django_settings
 from django.core.management import call_command
 from django.db import connections
 
@@ -32,6 +32,9 @@ from tenants.binding import public_bind, tenant_bind
 from tenants.database.snapshot import SnapshotOutdated, read_snapshot
 from tenants.models import Tenant
 from tenants.services import tenant_delete
+from tests.admin_client import platform_browser, tenant_browser
+from tests.analytics.feeding import wait_until
+from tests.cluster import Cluster
 from tests.entities import plane
 from tests.entities.model import Update
 from tests.entities.plane import entity
@@ -124,7 +127,7 @@ def test_killed_before_any_step_it_goes_on_and_its_writers_never_noticed(
     for number, step in enumerate(STEPS):
         killed = subprocess.run(
             [sys.executable, "-c", KILLED, initech.slug, step],
-            cwd=settings.BASE_DIR,
+            cwd=django_settings.BASE_DIR,
             env={**os.environ, "DJANGO_SETTINGS_MODULE": "atlasco.settings"},
             capture_output=True,
             text=True,
@@ -221,6 +224,28 @@ def test_months_are_kept_ahead_and_rows_that_came_too_early_find_theirs(
         mine = {leaf.month for leaf in tree.tree_read() if leaf.tenant_id == initech.pk}
     assert len(mine) == 9 and set(plane.stored(initech)) == {("lamp", "1"), ("lamp", "early")}
     assert not any(leaf.endswith("_future") for leaf in leaves_of(initech, owner_db))
+
+
+def test_the_platforms_page_shows_the_tree_and_starts_a_promotion(
+    initech: Tenant, live_stack: Cluster, settings: Any
+) -> None:
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    platform = platform_browser()
+    assert "Branch 15" in platform.text("partitions/")
+    refused = platform.post("partitions/", {"slug": "nobody-is-called-so"})
+    assert refused.status_code == 404 and "Branch 15" in refused.content.decode()
+    assert platform.post("partitions/", {"slug": initech.slug}).status_code == 302
+    # The worker does it.
+    wait_until(
+        lambda: f"<strong>{initech.slug}</strong>\n          <small>done" in platform.text("partitions/promotions/")
+    )
+    assert f"{initech.slug}, old" in platform.text("partitions/")
+    assert len(plane.stored(initech)) == ENTITIES
+    again = platform.post("partitions/", {"slug": initech.slug})
+    assert again.status_code == 409 and "partitions of its own already" in again.content.decode()
+    # Not for a tenant's own people.
+    for path in ("partitions/", "partitions/promotions/"):
+        assert tenant_browser(initech).get(path).status_code == 404
 
 
 def test_the_command_shows_and_does_and_says_what_it_did(initech: Tenant, capsys: pytest.CaptureFixture[str]) -> None:

@@ -20,13 +20,12 @@ from analytics.bench.layout import layout_bench
 from analytics.statistics import statistics_refresh
 from atlasco.lib.clock import now
 from entities.bench.freshness import freshness_bench
-from entities.bench.ingest import ingest_bench
-from entities.bench.peers.run import peers_bench
-from entities.bench.registry import registry_bench
 from entities.bench.growth import growth_bench
 from entities.bench.ingest import ingest_bench
 from entities.bench.patch import patch_bench
+from entities.bench.peers.run import peers_bench
 from entities.bench.promote import promote_bench
+from entities.bench.registry import registry_bench
 from entities.bench.report import Report
 from entities.bench.search import NEIGHBOUR_ENTITIES, NEIGHBOURS, search_bench
 from tenants.models import Tenant

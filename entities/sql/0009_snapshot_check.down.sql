@@ -1,0 +1,1 @@
+ALTER FUNCTION snapshot_is_whole() SECURITY INVOKER;
