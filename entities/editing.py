@@ -24,7 +24,6 @@ from atlasco.lib.clock import iso
 from atlasco.lib.errors import Conflict, FieldError
 from entities import selectors
 from entities.ingest.batch import LockedEntity
-from entities.models import BulkEdit, BulkEditChange
 from entities.services import EntityInput, InvalidEntity, entity_delete, value_write
 from entities.values import Value, attributes_errors, name_error, value_error, value_type
 from tenants.audit import audit_record
@@ -56,7 +55,7 @@ class ValueChanged(Conflict):
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """One person's last edit of a value. via: "bulk edit" where it was one of many."""
+    """One person's edit of a value. via: "bulk edit" where it was one of many."""
 
     actor: str
     at: datetime
@@ -165,29 +164,34 @@ def entity_remove(*, tenant_id: int, entity_id: int) -> None:
         entity_delete(tenant_id=tenant_id, entity_id=entity_id, expected_versions=None)
 
 
-def edits_last(*, tenant_id: int, entity_id: int, values: Collection[selectors.ValueShown]) -> dict[str, Edit]:
-    """Who last set each of these values, where that was a person. See Note [Who changed it]. Two queries."""
-    set_at = {value.name: value.updated_at for value in values}
-    found: dict[str, Edit] = {}
+def edits_known(
+    *, tenant_id: int, entity_id: int, sets: Collection[tuple[str, datetime]]
+) -> dict[tuple[str, datetime], Edit]:
+    """Who set, or removed, an attribute at an instant, where that was a person. See Note [Who changed it]. Two queries.
+
+    sets: names with the instants of their values; what is not in the result came from a program, or is too long ago.
+    """
+    found: dict[tuple[str, datetime], Edit] = {}
     entries = AuditEntry.objects.using("default").filter(
         tenant_id=tenant_id, subject=f"entity:{entity_id}", action=ACTION_CHANGE
     )
-    for entry in entries.order_by("-at")[:_ENTRIES_MAX]:
-        for name in entry.after or {}:
-            if name in set_at and timedelta(0) <= entry.at - set_at[name] <= _EDIT_LASTS:
-                found.setdefault(name, Edit(entry.actor, set_at[name], "edit"))
+    # Oldest first: of two edits within moments, the value belongs to the first that came after its instant.
+    for entry in reversed(entries.order_by("-at")[:_ENTRIES_MAX]):
+        names = {*(entry.before or {}), *(entry.after or {})}
+        for name, at in sets:
+            if name in names and timedelta(0) <= entry.at - at <= _EDIT_LASTS:
+                found.setdefault((name, at), Edit(entry.actor, at, "edit"))
     with connections["default"].cursor() as cursor:
         cursor.execute(
-            f"SELECT b.created_by, b.undo_of IS NOT NULL, c.at, ARRAY(SELECT jsonb_object_keys(c.before))"
-            f" FROM {BulkEditChange._meta.db_table} c JOIN {BulkEdit._meta.db_table} b"
-            " ON b.tenant_id = c.tenant_id AND b.edit_id = c.edit_id"
+            "SELECT b.created_by, b.undo_of IS NOT NULL, c.at, ARRAY(SELECT jsonb_object_keys(c.before))"
+            " FROM bulk_edit_changes c JOIN bulk_edits b ON b.tenant_id = c.tenant_id AND b.edit_id = c.edit_id"
             " WHERE c.tenant_id = %s AND c.entity_id = %s ORDER BY c.at DESC LIMIT %s",
             (tenant_id, entity_id, _ENTRIES_MAX),
         )
         for actor, is_undo, at, names in cursor.fetchall():
             for name in names:
-                if set_at.get(name) == at:
-                    found.setdefault(name, Edit(actor, at, "undo of a bulk edit" if is_undo else "bulk edit"))
+                if (name, at) in sets:
+                    found.setdefault((name, at), Edit(actor, at, "undo of a bulk edit" if is_undo else "bulk edit"))
     return found
 
 

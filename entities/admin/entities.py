@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from datetime import datetime
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -10,20 +12,25 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 from atlasco.lib import clock
-from atlasco.lib.errors import Problem
+from atlasco.lib.errors import Problem, Unavailable
 from entities.admin.pages import DataPage
+from entities.bulk.preview import value_shown
 from entities.editing import (
     MISSING,
+    Edit,
     ValueChanged,
     attribute_edit,
-    edits_last,
+    edits_known,
     entity_remove,
     value_digest,
     value_parse,
 )
+from entities.history import HistoryPage, ValueChange, entity_history
+from entities.search.cursors import InvalidCursor
 from entities.selectors import (
     VALUE_SHOWN_CHARS,
     AttributeNotFound,
+    EntityNotFound,
     ValueRow,
     ValueShown,
     entity_head,
@@ -32,8 +39,10 @@ from entities.selectors import (
     values_page,
 )
 from entities.values import NAME_MAX_CHARS, VALUE_TYPES, Value, value_type
+from freshness.state import FreshnessState, freshness_scope, freshness_state
 
 VALUES_SIZE: Final = 200
+HISTORY_SIZE: Final = 50
 
 
 class EntityDetail(DataPage):
@@ -52,18 +61,70 @@ class EntityDetail(DataPage):
             page = values_page(
                 tenant_id=tenant_id, entity_id=entity_id, part=part, after=after, limit=VALUES_SIZE, using=source.using
             )
-            edits = edits_last(tenant_id=tenant_id, entity_id=entity_id, values=page.values)
+            sets = {(value.name, value.updated_at) for value in page.values}
+            edits = edits_known(tenant_id=tenant_id, entity_id=entity_id, sets=sets)
         return self.render(
             title=entity.external_id,
             crumbs=(("Entities", self.scope.url("entities")),),
             entity=entity,
             page=page,
-            rows=[(value, edits.get(value.name)) for value in page.values],
+            rows=[(value, edits.get((value.name, value.updated_at))) for value in page.values],
             part=part,
             is_first=not after,
             next_query=urlencode({"name": part, "after": page.next_after}) if page.next_after else "",
             first_query=urlencode({"name": part}),
         )
+
+
+class EntityHistory(DataPage):
+    """What an entity's values were, newest change first; also of one that is gone."""
+
+    nav = "entities"
+    chooser = False
+    template_name = "atlasco/entities/history.html"
+
+    def get(self, request: HttpRequest, entity_id: int) -> HttpResponseBase:
+        name = request.GET.get("name", "").replace("\x00", "")[:NAME_MAX_CHARS]
+        tenant_id, cursor = self.scope.tenant.pk, request.GET.get("cursor") or None
+        entity, page, edits = None, None, {}
+        with self.scope.bind():
+            with suppress(EntityNotFound):
+                entity = entity_head(tenant_id=tenant_id, entity_id=entity_id, using="default")
+            with freshness_scope(FreshnessState()):
+                try:
+                    page = self.page(tenant_id, entity_id, name or None, cursor)
+                except Unavailable:
+                    page = None
+                else:
+                    self.answer = freshness_state().answer
+            if page is not None:
+                sets = {(change.name, change.at) for change in page.changes}
+                edits = edits_known(tenant_id=tenant_id, entity_id=entity_id, sets=sets)
+        if entity is None and (page is None or not page.changes):
+            raise EntityNotFound
+        url = self.scope.url("entity", entity_id=entity_id)
+        title = str(entity_id) if entity is None else entity.external_id
+        return self.render(
+            title=title,
+            crumbs=(("Entities", self.scope.url("entities")),),
+            entity=entity,
+            entity_id=entity_id,
+            entity_url=url,
+            name=name,
+            is_down=page is None,
+            rows=[] if page is None else _changes_shown(page.changes, edits),
+            is_first=cursor is None,
+            next_query=urlencode({"name": name, "cursor": page.next_cursor}) if page and page.next_cursor else "",
+            first_query=urlencode({"name": name}),
+        )
+
+    def page(self, tenant_id: int, entity_id: int, name: str | None, cursor: str | None) -> HistoryPage:
+        try:
+            return entity_history(
+                tenant_id=tenant_id, entity_id=entity_id, name=name, limit=HISTORY_SIZE, cursor=cursor
+            )
+        except InvalidCursor:  # An old link: the newest are better than an error.
+            return entity_history(tenant_id=tenant_id, entity_id=entity_id, name=name, limit=HISTORY_SIZE)
 
 
 class EntityValue(DataPage):
@@ -145,13 +206,14 @@ class ValueEdit(DataPage):
         text = _text_of(current)
         value = ValueShown(current.name, current.value_type, text[:VALUE_SHOWN_CHARS], len(text), current.updated_at)
         with self.scope.bind():
-            edits = edits_last(tenant_id=self.scope.tenant.pk, entity_id=entity_id, values=[value])
+            key = (value.name, value.updated_at)
+            edits = edits_known(tenant_id=self.scope.tenant.pk, entity_id=entity_id, sets={key})
         return self.fragment(
             "atlasco/entities/value_row.html",
             scope=self.scope,
             entity_id=entity_id,
             value=value,
-            edit=edits.get(value.name),
+            edit=edits.get(key),
             is_saved=is_saved,
         )
 
@@ -212,6 +274,25 @@ class EntityDelete(DataPage):
             entity = entity_head(tenant_id=tenant_id, entity_id=entity_id, using="default")
             entity_remove(tenant_id=tenant_id, entity_id=entity_id)
         return self.leave(self.scope.url("entities"), f"{entity.entity_type} “{entity.external_id}” is deleted.")
+
+
+def _changes_shown(changes: list[ValueChange], edits: dict[tuple[str, datetime], Edit]) -> list[dict[str, Any]]:
+    """The rows of a history: each change with what was there before, as far as this page reaches, and who made it."""
+    rows: list[dict[str, Any]] = []
+    before: dict[str, str | None] = {}
+    for change in reversed(changes):
+        text = value_shown(None if change.value is None else orjson.loads(change.value))
+        rows.append(
+            {
+                "change": change,
+                "text": text,
+                "has_before": change.name in before,
+                "before": before.get(change.name),
+                "edit": edits.get((change.name, change.at)),
+            }
+        )
+        before[change.name] = text
+    return rows[::-1]
 
 
 def _form(name: str, kind: str, text: str, seen: str) -> dict[str, Any]:

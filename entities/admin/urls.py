@@ -5,7 +5,7 @@ from __future__ import annotations
 from entities.admin.attributes import AttributeList
 from entities.admin.browser import EntityBrowser, EntityCount, EntityNames, EntityValues
 from entities.admin.bulk import BulkEditCancel, BulkEditCreate, BulkEditDetail, BulkEditList, BulkEditUndo
-from entities.admin.entities import EntityDelete, EntityDetail, EntityValue, ValueEdit
+from entities.admin.entities import EntityDelete, EntityDetail, EntityHistory, EntityValue, ValueEdit
 from entities.admin.exports import ExportCancel, ExportCreate, ExportFile, ExportList, ExportRow
 from entities.admin.imports import (
     ImportCancel,
@@ -66,6 +66,7 @@ tenant_routes = (
     Route("entities/<int:entity_id>/", EntityDetail, "entity"),
     Route("entities/<int:entity_id>/value/", EntityValue, "entity_value"),
     Route("entities/<int:entity_id>/edit/", ValueEdit, "entity_edit"),
+    Route("entities/<int:entity_id>/history/", EntityHistory, "entity_history"),
     Route("entities/<int:entity_id>/delete/", EntityDelete, "entity_delete"),
     Route("imports/", ImportList, "imports"),
     Route("imports/<uuid:job_id>/", ImportDetail, "import"),
