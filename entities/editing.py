@@ -11,11 +11,11 @@ know of people's edits; one of theirs is the last of a value where the value's i
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
-from typing import Final, cast
+from typing import Any, Final, cast
 
 import orjson
 from django.db import connections, transaction
@@ -41,6 +41,7 @@ _ENTRIES_MAX: Final = 500
 _ATTRIBUTES_NOTED_MAX: Final = 200
 # Between the instant that an edit gives its value and that of its entry in the log.
 _EDIT_LASTS: Final = timedelta(seconds=30)
+_COMPARED_CHARS: Final = 200
 
 
 class ValueChanged(Conflict):
@@ -165,11 +166,12 @@ def entity_remove(*, tenant_id: int, entity_id: int) -> None:
 
 
 def edits_known(
-    *, tenant_id: int, entity_id: int, sets: Collection[tuple[str, datetime]]
+    *, tenant_id: int, entity_id: int, sets: Mapping[tuple[str, datetime], str | None]
 ) -> dict[tuple[str, datetime], Edit]:
     """Who set, or removed, an attribute at an instant, where that was a person. See Note [Who changed it]. Two queries.
 
-    sets: names with the instants of their values; what is not in the result came from a program, or is too long ago.
+    sets: by name and instant the text of the value, a string as it is, anything else as JSON; None for a removal.
+    What is not in the result came from a program, or is too long ago.
     """
     found: dict[tuple[str, datetime], Edit] = {}
     entries = AuditEntry.objects.using("default").filter(
@@ -177,9 +179,10 @@ def edits_known(
     )
     # Oldest first: of two edits within moments, the value belongs to the first that came after its instant.
     for entry in reversed(entries.order_by("-at")[:_ENTRIES_MAX]):
-        names = {*(entry.before or {}), *(entry.after or {})}
-        for name, at in sets:
-            if name in names and timedelta(0) <= entry.at - at <= _EDIT_LASTS:
+        before, after = entry.before or {}, entry.after or {}
+        for (name, at), text in sets.items():
+            is_about_it = name in before or name in after
+            if is_about_it and timedelta(0) <= entry.at - at <= _EDIT_LASTS and _is_text(after.get(name), text):
                 found.setdefault((name, at), Edit(entry.actor, at, "edit"))
     with connections["default"].cursor() as cursor:
         cursor.execute(
@@ -193,6 +196,14 @@ def edits_known(
                 if (name, at) in sets:
                     found.setdefault((name, at), Edit(actor, at, "undo of a bulk edit" if is_undo else "bulk edit"))
     return found
+
+
+def _is_text(noted: Any, text: str | None) -> bool:
+    """Whether the log speaks of this value; of a long one it keeps the beginning."""
+    if noted is None or text is None:
+        return noted is None and text is None
+    shown = noted if isinstance(noted, str) else orjson.dumps(noted).decode()
+    return shown[:_COMPARED_CHARS] == text[:_COMPARED_CHARS]
 
 
 def _refusal(detail: str) -> InvalidEntity:

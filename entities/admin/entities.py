@@ -61,7 +61,9 @@ class EntityDetail(DataPage):
             page = values_page(
                 tenant_id=tenant_id, entity_id=entity_id, part=part, after=after, limit=VALUES_SIZE, using=source.using
             )
-            sets = {(value.name, value.updated_at) for value in page.values}
+            sets: dict[tuple[str, datetime], str | None] = {
+                (value.name, value.updated_at): value.text for value in page.values
+            }
             edits = edits_known(tenant_id=tenant_id, entity_id=entity_id, sets=sets)
         return self.render(
             title=entity.external_id,
@@ -98,7 +100,7 @@ class EntityHistory(DataPage):
                 else:
                     self.answer = freshness_state().answer
             if page is not None:
-                sets = {(change.name, change.at) for change in page.changes}
+                sets = {(change.name, change.at): _change_text(change) for change in page.changes}
                 edits = edits_known(tenant_id=tenant_id, entity_id=entity_id, sets=sets)
         if entity is None and (page is None or not page.changes):
             raise EntityNotFound
@@ -207,7 +209,7 @@ class ValueEdit(DataPage):
         value = ValueShown(current.name, current.value_type, text[:VALUE_SHOWN_CHARS], len(text), current.updated_at)
         with self.scope.bind():
             key = (value.name, value.updated_at)
-            edits = edits_known(tenant_id=self.scope.tenant.pk, entity_id=entity_id, sets={key})
+            edits = edits_known(tenant_id=self.scope.tenant.pk, entity_id=entity_id, sets={key: value.text})
         return self.fragment(
             "atlasco/entities/value_row.html",
             scope=self.scope,
@@ -293,6 +295,14 @@ def _changes_shown(changes: list[ValueChange], edits: dict[tuple[str, datetime],
         )
         before[change.name] = text
     return rows[::-1]
+
+
+def _change_text(change: ValueChange) -> str | None:
+    """The value as the audit log's words are compared with: a string as it is, anything else as JSON."""
+    if change.value is None:
+        return None
+    value = orjson.loads(change.value)
+    return value if isinstance(value, str) else orjson.dumps(value).decode()
 
 
 def _form(name: str, kind: str, text: str, seen: str) -> dict[str, Any]:

@@ -206,9 +206,9 @@ def test_pages_cost_the_same_however_much_there_is(acme: Tenant, django_assert_m
     # Session and user are two, the position of the source is one, a search of the newest up to seven.
     for path, queries in (
         ("", 14),
-        ("entities/", 14),
-        ("entities/?q=N0", 7),
-        (f"entities/{ids[0]}/", 8),
+        ("entities/", 18),
+        ("entities/?q=N0", 9),
+        (f"entities/{ids[0]}/", 10),
         ("attributes/", 6),
     ):
         with django_assert_max_num_queries(queries, connection=connections["default"]):
