@@ -19,6 +19,7 @@ from entities.browser.state import OWN_COLUMNS, SORTS, BrowserState, state_parse
 from entities.browser.suggestions import names_known, names_suggest, values_suggest
 from entities.browser.tables import columns_choose, table_rows
 from entities.search.cursors import InvalidCursor
+from entities.search.explain import search_explain
 from entities.search.query import Query
 from entities.search.run import Page, search_run
 from entities.selectors import Count, entities_lookup, entity_types_recent, tenant_usage
@@ -34,6 +35,12 @@ _COLUMN_TITLES: Final = {
     "@updated_at": "Changed",
     "@created_at": "Created",
     "@entity_id": "Entity id",
+}
+_PLAN_WORDS: Final = {
+    "walk": "reads entities in the order asked for until the page is full",
+    "gin": "looks up the documents that hold the values asked for",
+    "drive": "goes by the indexes of attributes",
+    "scan": "reads all entities of the tenant and sorts them",
 }
 # The column that an order is about, for the arrow in its head.
 _SORT_COLUMNS: Final = {
@@ -178,6 +185,22 @@ class EntityCount(DataPage):
         with self.reading() as source:
             total = state_count(tenant_id=self.scope.tenant.pk, state=state_parse(request.GET), source=source)
         return self.fragment("atlasco/entities/count.html", total=total)
+
+
+class EntityExplain(DataPage):
+    """How the search of this filter runs: the plan, what was expected of it, and what was true."""
+
+    nav = "entities"
+
+    def get(self, request: HttpRequest) -> HttpResponseBase:
+        state, explanation = state_parse(request.GET), None
+        if state.query is not None:
+            query = replace(state.query, cursor=None)
+            with self.reading() as source:
+                _, explanation = search_explain(
+                    tenant_id=self.scope.tenant.pk, query=query, using=source.using, position=source.position
+                )
+        return self.fragment("atlasco/entities/explain.html", explanation=explanation, plans=_PLAN_WORDS)
 
 
 class EntityNames(DataPage):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from entities.admin.attributes import AttributeList
-from entities.admin.browser import EntityBrowser, EntityCount, EntityNames, EntityValues
+from entities.admin.browser import EntityBrowser, EntityCount, EntityExplain, EntityNames, EntityValues
 from entities.admin.bulk import BulkEditCancel, BulkEditCreate, BulkEditDetail, BulkEditList, BulkEditUndo
 from entities.admin.entities import EntityDelete, EntityDetail, EntityHistory, EntityValue, ValueEdit
 from entities.admin.exports import ExportCancel, ExportCreate, ExportFile, ExportList, ExportRow
@@ -47,6 +47,7 @@ tenant_routes = (
     Route("attributes/indexes/", IndexList, "indexes"),
     Route("entities/", EntityBrowser, "entities"),
     Route("entities/count/", EntityCount, "entity_count"),
+    Route("entities/explain/", EntityExplain, "entity_explain"),
     Route("entities/names/", EntityNames, "entity_names"),
     Route("entities/values/", EntityValues, "entity_values"),
     Route("entities/searches/", SearchList, "searches"),

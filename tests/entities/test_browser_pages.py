@@ -116,6 +116,16 @@ def test_the_total_is_counted_beside_the_page(acme: Tenant, reader: tuple[Browse
     assert "Not counted" in browser.text(f"{base}entities/count/", data={"where": "x"})
 
 
+def test_a_search_is_explained(acme: Tenant, globex: Tenant, reader: tuple[Browser, str]) -> None:
+    browser, base = reader
+    entities_write(acme, *(aircraft(f"N{number:02}", seats=number) for number in range(40)))
+    entities_write(globex, aircraft("N1", seats=40))
+    html = browser.text(f"{base}entities/explain/", data={"where": asking(["seats", "ge", 5])})
+    assert "<strong>35</strong> satisfy it" in html
+    assert "seats" in html
+    assert "can’t be understood" in browser.text(f"{base}entities/explain/", data={"where": "x"})
+
+
 def test_names_are_suggested_the_best_first(acme: Tenant, globex: Tenant, reader: tuple[Browser, str]) -> None:
     browser, base = reader
     entities_write(acme, aircraft("N1", owner=1, **{"last owner": "x", "Owner name": "y", "powner": True, "a.*b": 1}))
