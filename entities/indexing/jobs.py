@@ -132,7 +132,7 @@ def index_work(
         try:
             step, built = _step(tenant_id, clock(), batch)
         except OperationalError as error:
-            if getattr(error.__cause__, "sqlstate", None) not in {"40P01", "55P03"}:
+            if getattr(error.__cause__, "sqlstate", None) not in {"40P01", "40001", "55P03"}:
                 raise
             step, built = "waits", []  # A stranger's lock; the batch was undone and comes again.
         if built and on_built is not None and (detail := on_built(built)):
