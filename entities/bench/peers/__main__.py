@@ -16,10 +16,11 @@ SCHEMA: Final = "bench_peers"
 ATTRIBUTES: Final = {
     "status": "text", "region": "text", "owner": "text", "model": "text", "priority": "int", "cost": "float",
 }  # fmt: skip
-_COLUMN: Final = {
-    "text": "value_text = a.attributes ->> %s",
-    "int": "value_int = (a.attributes ->> %s)::bigint",
-    "float": "value_float = (a.attributes ->> %s)::float8",
+# Column and value; the text of what is none is empty, not null.
+_COLUMNS: Final = {
+    "text": ("value_text", "a.attributes ->> %s"),
+    "int": ("value_text, value_int", "'', (a.attributes ->> %s)::bigint"),
+    "float": ("value_text, value_float", "'', (a.attributes ->> %s)::float8"),
 }
 
 
@@ -69,10 +70,10 @@ def _fill() -> None:
             )
         for name, datatype in ATTRIBUTES.items():
             attribute = Attribute.objects.create(name=name, slug=name, datatype=datatype)
-            column, value = _COLUMN[datatype].split(" = ", 1)
+            columns, values = _COLUMNS[datatype]
             cursor.execute(
-                f"INSERT INTO eav_value (attribute_id, entity_id, entity_ct_id, created, modified, {column})"
-                f" SELECT %s, a.entity_id, %s, now(), now(), {value} FROM public.entities a"
+                f"INSERT INTO eav_value (attribute_id, entity_id, entity_ct_id, created, modified, {columns})"
+                f" SELECT %s, a.entity_id, %s, now(), now(), {values} FROM public.entities a"
                 " WHERE a.tenant_id = public.tenant_bound()",
                 [attribute.pk, kind.pk, name],
             )
