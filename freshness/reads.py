@@ -22,7 +22,7 @@ from functools import partial
 from typing import Any, Final, TypeVar
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, connections
+from django.db import DatabaseError, InterfaceError, OperationalError, connections
 
 from atlasco.lib.errors import Conflict, Problem, Unavailable
 from freshness.choice import Candidate, Verdict, candidates_judge, has_reached, lag_accepted
@@ -254,13 +254,15 @@ class _Attempt:
             if candidate.source in _DATABASES:
                 return snapshot_repeat(partial(self._read_database, verdict, is_last=is_last))
             return self._read_source(verdict, is_last=is_last)
-        except (*_CONNECTION_ERRORS, _Demoted) as error:
+        except (DatabaseError, InterfaceError, _Demoted) as error:
             self.state.answer = None
             if _sqlstate(error) == _QUERY_CANCELED:
                 raise QueryTimeout from error
-            if not is_store_failure(error):
-                raise
             alias = alias_of(candidate)
+            # What a reader meets after its connection broke under it may look like a fault of its own.
+            is_away = isinstance(error, (*_CONNECTION_ERRORS, _Demoted)) and is_store_failure(error)
+            if not is_away and not _is_broken(alias):
+                raise
             _store_failed(candidate)
             # A broken connection must not be the first thing that the next request meets.
             connections[alias].close()
@@ -312,6 +314,12 @@ class _Attempt:
             found: Found | None = registered.read(self.request)
         except registered.source.failures as error:
             _store_failed(candidate)
+            raise _NotThisOne from error
+        except Problem:
+            raise
+        except Exception as error:
+            # A reader with a fault of its own must not fail a read that another store can answer.
+            log.exception("A reader failed; the next store answers.", extra={"store": candidate.name})
             raise _NotThisOne from error
         if found is None:
             if registered.fill is not None:
@@ -367,6 +375,11 @@ def _keep(reader: Reader, request: object, value: object, lsn: int) -> None:
 def _store_failed(candidate: Candidate) -> None:
     monitor().failed(alias_of(candidate))
     log.warning("A store failed a read; the next one answers.", extra={"store": candidate.name})
+
+
+def _is_broken(alias: str) -> bool:
+    connection = connections[alias].connection
+    return connection is None or bool(connection.closed)
 
 
 def _reached_lsn(alias: str) -> int:

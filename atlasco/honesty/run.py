@@ -359,7 +359,6 @@ def _acts(run: Run, *, is_short: bool) -> Generator[Callable[[], None], None, No
     # Afterwards the node called `primary` streams from replica1.
     port = _free_port()
     with run.stage.skewed_web(skew_s=SKEW_S, port=port) as url:
-        run.rest(6)
         run.urls.append(url)
         while True:
             with run.during("a clock an hour ahead"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -68,6 +69,9 @@ class Stage:
         with (self.run_dir / "skewed.log").open("ab") as log:
             process = subprocess.Popen(command.argv, stdout=log, stderr=log, **command.popen_options())
         try:
+            deadline = time.monotonic() + _START_TIMEOUT_S
+            while not _answers(port) and time.monotonic() < deadline:
+                time.sleep(0.2)
             yield f"http://127.0.0.1:{port}"
         finally:
             process.terminate()
@@ -112,6 +116,11 @@ def stage_open() -> Iterator[Stage]:
         shutil.rmtree((run_dir / "data").resolve(), ignore_errors=True)
         shutil.rmtree(run_dir, ignore_errors=True)
         log.unlink(missing_ok=True)
+
+
+def _answers(port: int) -> bool:
+    with socket.socket() as sock:
+        return sock.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _ready(run_dir: Path, supervisor: subprocess.Popen[bytes], log: Path) -> dict[str, Any]:
