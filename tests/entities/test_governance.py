@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from threading import Thread
-from typing import Any
+from typing import Any, cast
 
 import orjson
 import pytest
@@ -274,7 +274,7 @@ SUSPECTS = {
 
 def test_names_that_look_like_ids_are_quarantined_stored_and_found(acme: Tenant, globex: Tenant) -> None:
     ordinary = ["attr_00042", "port_1", "ipv6", "sha256", "facade", "décor", "2026", "iso_8601"]
-    summary = send(acme, lamp("1", **dict.fromkeys([*ordinary, *SUSPECTS], 1)))
+    summary = send(acme, lamp("1", **dict.fromkeys([*ordinary, *SUSPECTS], cast(Any, 1))))
     assert summary.as_dict()["warnings"]["quarantined"] == {"count": 4, "names": sorted(SUSPECTS)}
     assert names_listed(acme) == sorted(ordinary)
     assert names_listed(acme, "quarantined") == sorted(SUSPECTS)
@@ -288,7 +288,7 @@ def test_names_that_look_like_ids_are_quarantined_stored_and_found(acme: Tenant,
             assert len(page.entities) == 1
         services.attribute_describe(tenant_id=acme.pk, name="1234567890", changes={"status": "active"})
     # Known by now: nobody is told again, and nobody's decision is taken back.
-    assert "warnings" not in send(acme, lamp("2", **dict.fromkeys(SUSPECTS, 2))).as_dict()
+    assert "warnings" not in send(acme, lamp("2", **dict.fromkeys(SUSPECTS, cast(Any, 2)))).as_dict()
     assert status_of(acme, "1234567890") == "active"
     assert names_listed(globex, "all") == []
 
@@ -495,7 +495,7 @@ def test_thousands_of_names_are_compared_without_comparing_each_with_each() -> N
 def test_quarantined_names_are_not_analysed(acme: Tenant) -> None:
     from analytics.statistics import statistics_refresh
 
-    send(acme, lamp("1", ordinary=1, **dict.fromkeys(SUSPECTS, 1)))
+    send(acme, lamp("1", ordinary=1, **dict.fromkeys(SUSPECTS, cast(Any, 1))))
     with tenant_bind(acme):
         assert statistics_refresh(tenant_id=acme.pk, now=NOW).attributes == 1
         analysed = AttributeMetadata.objects.filter(tenant_id=acme.pk, last_analyzed__isnull=False)
