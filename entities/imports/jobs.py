@@ -21,6 +21,8 @@ from entities.imports.files import file_path, file_remove, file_save, files_list
 from entities.ingest.batch import Mode, tenant_hold
 from entities.models import ImportJob, ImportRejection
 from entities.search.cursors import InvalidCursor
+from tenants.members.models import Role
+from tenants.roles import role_require
 
 log = logging.getLogger(__name__)
 
@@ -100,6 +102,7 @@ def import_job_create(
     `import_job_start`. dry_run: nothing will be written, and the file stays for another start.
     Raises what chunks and prepare raise, UploadTooLarge, StorageUnavailable, QueueUnavailable, TenantBusy.
     """
+    role_require(Role.EDITOR)
     job_id = uuid.uuid4()
     path = file_path(tenant_id=tenant_id, job_id=job_id)
     try:
@@ -144,6 +147,7 @@ def import_job_change(*, tenant_id: int, job_id: uuid.UUID, **changes: Any) -> I
 
     Raises ImportUnknown, ImportFinished, ImportBusy.
     """
+    role_require(Role.EDITOR)
     jobs = ImportJob.objects.using("default").filter(tenant_id=tenant_id, job_id=job_id, status__in=WAITING)
     if not jobs.update(**changes):
         _raise_why_not_waiting(tenant_id, job_id)
@@ -157,6 +161,7 @@ def import_job_start(
 
     Raises ImportUnknown, ImportFinished, ImportBusy, QueueUnavailable; then it waits as before.
     """
+    role_require(Role.EDITOR)
     with transaction.atomic(using="default"):
         tenant_hold(tenant_id=tenant_id)
         waiting = ImportJob.objects.using("default").filter(tenant_id=tenant_id, job_id=job_id, status__in=WAITING)
@@ -231,6 +236,7 @@ def import_job_cancel(*, tenant_id: int, job_id: uuid.UUID, now: datetime) -> Im
 
     Cancelling twice is once. Raises ImportUnknown, ImportFinished.
     """
+    role_require(Role.EDITOR)
     jobs = ImportJob.objects.using("default").filter(tenant_id=tenant_id, job_id=job_id)
     was_queued = jobs.filter(status__in=(Status.QUEUED, *WAITING)).update(status=Status.CANCELLED, finished_at=now)
     if not was_queued:

@@ -197,7 +197,11 @@ FROM (
     SELECT r.*
     FROM (
         SELECT m.*, CASE %(sort)s
-            WHEN 'entities' THEN -(SELECT coalesce(sum(t.n::bigint), 0) FROM jsonb_each_text(m.value_types) t(kind, n))::float8
+            -- The types by name: unfolding the object of each of ten thousand names takes twice as long and more.
+            WHEN 'entities' THEN -(
+                coalesce((m.value_types ->> 'string')::float8, 0) + coalesce((m.value_types ->> 'number')::float8, 0)
+                + coalesce((m.value_types ->> 'boolean')::float8, 0) + coalesce((m.value_types ->> 'timestamp')::float8, 0)
+            )
             WHEN 'distinct' THEN -coalesce(m.cardinality_estimate, -1)::float8
             WHEN 'missing' THEN -coalesce(m.null_rate, -1)
             WHEN 'hot' THEN -m.hot_score
