@@ -64,7 +64,8 @@ def address_choose(host: str, port: int, *, allow_private: bool) -> str:
     if not allow_private:
         for text in found:
             if not address_is_public(ipaddress.ip_address(text.partition("%")[0])):
-                raise AddressRefused(f"{host} leads to {text}, which is not a public address.")
+                # Which one it is, nobody outside shall learn by asking.
+                raise AddressRefused(f"{host} leads to what is not a public address.")
     return found[0]
 
 
