@@ -31,7 +31,7 @@ class Command(BaseCommand):
             nargs="?",
             const="",
             metavar="STORE",
-            help="have every store, or one of redis-cache, clickhouse, alerts, loaded anew; makes a lost slot anew; ends",
+            help="have all stores, or one of redis-cache, clickhouse, alerts, loaded; makes a lost slot anew; ends",
         )
         parser.add_argument(
             "--tenant", metavar="SLUG", help="with --resnapshot: only this tenant, now, beside the feed"
