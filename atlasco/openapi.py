@@ -61,6 +61,20 @@ _PROBLEM: Final[dict[str, Any]] = {
 }
 
 
+_EXPLAIN: Final[dict[str, Any]] = {
+    "name": "explain",
+    "in": "query",
+    "schema": {"type": "string", "enum": ["route"]},
+    "description": "`route`: the answer gets a member `route` that tells why this store answered.",
+}
+
+
+def _is_read(method: str, operation: dict[str, Any]) -> bool:
+    """Whether an operation reads data and does not describe `explain` itself."""
+    is_read = method == "get" or operation.get("operationId") == "analytics_aggregate"
+    return is_read and not any(parameter.get("name") == "explain" for parameter in operation["parameters"])
+
+
 def freshness_describe(result: dict[str, Any], generator: Any, request: Any, public: bool) -> dict[str, Any]:
     """drf-spectacular's hook: freshness headers, both ways, and the problem answer on every operation."""
     components = result.setdefault("components", {})
@@ -76,12 +90,14 @@ def freshness_describe(result: dict[str, Any], generator: Any, request: Any, pub
     )
     headers = {name: {"$ref": f"#/components/headers/{name}"} for name in _RESPONSE_HEADERS}
     for path in result["paths"].values():
-        for operation in path.values():
+        for method, operation in path.items():
             if operation.get("operationId", "").startswith("schema"):
                 continue
             operation.setdefault("parameters", []).extend(
                 {"$ref": f"#/components/parameters/{name}"} for name in _REQUEST_HEADERS
             )
+            if _is_read(method, operation):
+                operation["parameters"].append(_EXPLAIN)
             operation["responses"]["default"] = {
                 "description": "A problem.",
                 "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
