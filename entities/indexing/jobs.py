@@ -24,6 +24,7 @@ from typing import Any, Final, Literal, TypeAlias
 from django.db import OperationalError, connections, transaction
 
 from atlasco.lib.sql import sql_blocks
+from entities.ingest.batch import move_await
 from tenants.audit import audit_record
 
 log = logging.getLogger(__name__)
@@ -175,6 +176,7 @@ def _step(tenant_id: int, now: datetime, batch: int) -> tuple[_Step, list[str]]:
         action, after_id, names, is_clear = row
         if not is_clear:
             return "waits", []
+        move_await(tenant_id=tenant_id)
         began = time.perf_counter()
         arguments |= {
             "names": names,

@@ -117,6 +117,15 @@ def tenant_hold(*, tenant_id: int) -> int | None:
     return version
 
 
+def move_await(*, tenant_id: int) -> None:
+    """Wait for a promotion's slice, and let the next one wait for this transaction. Before it has touched any entity.
+
+    For whoever changes rows without `tenant_hold`: a row that moves meanwhile would be passed over.
+    """
+    with connections["default"].cursor() as cursor:
+        cursor.execute(SQL["move_await"], {"tenant_id": tenant_id})
+
+
 def batch_write(
     *,
     tenant_id: int,

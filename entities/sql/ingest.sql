@@ -53,6 +53,9 @@ FROM public.tenants_tenant
 WHERE id = %(tenant_id)s AND status <> 'deleting'
 FOR KEY SHARE;
 
+-- name: move_await
+SELECT pg_advisory_xact_lock_shared(hashtext('tenant_move'), %(tenant_id)s);
+
 -- name: key_of_id
 SELECT e.entity_type, e.external_id FROM entities e WHERE e.tenant_id = %(tenant_id)s AND e.entity_id = %(entity_id)s;
 
