@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tenants.actors import actor_current
+from tenants.actors import ActorKind, actor_current
 from tenants.errors import Forbidden
 from tenants.members.models import Role
 
@@ -47,6 +47,12 @@ def role_covers(role: str | None, needed: Role) -> bool:
 def role_words(needed: Role) -> str:
     """In a sentence or two, why somebody without this role is refused, and what to do."""
     return _WORDS[needed]
+
+
+def platform_require() -> None:
+    """Let pass admins of the platform, commands and tasks: for what is done with whole tenants. Raises RoleMissing."""
+    if actor_current().kind not in {ActorKind.PLATFORM, ActorKind.SYSTEM}:
+        raise RoleMissing("Only an admin of the platform may do this.")
 
 
 def role_require(needed: Role) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
+from django.db import DEFAULT_DB_ALIAS, connections
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
@@ -56,7 +56,7 @@ class _Counter:
         while not pause.wait(FLUSH_S):
             try:
                 traffic_flush()
-            except DatabaseError:
+            except Exception:  # Whatever it was, the next round may go well; nothing depends on these figures.
                 log.warning("The API's traffic could not be noted.", exc_info=True)
             finally:
                 connections.close_all()

@@ -53,11 +53,8 @@ class MFAAdapter(DefaultMFAAdapter):  # type: ignore[misc]
             # Another secret key wrote it. No code fits an empty key: an admin has to reset this factor.
             return ""
 
-    def build_totp_url(self, user: Any, secret: str) -> str:
-        # Which tenant it is for, or a person of two tenants could not tell the entries of his app apart.
-        return str(super().build_totp_url(user, secret))
-
     def get_totp_issuer(self) -> str:
+        # Which tenant it is for: a person of two tenants has to tell the entries of his app apart.
         tenant = binding_current().tenant
         return "Atlasco" if tenant is None else f"Atlasco {tenant.slug}"
 

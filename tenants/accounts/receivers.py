@@ -23,10 +23,12 @@ def _record(action: str, user: AbstractUser | None, **facts: Any) -> None:
     """On the host's own log: a member's in the tenant's, an admin's in the platform's."""
     if user is None:
         return
-    is_platform = tenant_current() is None
-    kind = "admin" if is_platform else "member"
-    actor = user_actor(user, is_platform=is_platform)
-    audit_record(action=action, subject=f"{kind}:{user.get_username()}", actor=actor, **facts)
+    actor = user_actor(user, is_platform=tenant_current() is None)
+    audit_record(action=action, subject=_subject(user.get_username()), actor=actor, **facts)
+
+
+def _subject(name: str) -> str:
+    return f"{'admin' if tenant_current() is None else 'member'}:{name}"
 
 
 @receiver(user_logged_in)
@@ -46,13 +48,13 @@ def login_failed_record(credentials: dict[str, Any], request: HttpRequest | None
     if request is None or getattr(request, "axes_locked_out", False):
         return
     name = str(credentials.get("username", ""))[:150]
-    audit_record(action="login.failed", subject=f"member:{name}", actor=NOBODY)
+    audit_record(action="login.failed", subject=_subject(name), actor=NOBODY)
 
 
 @receiver(user_locked_out)
 def login_locked_record(username: str | None = None, request: HttpRequest | None = None, **_: Any) -> None:
     if getattr(request, "axes_failures_since_start", None):  # Not again for each attempt while it lasts.
-        audit_record(action="login.locked", subject=f"member:{(username or '')[:150]}", actor=NOBODY)
+        audit_record(action="login.locked", subject=_subject((username or "")[:150]), actor=NOBODY)
 
 
 @receiver(password_changed)

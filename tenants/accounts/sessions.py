@@ -22,7 +22,7 @@ from tenants.audit import audit_record
 from tenants.binding import public_bind, tenant_bind
 from tenants.members.models import Role, User
 from tenants.models import Tenant
-from tenants.roles import role_require
+from tenants.roles import platform_require, role_require
 
 SEEN_KEY: Final = "seen_at"
 # A session is written at most so often, so that idling is noticed without a write at each click.
@@ -61,6 +61,7 @@ def acting_prepare(*, tenant: Tenant, admin: str, now: datetime) -> str:
 
     The pass travels in an address from one host to the other; what it opens is a session of that host, with a new key.
     """
+    platform_require()
     ticket = secrets.token_urlsafe(32)
     with tenant_bind(tenant), transaction.atomic(using=DEFAULT_DB_ALIAS):
         Session.objects.using(DEFAULT_DB_ALIAS).create(

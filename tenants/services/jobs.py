@@ -18,9 +18,8 @@ from atlasco.lib.errors import Conflict, NotFound, Problem
 from tenants.actors import actor_current
 from tenants.audit import audit_record
 from tenants.binding import public_bind
-from tenants.members.models import Role
 from tenants.models import Tenant, TenantJob
-from tenants.roles import role_require
+from tenants.roles import platform_require
 from tenants.services.tenants import ConfirmationMismatch, tenant_contents, tenant_delete, tenant_export
 
 log = logging.getLogger(__name__)
@@ -51,7 +50,7 @@ def job_start(*, tenant: Tenant, kind: TenantJob.Kind, confirm: str = "", now: d
     Without a broker the job waits, and the periodic `tenant_jobs_resume` takes it up.
     Raises JobUnderWay, ConfirmationMismatch, RoleMissing.
     """
-    role_require(Role.ADMIN)
+    platform_require()
     if kind == TenantJob.Kind.DELETE and confirm != tenant.slug:
         raise ConfirmationMismatch(f"Type {tenant.slug} to delete this tenant.")
     with public_bind(), transaction.atomic(using=DEFAULT_DB_ALIAS):

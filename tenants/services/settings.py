@@ -13,7 +13,7 @@ from tenants.directory import directory_forget
 from tenants.members.models import Role
 from tenants.models import Tenant
 from tenants.quotas import usage_forget
-from tenants.roles import role_require
+from tenants.roles import platform_require, role_require
 
 QUOTAS: Final = ("quota_entities", "quota_values", "quota_attributes", "quota_requests_per_s")
 _MOST: Final = {
@@ -35,7 +35,7 @@ def tenant_quotas_set(*, tenant: Tenant, **quotas: int | None) -> Tenant:
 
     A tenant that has more already keeps it, and gets nothing new. Raises QuotaInvalid, RoleMissing.
     """
-    role_require(Role.ADMIN)
+    platform_require()
     for name, limit in quotas.items():
         least = 1 if name == "quota_requests_per_s" else 0
         if limit is not None and not least <= limit <= _MOST[name]:

@@ -21,6 +21,7 @@ from tenants.directory import directory_forget
 from tenants.errors import constraint_problems
 from tenants.members.models import ApiToken, SavedSearch, User
 from tenants.models import HOST_PATTERN, SLUG_PATTERN, Domain, Tenant
+from tenants.roles import platform_require
 from tenants.schemas import SQL
 from tenants.stores import stores_registered
 
@@ -72,6 +73,7 @@ def tenant_create(*, slug: str, name: str = "", domain: str = "", dedicated: boo
     domain: a further host name of its own, which ATLASCO_ALLOWED_HOSTS must let in.
     Raises TenantInvalid, TenantExists, HostTaken.
     """
+    platform_require()
     _slug_check(slug)
     with public_bind(), _tenant_problems(), transaction.atomic(using=DEFAULT_DB_ALIAS):
         with connections[DEFAULT_DB_ALIAS].cursor() as cursor:
@@ -123,6 +125,7 @@ def tenant_rename(*, tenant: Tenant, slug: str | None = None, name: str | None =
 
     Tokens keep working, since they carry the id. Raises TenantInvalid, TenantExists, HostTaken.
     """
+    platform_require()
     changes: dict[str, Any] = {}
     if slug is not None:
         _slug_check(slug)
@@ -180,6 +183,7 @@ def tenant_delete(*, tenant: Tenant, confirm: str, now: datetime) -> dict[str, i
     Interrupted, it leaves a tenant that is marked and answers nobody: call it again, and it goes on.
     Raises ConfirmationMismatch; TenantNotEmpty where a store fills up as fast as it is erased.
     """
+    platform_require()
     if confirm != tenant.slug:
         raise ConfirmationMismatch(f"To delete this tenant, confirm with its slug, {tenant.slug!r}.")
     # Committed before anything is removed: from here on no request is let in.
@@ -227,6 +231,7 @@ def _stores_erase(tenant: Tenant) -> dict[str, int]:
 
 
 def _status_set(tenant: Tenant, status: Tenant.Status, *, now: datetime) -> Tenant:
+    platform_require()
     with public_bind(), transaction.atomic(using=DEFAULT_DB_ALIAS):
         rows = Tenant.objects.using(DEFAULT_DB_ALIAS).filter(pk=tenant.pk)
         changed = rows.exclude(status__in=[status, Tenant.Status.DELETING]).update(status=status, status_changed_at=now)

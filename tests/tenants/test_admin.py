@@ -312,6 +312,12 @@ def test_pages_cost_the_same_however_many_tenants_and_tokens_there_are(
         (f"tenants/{acme.slug}/", 6),
         (f"tenants/{acme.slug}/tokens/", 4),
         (f"tenants/{acme.slug}/members/", 4),
+        (f"tenants/{acme.slug}/audit/", 5),
+        (f"tenants/{acme.slug}/usage/", 6),
+        (f"tenants/{acme.slug}/quotas/", 3),
+        (f"tenants/{acme.slug}/rename/", 3),
+        ("audit/", 4),
+        ("account/", 3),
     ):
         with django_assert_max_num_queries(queries, connection=connections["default"]):
             assert platform.get(path).status_code == 200

@@ -17,7 +17,16 @@ from tenants.audit import AuditFilter, audit_actions, audit_page, audit_record
 from tenants.binding import public_bind, tenant_bind
 from tenants.members.models import Role, User
 from tenants.models import AuditEntry, Tenant
-from tenants.services import LastAdmin, member_change, member_create, tenant_delete, token_create
+from tenants.roles import RoleMissing
+from tenants.services import (
+    LastAdmin,
+    member_change,
+    member_create,
+    tenant_delete,
+    tenant_quotas_set,
+    tenant_suspend,
+    token_create,
+)
 from tests.admin_client import PASSWORD, Browser, host_browser, platform_browser, tenant_browser
 
 EVERYTHING = AuditFilter()
@@ -214,14 +223,21 @@ def test_only_admins_open_the_pages_about_people_tokens_and_the_log(acme: Tenant
 
 
 def test_a_service_refuses_what_a_page_forgot_to_refuse(acme: Tenant) -> None:
-    from tenants.roles import RoleMissing
-
     viewer = Origin(Via.WEB, lambda: Actor(ActorKind.MEMBER, "bob", Role.VIEWER))
     with origin_bind(viewer):
         with pytest.raises(RoleMissing):
             token_create(tenant=acme, name="n", now=clock.now())
         with pytest.raises(RoleMissing):
             member_create(tenant=acme, username="x", password=PASSWORD, role=Role.ADMIN, now=clock.now())
+    # What concerns whole tenants is the platform's, whatever somebody is in one of them.
+    admin = Origin(Via.WEB, lambda: Actor(ActorKind.MEMBER, "alice", Role.ADMIN))
+    with origin_bind(admin):
+        with pytest.raises(RoleMissing):
+            tenant_suspend(tenant=acme, now=clock.now())
+        with pytest.raises(RoleMissing):
+            tenant_delete(tenant=acme, confirm=acme.slug, now=clock.now())
+        with pytest.raises(RoleMissing):
+            tenant_quotas_set(tenant=acme, quota_entities=None)
 
 
 def test_a_role_is_changed_at_once_and_the_change_is_recorded(acme: Tenant) -> None:
