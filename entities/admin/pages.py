@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import ClassVar
 
 from django.conf import settings
-from django.http import HttpRequest
+from django.http import Http404, HttpRequest
 from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
 
@@ -41,6 +41,8 @@ class DataPage(TenantPage):
         return super().render(template_name, status=status, answer=self.answer, **context)
 
     def choose(self, request: HttpRequest) -> HttpResponseBase:
+        if not self.route:
+            raise Http404  # A part of a page, which nobody asks for before a tenant is chosen.
         search = request.GET.get("q", "").strip()[:200].replace("\x00", "")
         page = tenants_page(search=search, number=1, size=CHOICES_MAX)
         return self.render("atlasco/choose_tenant.html", route=f"admin:tenant_{self.route}", page=page, q=search)
