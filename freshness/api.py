@@ -18,14 +18,15 @@ from atlasco.lib import clock
 from atlasco.lib.clock import iso
 from atlasco.lib.errors import FieldError, Invalid, NotFound, Unavailable
 from atlasco.lib.json_api import json_body
-from freshness.choice import Candidate, Verdict, candidates_judge
+from freshness.choice import Verdict, candidates_judge
 from freshness.figures import decision_key
 from freshness.middleware import wish_of
 from freshness.monitor import monitor
-from freshness.policy import OPERATION_CLASS, QUERY_CLASSES, TIER_SLA_S, TREE, Budget, Wish, budget_settle, lag_shown
+from freshness.policy import OPERATION_CLASS, QUERY_CLASSES, TIER_SLA_S, TREE, Budget, Wish, budget_settle
 from freshness.reads import alias_of, candidates_now, position_needed, stores_now
+from freshness.recorder import candidate_json
 from freshness.state import FreshnessState, freshness_state
-from freshness.tokens import lsn_text, token_decode
+from freshness.tokens import token_decode
 from tenants.binding import tenant_required
 
 _HEADERS: Final = ("X-Freshness-Tier", "X-Max-Lag-Seconds", "X-Consistency-Token", "X-On-Stale", "X-Wait-Ms")
@@ -71,7 +72,7 @@ class FreshnessSources(APIView):
         for candidate in stores_now():
             reading = watch.reading(alias_of(candidate))
             since = None if reading is None else iso(now - timedelta(seconds=time.monotonic() - reading.since))
-            sources.append({**_candidate_json(candidate), "since": since})
+            sources.append({**candidate_json(candidate), "since": since})
         sources.sort(key=lambda source: source["name"])
         matrix = [
             {
@@ -151,7 +152,7 @@ class FreshnessExplain(APIView):
                 "chosen": next((verdict.candidate.name for verdict in verdicts if verdict.qualifies), None),
                 "candidates": [
                     {
-                        **_candidate_json(verdict.candidate),
+                        **candidate_json(verdict.candidate),
                         "taken": index == 0 and verdict.qualifies,
                         "reason": _reason(verdict, index),
                     }
@@ -207,16 +208,6 @@ def _reason(verdict: Verdict, index: int) -> str:
     if not verdict.qualifies:
         return verdict.reason
     return "meets the budget first in the order of its tier" if index == 0 else "meets the budget; comes later"
-
-
-def _candidate_json(candidate: Candidate) -> dict[str, Any]:
-    return {
-        "name": candidate.name,
-        "source": candidate.source,
-        "lag_seconds": lag_shown(candidate.lag_s),
-        "position": None if candidate.position is None else lsn_text(candidate.position),
-        "breaker": "closed" if candidate.up else "open",
-    }
 
 
 def _parameters_refuse(request: Request) -> None:

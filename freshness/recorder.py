@@ -24,6 +24,7 @@ from atlasco.lib import clock
 from atlasco.lib.request_id import request_id_var
 from freshness import figures
 from freshness.alerts import Condition, conditions_now
+from freshness.choice import Candidate
 from freshness.escalation import TokenBucket
 from freshness.figures import LAG_EVERY_S, LAG_KEPT, LAG_KEY, ReadKind, Reads
 from freshness.policy import TIERS, lag_shown
@@ -216,16 +217,20 @@ def route_json(state: FreshnessState) -> dict[str, Any]:
             "sla_met": met,
         },
         "candidates": [
-            {
-                "name": verdict.candidate.name,
-                "source": verdict.candidate.source,
-                "lag_seconds": lag_shown(verdict.candidate.lag_s),
-                "position": None if verdict.candidate.position is None else lsn_text(verdict.candidate.position),
-                "breaker": "closed" if verdict.candidate.up else "open",
-                "reason": verdict.reason or "meets the budget",
-            }
+            {**candidate_json(verdict.candidate), "reason": verdict.reason or "meets the budget"}
             for verdict in state.verdicts
         ],
+    }
+
+
+def candidate_json(candidate: Candidate) -> dict[str, Any]:
+    """A store as it was known, as the API tells it."""
+    return {
+        "name": candidate.name,
+        "source": candidate.source,
+        "lag_seconds": lag_shown(candidate.lag_s),
+        "position": None if candidate.position is None else lsn_text(candidate.position),
+        "breaker": "closed" if candidate.up else "open",
     }
 
 
