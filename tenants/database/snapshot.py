@@ -47,7 +47,9 @@ def read_snapshot(using: str) -> Iterator[None]:
     if connection.in_atomic_block:
         yield
         return
-    # Bound first: PostgreSQL takes the isolation level only before a transaction's first statement.
+    # Bound first: PostgreSQL takes the isolation level only before a transaction's first statement. And a connection
+    # that died since the last request is replaced now, or `atomic` would do it, and the new one be bound inside.
+    connection.close_if_health_check_failed()
     connection.ensure_connection()
     connection.bind()  # type: ignore[attr-defined]
     with transaction.atomic(using=using):
