@@ -98,7 +98,7 @@ def _measure(searches: list[list[list[Any]]]) -> dict[str, Any]:
         for key, query in (("eav", found), ("json", documents)):
             began = time.perf_counter()
             # The attributes of the page too, as whoever shows it needs them.
-            page = list(query.order_by("-updated_at", "-pk")[:100])
+            page: list[Any] = list(query.order_by("-updated_at", "-pk")[:100])
             if key == "eav":
                 for unit in page:
                     unit.eav.get_values_dict()
