@@ -8,6 +8,7 @@ numeric does, so that the average is the same double.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -185,6 +186,8 @@ def _row(aggregate: Aggregate, kind: str, key: str, folded: Any, count: int) -> 
         case "min" | "max":
             return _Row(key_json, str(folded), Decimal(0), count)
         case _:
+            if isinstance(folded, float) and not math.isfinite(folded):
+                return None  # Between two numbers farther apart than a double holds.
             return _Row(key_json, orjson.dumps(folded).decode(), Decimal(0), count)
 
 
