@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from django.contrib.auth import get_user_model
-from django.db import connections
+from django.db import OperationalError, connections
+from django.http import HttpResponse
 from django.test import Client as Browser
 from django.test import RequestFactory, override_settings
 
-from freshness.middleware import SEEN_COOKIE, _seen
+from freshness.middleware import SEEN_COOKIE, FreshnessMiddleware, _seen
 from freshness.monitor import monitor
 from freshness.routers import FreshnessRouter
 from freshness.state import FreshnessState, freshness_scope
@@ -137,8 +138,11 @@ def test_without_the_primary_pages_are_read_from_a_replica(without_the_primary: 
 
 
 def test_without_the_primary_what_would_write_says_so(without_the_primary: None) -> None:
-    answer = Browser().post("/admin/login/", {"username": "nobody", "password": "wrong"})
-    assert answer.status_code == 503
+    with pytest.raises(OperationalError) as failed:
+        Tenant.objects.using("default").count()
+    request = RequestFactory().post("/admin/tenants/new/")
+    answer = FreshnessMiddleware(lambda request: HttpResponse()).process_exception(request, failed.value)
+    assert isinstance(answer, HttpResponse) and answer.status_code == 503
     text = answer.content.decode()
     assert "primary does not answer" in text and "Not answering: primary" in text
     assert answer["Retry-After"]
