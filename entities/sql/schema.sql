@@ -1516,6 +1516,7 @@ CREATE TABLE public.heartbeat (
     seq bigint NOT NULL,
     ts timestamp with time zone NOT NULL,
     lsn pg_lsn NOT NULL,
+    took_s double precision,
     CONSTRAINT heartbeat_one_row CHECK ((heartbeat_id = 1))
 )
 WITH (fillfactor='10');
