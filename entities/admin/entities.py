@@ -182,13 +182,11 @@ class ValueEdit(DataPage):
             form["conflict"] = _conflict(problem.current, kind, text, is_removal=is_removal)
             form["seen"] = value_digest(problem.current)
             return self.show(entity_id, form, is_new=is_new and problem.current is None, status=409)
-        except AttributeNotFound:  # A rule or a later writer has taken it away again.
-            stored = None
         except Problem as problem:
-            if problem.status >= 404:
+            if problem.status in {403, 404} or problem.status >= 500:
                 raise
             form["errors"] = [error.detail for error in problem.errors] or [problem.detail]
-            return self.show(entity_id, form, is_new=is_new, status=400)
+            return self.show(entity_id, form, is_new=is_new, status=problem.status)
         if "HX-Request" not in request.headers or is_new:
             word = "removed" if stored is None else "added" if is_new else "changed"
             return self.gone_on(self.scope.url("entity", entity_id=entity_id), f"“{name}” is {word}.")
