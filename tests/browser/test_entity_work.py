@@ -42,6 +42,8 @@ def test_an_editor_changes_values_in_place(window: Open, tenants: Make) -> None:
     page.keyboard.type("15x")
     page.keyboard.press("Enter")
     expect(page.get_by_role("alert")).to_contain_text("is not a number")
+    # The form has the focus once htmx knows it.
+    expect(page.locator("[name=value_number]")).to_be_focused()
     page.locator("[name=value_number]").fill("150")
     page.keyboard.press("Enter")
     row = page.get_by_role("row").filter(has_text="seats")
@@ -51,6 +53,7 @@ def test_an_editor_changes_values_in_place(window: Open, tenants: Make) -> None:
     expect(row.get_by_role("link", name="Edit seats")).to_be_focused()
     # Another type, chosen explicitly; Escape gives up.
     page.get_by_role("link", name="Edit note").click()
+    expect(page.locator("[name=value_string]")).to_be_focused()
     page.get_by_label("Type").select_option("timestamp")
     page.locator("[name=value_timestamp]").fill("2026-01-31")
     page.keyboard.press("Enter")
@@ -64,6 +67,7 @@ def test_an_editor_changes_values_in_place(window: Open, tenants: Make) -> None:
 
     # Somebody else is faster: both values are shown, and one chooses.
     page.get_by_role("link", name="Edit seats").click()
+    expect(page.locator("[name=value_number]")).to_be_focused()
     with tenant_bind(acme):
         services.attribute_put(
             tenant_id=acme.pk, entity_id=entity_id, name="seats", value=999, expected_versions=None, now=clock.now()
@@ -72,6 +76,7 @@ def test_an_editor_changes_values_in_place(window: Open, tenants: Make) -> None:
     page.keyboard.press("Enter")
     expect(page.get_by_role("alert")).to_contain_text("It is now 999")
     expect(page.get_by_role("alert")).to_contain_text("Yours is 151")
+    expect(page.locator("[name=value_number]")).to_be_focused()
     win.accessible()
     page.get_by_role("button", name="Keep what is there").click()
     expect(page.get_by_role("row").filter(has_text="seats")).to_contain_text("999")
@@ -84,6 +89,7 @@ def test_an_editor_changes_values_in_place(window: Open, tenants: Make) -> None:
     page.get_by_role("button", name="Add attribute").click()
     expect(page.get_by_role("row").filter(has_text="crew")).to_contain_text("true")
     page.get_by_role("link", name="Edit crew").click()
+    expect(page.locator("[name=value_boolean]")).to_be_focused()
     page.get_by_role("button", name="Remove attribute").click()
     expect(page.get_by_role("row").filter(has_text="crew")).to_contain_text("Removed")
 

@@ -28,7 +28,8 @@
   });
 
   // A row that has become a form is ready to type in; one that is done gives the focus back to its button.
-  document.addEventListener("htmx:afterSwap", () => {
+  // After settling: only then does htmx know the new form.
+  document.addEventListener("htmx:afterSettle", () => {
     const form = document.querySelector("tr.at-edit-row form[data-edit]:not([data-ready])");
     if (form) {
       form.dataset.ready = "yes";
