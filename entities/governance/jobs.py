@@ -89,6 +89,7 @@ def rename_start(
     if target == name:
         raise InvalidRename(errors=[FieldError("target", "invalid_name", "That is its name already.")])
     attribute_get(tenant_id=tenant_id, name=name, using="default")
+    _free_require(tenant_id, name, Kind.RENAME)
     with transaction.atomic(using="default"):
         if keep_alias:
             # First of all, so that nothing new arrives under the old name while the job goes round.
@@ -198,6 +199,16 @@ def jobs_expire(*, tenant_id: int, now: datetime) -> int:
     return len(forgotten)
 
 
+def _free_require(tenant_id: int, name: str, kind: str) -> None:
+    """Raise JobUnderWay where another job is at the attribute. A check changes nothing, so it may go on beside any."""
+    changing = (Kind.RENAME, Kind.DROP, Kind.UNDO)
+    others = AttributeJob.objects.using("default").filter(
+        tenant_id=tenant_id, status__in=UNFINISHED, attribute_name=name
+    )
+    if others.filter(kind__in=changing if kind in changing else (kind,)).exists():
+        raise JobUnderWay
+
+
 def _start(
     job: AttributeJob,
     *,
@@ -210,13 +221,7 @@ def _start(
     job.job_id, job.tenant_id, job.created_at, job.created_by = uuid.uuid4(), tenant_id, now, created_by
     with transaction.atomic(using="default"):
         tenant_hold(tenant_id=tenant_id)
-        others = AttributeJob.objects.using("default").filter(
-            tenant_id=tenant_id, status__in=UNFINISHED, attribute_name=job.attribute_name
-        )
-        # A check changes nothing and may go on beside anything.
-        changing = (Kind.RENAME, Kind.DROP, Kind.UNDO)
-        if others.filter(kind__in=changing if job.kind in changing else (job.kind,)).exists():
-            raise JobUnderWay
+        _free_require(tenant_id, job.attribute_name, job.kind)
         if total is None:
             total = tenant_usage(tenant_id=tenant_id, using="default").entities.number
         job.entities_total = total
