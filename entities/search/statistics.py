@@ -21,8 +21,8 @@ TTL_S: Final = 30.0
 _CACHE_MAX: Final = 20_000
 # A column of the sample takes up to 300 kB, one of few values a tenth of that.
 _COLUMNS_MAX: Final = 500
-# A tenant of fewer entities is walked from end to end in less time than it takes to think about it.
-SAMPLED_FROM: Final = 20_000
+# A tenant of fewer entities is walked from end to end in less time than a sample of it takes to read.
+SAMPLED_FROM: Final = 50_000
 # A longer value of an entity of the sample counts as one that equals nothing.
 _VALUE_MAX_CHARS: Final = 1_000
 _OWN: Final = ("@entity_type", "@external_id", "@created_at", "@updated_at")
