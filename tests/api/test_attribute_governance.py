@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from urllib.parse import quote
 
 import orjson
@@ -72,7 +73,8 @@ def test_an_alias_is_accepted_on_every_way_of_writing(acme: Client, globex: Clie
 
 
 def test_a_quarantined_name_is_told_found_and_promoted(acme: Client) -> None:
-    answer = acme.import_lines(line("1", **{UUID_NAME: 5, "ordinary": 1}))
+    values: dict[str, Any] = {UUID_NAME: 5, "ordinary": 1}
+    answer = acme.import_lines(line("1", **values))
     assert answer.body["warnings"]["quarantined"] == {"count": 1, "names": [UUID_NAME]}
     listed = acme.get("/attributes/", params={"status": "quarantined"}).body["attributes"]
     assert [(row["name"], row["status"], row["quarantine_reason"]) for row in listed] == [
