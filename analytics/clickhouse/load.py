@@ -1,7 +1,8 @@
 """A snapshot of the primary into ClickHouse: all tenants or one. Safe while the feed goes on.
 
 Every row gets the snapshot's floor_lsn as its version, see Note [A snapshot among changes] in `analytics.feed.slots`.
-Afterwards a row below that version is one that the snapshot does not have: it is hidden by a deletion of that version.
+Afterwards a row below that version is one that the snapshot does not have: it is hidden by a deletion of that version,
+unless it belongs to a month that the primary has archived.
 """
 
 from __future__ import annotations
@@ -53,9 +54,20 @@ def snapshot_load(
         log.info("Loaded into ClickHouse.", extra={"rows_of": block, "bytes": size})
     parameters = {"floor": snapshot.floor_lsn, "tenant": tenant_id or 0}
     of_tenant_text = "tenant_id != 0" if tenant_id is None else "tenant_id = {tenant:UInt32}"
+    of_tenant_text += f" AND {not_archived(snapshot)}"
     of_tenant_text += f" AND ({' OR '.join(_OF_PART[part] for part in parts)})"
     for table in (PAST, PRESENT):
         client.command(_HIDE.format(table=table, tenant=of_tenant_text), parameters=parameters)
+
+
+def not_archived(snapshot: Snapshot) -> str:
+    """ClickHouse's condition for rows outside of all archived months: only of those the snapshot knows anything."""
+    months = [
+        f"(tenant_id = {int(tenant_id)}{'' if lower is None else f' AND entity_id >= {int(lower)}'}"
+        f" AND entity_id < {int(upper)})"
+        for tenant_id, lower, upper in snapshot.connection.execute(_SQL["archived"]).fetchall()
+    ]
+    return f"NOT ({' OR '.join(months) or 'false'})"
 
 
 def _pieces(connection: psycopg.Connection[tuple[Any, ...]], statement: sql.Composed) -> Iterator[bytes]:

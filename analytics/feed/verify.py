@@ -2,6 +2,7 @@
 
 The primary is read in one snapshot, whose exact position every store must have passed. What a store
 has changed since is left out: a row that is newer than the snapshot can't be judged by it. So it runs beside writers.
+Archived months are left out, too: ClickHouse keeps what the primary has given to files.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any, Final
 
 from analytics.clickhouse.applier import tenant_erase
 from analytics.clickhouse.changes import position_read
-from analytics.clickhouse.load import snapshot_load
+from analytics.clickhouse.load import not_archived, snapshot_load
 from analytics.feed.slots import Snapshot
 from atlasco.lib.errors import Unavailable
 from atlasco.lib.sql import sql_blocks
@@ -107,6 +108,7 @@ def _wait_for_positions(snapshot: Snapshot, clickhouse: Any, cache: Any, wait_s:
 class _Run:
     def __init__(self, snapshot: Snapshot, clickhouse: Any, cache: Any, repair: bool) -> None:
         self.snapshot, self.clickhouse, self.cache, self.repair = snapshot, clickhouse, cache, repair
+        self.not_archived = not_archived(snapshot)
         self.rows = self.cached = self.moved = 0
         self.differences: list[Difference] = []
 
@@ -137,7 +139,7 @@ class _Run:
         ours = self.clickhouse.query(
             # A UInt32 in the order of MD5's hexadecimal text.
             f"SELECT count(), sum(toUInt64(reinterpretAsUInt32(reverse(substring(MD5({text}), 1, 4)))))"
-            f" FROM attribute_values FINAL WHERE tenant_id = {{tenant:UInt32}} AND {rows}",
+            f" FROM attribute_values FINAL WHERE tenant_id = {{tenant:UInt32}} AND {rows} AND {self.not_archived}",
             parameters=parameters,
         ).result_rows[0]
         theirs = self.snapshot.connection.execute(_SQL[f"{name}_digest"], {"tenant_id": tenant_id}).fetchone()
@@ -153,7 +155,8 @@ class _Run:
             row[0]: (row[1], bool(row[2]), row[3])
             for row in self.clickhouse.query(
                 f"SELECT {key} AS key, argMax(lower(hex(MD5({text}))), lsn), argMax(is_deleted, lsn), max(lsn)"
-                f" FROM attribute_values WHERE tenant_id = {{tenant:UInt32}} AND {rows} GROUP BY key",
+                f" FROM attribute_values WHERE tenant_id = {{tenant:UInt32}} AND {rows} AND {self.not_archived}"
+                " GROUP BY key",
                 parameters={"tenant": tenant_id},
             ).result_rows
         }

@@ -1,6 +1,10 @@
 -- What ClickHouse is loaded from: run on the primary, in a snapshot. PostgreSQL's text format is ClickHouse's
 -- TabSeparated, so rows pass through without being looked at. Columns as in `analytics.clickhouse.load`.
 
+-- name: archived
+-- Months that the primary gave to files, in the snapshot's own view: ClickHouse keeps their rows.
+SELECT tenant_id, range_from, range_to FROM partition_archives ORDER BY tenant_id, range_to
+
 -- name: entities
 COPY (
     SELECT tenant_id, '', entity_id, (extract(epoch FROM updated_at) * 1000000)::bigint, 'entity', external_id, 0, 0,

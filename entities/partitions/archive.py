@@ -80,7 +80,7 @@ class ArchiveUnknown(NotFound):
 
 
 class ArchiveBroken(Invalid):
-    """The archive's files are not those that were written. Nothing was restored."""
+    """The archive's files are not those that were written; nothing was taken from them."""
 
     code = "archive_broken"
 
@@ -139,7 +139,7 @@ def archive_run(*, tenant: Tenant, leaf: str, now: datetime) -> PartitionArchive
 
 
 def archive_restore(*, tenant: Tenant, leaf: str) -> PartitionArchive:
-    """Bring an archived month back, exactly. Its files stay until the next archive of that month.
+    """Bring an archived month back, exactly, and indexed as the registry says now. Its files stay until the next time.
 
     Raises ArchiveUnknown, ArchiveBroken.
     """
@@ -157,6 +157,17 @@ def archive_restore(*, tenant: Tenant, leaf: str) -> PartitionArchive:
         PartitionArchive.objects.using("default").filter(tenant_id=tenant.pk, leaf=leaf).delete()
     log.info("A month was restored.", extra={"slug": tenant.slug, "leaf": leaf})
     return archive
+
+
+def archived_rows(*, tenant: Tenant, table: str) -> Iterator[dict[str, Any]]:
+    """What the tenant's archived months hold of a table: columns as in SCHEMAS, in order of id within each month.
+
+    Raises ArchiveBroken.
+    """
+    for archive in archives_of(tenant=tenant):
+        with _opened(_manifest_load(archive)["files"][table]) as file:
+            for batch in pq.ParquetFile(file).iter_batches(batch_size=_PAGE):
+                yield from batch.to_pylist()
 
 
 def archive_files(*, tenant: Tenant) -> list[str]:
@@ -237,10 +248,7 @@ def _pages(table: str, values: dict[str, int]) -> Iterator[list[tuple[Any, ...]]
 
 
 def _read_back(cursor: CursorWrapper, table: str, facts: dict[str, Any]) -> int:
-    with default_storage.open(facts["path"], "rb") as file:
-        if _digest(file) != facts["sha256"]:
-            raise ArchiveBroken
-        file.seek(0)
+    with _opened(facts) as file:
         cursor.execute(SQL[f"{table}_stage"])
         names = ", ".join(SCHEMAS[table].names)
         for batch in pq.ParquetFile(file).iter_batches(batch_size=_PAGE):
@@ -249,6 +257,20 @@ def _read_back(cursor: CursorWrapper, table: str, facts: dict[str, Any]) -> int:
                     copy.write_row(row)
     cursor.execute(SQL[f"{table}_restore"])
     return int(cursor.rowcount)
+
+
+@contextmanager
+def _opened(facts: dict[str, Any]) -> Iterator[File[Any]]:
+    """A file of a manifest, once it proved to be the one that was written. Raises ArchiveBroken."""
+    try:
+        opened = default_storage.open(facts["path"], "rb")
+    except OSError as error:
+        raise ArchiveBroken(f"The archive's file {facts['path']} can't be read.") from error
+    with opened as file:
+        if _digest(file) != facts["sha256"]:
+            raise ArchiveBroken
+        file.seek(0)
+        yield file
 
 
 def _digest(file: IO[bytes] | File[Any]) -> str:

@@ -19,7 +19,7 @@ from entities.search.query import AtLeast, Condition, Node, Not, Query, names_of
 from entities.search.run import Page, condition_sql, search_run
 from entities.search.sql import node_sql
 from entities.search.statistics import statistics_read
-from tenants.database.snapshot import read_snapshot
+from tenants.database.snapshot import read_snapshot, snapshot_repeat
 
 # True counts read the whole tenant: where that takes longer, they stay unknown.
 COUNTING_MAX_MS: Final = 5_000
@@ -82,12 +82,16 @@ class SearchExplanation:
 def search_explain(*, tenant_id: int, query: Query, using: str, position: str) -> tuple[Page, SearchExplanation]:
     """Run a search and say how. Costs at least twice the search, and up to COUNTING_MAX_MS for the true counts."""
     statistics = statistics_read(tenant_id=tenant_id, names=names_of(query.where), using=using)
-    statements: list[Statement] = []
-    with read_snapshot(using):
-        with _explained(using, statements):
-            page = search_run(tenant_id=tenant_id, query=query, using=using, position=position, is_counted=False)
-        conditions = list(_conditions(query.where))[:_CONDITIONS_MAX]
-        found, each = _counted(tenant_id, query, conditions, using)
+    conditions = list(_conditions(query.where))[:_CONDITIONS_MAX]
+
+    def read() -> tuple[Page, list[Statement], int | None, list[int | None]]:
+        statements: list[Statement] = []
+        with read_snapshot(using):
+            with _explained(using, statements):
+                page = search_run(tenant_id=tenant_id, query=query, using=using, position=position, is_counted=False)
+            return page, statements, *_counted(tenant_id, query, conditions, using)
+
+    page, statements, found, each = snapshot_repeat(read)
     size = max(statistics.entities, 1)
     counts = tuple(
         ConditionCount(condition_text(condition), round(condition_share(condition, statistics) * size), count)

@@ -19,7 +19,7 @@ from entities.search.sql import Fragment, node_sql
 from entities.search.statistics import TenantStatistics, statistics_read
 from entities.search.usage import search_count
 from entities.values import Value, value_type
-from tenants.database.snapshot import read_snapshot
+from tenants.database.snapshot import read_snapshot, snapshot_repeat
 
 # How many of the newest entities an estimated count looks at before it extrapolates.
 ESTIMATE_SAMPLE: Final = 20_000
@@ -90,18 +90,22 @@ def search_run(
         cursor = cursor_decode(query.cursor, tenant_id=tenant_id, query=query)
     statistics = statistics_read(tenant_id=tenant_id, names=names_of(query.where), using=using)
     plan = plan or plan_choose(query, statistics)
-    # One state for all chunks: an entity that is updated meanwhile would move to where the walk has been.
-    with read_snapshot(using), connections[using].cursor() as database:
-        search = _Search(database, tenant_id, query, cursor, statistics.entities)
-        rows = search.run(plan)
-        total = _count(database, search, statistics)
+
+    def read() -> tuple[list[EntityRow], int | None, Trace]:
+        # One state for all chunks: an entity that is updated meanwhile would move to where the walk has been.
+        with read_snapshot(using), connections[using].cursor() as database:
+            search = _Search(database, tenant_id, query, cursor, statistics.entities)
+            return search.run(plan), _count(database, search, statistics), search.trace
+
+    # Inside somebody's snapshot it is that one's to repeat.
+    rows, total, trace = snapshot_repeat(read)
     if is_counted:
         search_count(tenant_id=tenant_id, query=query, ms=(time.perf_counter() - began) * 1000)
     next_cursor = None
     if len(rows) > query.limit:
         rows.pop()
         next_cursor = cursor_encode(_cursor_after(rows[-1], query, position), tenant_id=tenant_id, query=query)
-    return Page(rows, next_cursor, total, query.count, plan, search.trace)
+    return Page(rows, next_cursor, total, query.count, plan, trace)
 
 
 class _Search:

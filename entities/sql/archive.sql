@@ -58,10 +58,15 @@ CREATE TEMP TABLE restore_entity_attributes (
 ) ON COMMIT DROP;
 
 -- name: entity_attributes_restore
+-- Marked for the index as the registry says now, as any writer does: see Note [When an index is whole].
 INSERT INTO entity_attributes (tenant_id, entity_id, attribute_name, value_type, attribute_value, numeric_value, instant_value,
                                indexed, created_at, updated_at)
 SELECT tenant_bound(), entity_id, attribute_name, value_type, attribute_value, numeric_value,
-       'epoch'::timestamptz + instant_us * interval '1 microsecond', indexed,
+       'epoch'::timestamptz + instant_us * interval '1 microsecond',
+       attribute_name = ANY (ARRAY(
+           SELECT m.attribute_name::text FROM attribute_metadata m
+           WHERE m.tenant_id = tenant_bound() AND (m.is_indexed OR m.is_indexing)
+       )) AND value_type <> 'removed' AND octet_length(attribute_value) <= 1000,
        'epoch'::timestamptz + created_us * interval '1 microsecond', 'epoch'::timestamptz + updated_us * interval '1 microsecond'
 FROM restore_entity_attributes
 ORDER BY entity_id, attribute_name;

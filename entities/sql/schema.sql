@@ -2384,6 +2384,8 @@ CREATE POLICY feed ON public.entity_attributes FOR SELECT TO atlasco_replication
 
 CREATE POLICY feed ON public.notice_deliveries FOR INSERT TO atlasco_replication WITH CHECK (true);
 
+CREATE POLICY feed ON public.partition_archives FOR SELECT TO atlasco_replication USING (true);
+
 ALTER TABLE public.import_jobs ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.import_mappings ENABLE ROW LEVEL SECURITY;
@@ -2685,6 +2687,7 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.notice_deliveries TO atlasco_a
 GRANT INSERT ON TABLE public.notice_deliveries TO atlasco_replication;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.partition_archives TO atlasco_app;
+GRANT SELECT ON TABLE public.partition_archives TO atlasco_replication;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.partition_promotions TO atlasco_app;
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -19,6 +19,7 @@ from analytics.feed.slots import snapshot_export
 from analytics.feed.verify import StoreBehind, Verified, stores_verify
 from entities.cache import entity_key
 from freshness.heartbeat import HeartbeatWriter
+from tenants.binding import tenant_bind
 from tenants.models import Tenant
 from tests.analytics.feeding import delete, feed_running, patch, replication_dsn_of, slot_name, wait_until, write
 from tests.cluster import Cluster
@@ -89,6 +90,37 @@ def test_every_kind_of_difference_is_found_and_repaired(feed: Feed, dsn: str, ac
     assert verify(dsn, globex).differences == ()
     assert len(verify(dsn, acme, repair=True).differences) == 4
     assert (verify(dsn, acme).differences, verify(dsn, globex).differences) == ((), ())
+
+
+def test_archived_months_stay_in_clickhouse_and_are_no_difference(
+    feed: Feed, dsn: str, tenant_make: Callable[..., Tenant], globex: Tenant
+) -> None:
+    initech = tenant_make("initech", dedicated=True)
+    rows = [write(initech, str(n), n=n) for n in range(3)]
+    assert verify(dsn, initech).differences == ()
+    # As the primary is once their month went to files.
+    with tenant_bind(initech), connections["default"].cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_logical_emit_message(true, 'atlasco.rows_moved', '{}');"
+            " DELETE FROM entity_attributes WHERE tenant_id = %(id)s AND entity_id <= %(last)s;"
+            " DELETE FROM entities WHERE tenant_id = %(id)s AND entity_id <= %(last)s;"
+            " INSERT INTO partition_archives VALUES (%(id)s, 'old', NULL, %(last)s + 1, now(), 2, 2, 0, '', '')",
+            {"id": initech.pk, "last": rows[1].entity_id},
+        )
+    client = clickhouse_client()
+    client.command(
+        f"ALTER TABLE attribute_values DELETE WHERE tenant_id = {initech.pk} AND entity_id = {rows[2].entity_id}"
+        " SETTINGS mutations_sync = 2"
+    )
+    # Only what the primary still has differs; its repair leaves the archived rows. The cache keeps no archive.
+    assert {one.kind: one.count for one in verify(dsn, initech, repair=True).differences} == {
+        "entities missing": 1,
+        "values missing": 1,
+        "entries different": 2,
+    }
+    assert verify(dsn, initech).differences == ()
+    held = client.query(f"SELECT count() FROM attribute_values FINAL WHERE tenant_id = {initech.pk}").result_rows
+    assert held == [(6,)]
 
 
 def test_a_store_that_is_behind_is_no_difference(dsn: str, acme: Tenant, globex: Tenant, stack: Cluster) -> None:

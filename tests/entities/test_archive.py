@@ -15,6 +15,7 @@ from django.core.management import call_command
 
 from atlasco.lib import clock
 from entities import selectors, services
+from entities.indexing.jobs import index_request, index_work
 from entities.partitions.archive import (
     ArchiveBroken,
     ArchiveUnknown,
@@ -28,7 +29,7 @@ from entities.selectors import EntityArchived, EntityNotFound
 from entities.services import EntityInArchive
 from tenants.binding import tenant_bind
 from tenants.models import Tenant
-from tenants.services import tenant_delete
+from tenants.services import tenant_delete, tenant_export
 from tests.entities import plane
 from tests.entities.hard_texts import TIMESTAMPS
 from tests.entities.model import Update
@@ -127,6 +128,46 @@ def test_files_that_were_changed_are_not_restored(initech: Tenant) -> None:
     parquet.write_bytes(content)
     archive_restore(tenant=initech, leaf=OLD)
     assert len(plane.stored(initech)) == 4
+
+
+def test_what_was_indexed_meanwhile_is_found_by_its_index_when_it_is_back(initech: Tenant) -> None:
+    def marks() -> dict[str, set[bool]]:
+        found: dict[str, set[bool]] = {}
+        for name, indexed in plane.rows_read(
+            initech, "SELECT attribute_name, indexed FROM entity_attributes WHERE value_type <> 'removed'"
+        ):
+            found.setdefault(name, set()).add(indexed)
+        return found
+
+    archive_run(tenant=initech, leaf=OLD, now=clock.now())
+    with tenant_bind(initech):
+        index_request(tenant_id=initech.pk, names=["a", "n"], action="build", now=clock.now())
+        index_work(tenant_id=initech.pk, clock=clock.now, seconds_max=60)
+    archive_restore(tenant=initech, leaf=OLD)
+    assert {name for name, marked in marks().items() if marked != {False}} == {"a", "n"}
+    assert marks()["a"] == marks()["n"] == {True}
+    # And what is indexed no more comes back without marks.
+    archive_run(tenant=initech, leaf=OLD, now=clock.now())
+    with tenant_bind(initech):
+        index_request(tenant_id=initech.pk, names=["a", "n"], action="drop", now=clock.now())
+        index_work(tenant_id=initech.pk, clock=clock.now, seconds_max=60)
+    archive_restore(tenant=initech, leaf=OLD)
+    assert set().union(*marks().values()) == {False}
+
+
+def test_an_export_of_the_tenant_reads_archived_months_from_their_files(initech: Tenant) -> None:
+    def exported() -> list[bytes]:
+        lines = tenant_export(tenant=initech, now=clock.now())
+        return sorted(line for line in lines if line.startswith((b'{"record":"entities"', b'{"record":"entity_attr')))
+
+    before = exported()
+    assert len(before) == 8
+    archive = archive_run(tenant=initech, leaf=OLD, now=clock.now())
+    assert exported() == before
+    parquet = Path(default_storage.path(archive.path)).with_name("entities.parquet")
+    parquet.unlink()
+    with pytest.raises(ArchiveBroken):
+        exported()
 
 
 def test_with_its_tenant_an_archive_is_deleted(initech: Tenant) -> None:
