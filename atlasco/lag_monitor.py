@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,19 +30,6 @@ TENANTS_SHOWN: Final = 15
 _MINUTES: Final = 60
 _LAG_SAMPLES: Final = 720
 _CHART_POINTS: Final = 120
-# Dark enough on light ground, light enough on dark.
-_COLOURS: Final = {
-    "primary": "#b45309",
-    "read-replica": "#0d9488",
-    "replica1": "#0d9488",
-    "replica2": "#0369a1",
-    "redis-cache": "#be185d",
-    "clickhouse": "#7c3aed",
-    "stream": "#4d7c0f",
-    "data-lake": "#475569",
-    "refused": "#b91c1c",
-}
-_COLOUR_ELSE: Final = "#64748b"
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,8 +171,8 @@ def history(*, now_s: float) -> dict[str, Any]:
     ]
     return {
         "has_history": True,
-        "lag_chart": json.dumps(lag_chart(samples)),
-        "reads_chart": json.dumps(reads_chart(minutes, now_s=now_s)),
+        "lag_chart": lag_chart(samples),
+        "reads_chart": reads_chart(minutes, now_s=now_s),
         "shares": shares_of(day),
         "tiers": tiers,
         "tenants": tenant_lines(day),
@@ -197,7 +183,7 @@ def history(*, now_s: float) -> dict[str, Any]:
 
 
 def lag_chart(samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Lines of every store's lag. Of many samples the latest of each stretch is taken, the worst one."""
+    """Lines of every store's lag, for charts.js. Of many samples the latest of each stretch is taken, the worst one."""
     step = max(1, len(samples) // _CHART_POINTS)
     stretches = [samples[start : start + step] for start in range(0, len(samples), step)]
     names = sorted({name for sample in samples for name in sample["lag"] if name != "primary"})
@@ -206,32 +192,25 @@ def lag_chart(samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
         return max((lag for sample in stretch if (lag := sample["lag"].get(name)) is not None), default=None)
 
     return {
+        "kind": "lines",
+        "from_zero": True,
+        "has_gaps": True,
         "labels": [time.strftime("%H:%M:%S", time.gmtime(stretch[-1]["at"])) for stretch in stretches],
-        "datasets": [
-            {
-                "label": name,
-                "data": [worst(stretch, name) for stretch in stretches],
-                "borderColor": _COLOURS.get(name, _COLOUR_ELSE),
-                "backgroundColor": _COLOURS.get(name, _COLOUR_ELSE),
-                "displayYAxis": True,
-            }
-            for name in names
-        ],
+        "series": [{"name": name, "values": [worst(stretch, name) for stretch in stretches]} for name in names],
     }
 
 
 def reads_chart(minutes: Sequence[Reads], *, now_s: float) -> dict[str, Any]:
-    """Bars of reads a minute by who answered."""
+    """Stacked bars of reads a minute by who answered, for charts.js."""
     sources = sorted({kind.source for part in minutes for kind in part})
     starts = [now_s - figures.MINUTE_S * back for back in reversed(range(len(minutes)))]
     return {
+        "kind": "stacks",
         "labels": [time.strftime("%H:%M", time.gmtime(start)) for start in starts],
-        "datasets": [
+        "series": [
             {
-                "label": source,
-                "data": [sum(n for kind, n in part.items() if kind.source == source) for part in minutes],
-                "backgroundColor": _COLOURS.get(source, _COLOUR_ELSE),
-                "displayYAxis": True,
+                "name": source,
+                "values": [sum(n for kind, n in part.items() if kind.source == source) for part in minutes],
             }
             for source in sources
         ],

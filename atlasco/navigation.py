@@ -55,8 +55,6 @@ GROUPS: Final[tuple[tuple[str, tuple[Entry, ...]], ...]] = (
         (
             Entry("home", "Home", "space_dashboard", "admin:index"),
             Entry("tenants", "Tenants", "apartment", "admin:tenants", host="platform"),
-            Entry("freshness", "Freshness", "speed", "admin:freshness", host="platform"),
-            Entry("partitions", "Partitions", "account_tree", "admin:partitions", host="platform"),
         ),
     ),
     (
@@ -70,11 +68,18 @@ GROUPS: Final[tuple[tuple[str, tuple[Entry, ...]], ...]] = (
         ),
     ),
     (
-        "Access",
+        "Operations",
+        (
+            Entry("freshness", "Freshness", "speed", "admin:freshness", host="platform"),
+            Entry("partitions", "Partitions", "account_tree", "admin:partitions", host="platform"),
+        ),
+    ),
+    (
+        "Administration",
         (
             Entry("members", "Members", "group", "admin:members", host="tenant", role=Role.ADMIN),
             Entry("tokens", "Tokens", "key", "admin:tokens", host="tenant", role=Role.ADMIN),
-            Entry("usage", "Usage", "monitoring", "admin:usage", host="tenant"),
+            Entry("usage", "Usage", "data_usage", "admin:usage", host="tenant"),
             Entry("settings", "Settings", "settings", "admin:settings", host="tenant", role=Role.ADMIN),
             Entry("audit", "Audit log", "history", "admin:audit", role=Role.ADMIN),
         ),

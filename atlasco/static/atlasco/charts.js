@@ -1,5 +1,7 @@
-// Draws <canvas data-chart="ID"> from the JSON of that id: { kind, labels, series: [{ name, values }] }. Colours are
-// those of the page, so that a change of theme redraws.
+// Draws <canvas data-chart="ID"> from the JSON of that id: { kind, labels, series: [{ name, values }] }. kind: bars,
+// stacks (bars upon each other), lying (bars from the left) or lines; of lines, from_zero: the scale begins there;
+// has_gaps: a missing number interrupts them.
+// Colours are those of the page, so that a change of theme redraws.
 (() => {
   "use strict";
 
@@ -15,11 +17,11 @@
     };
   }
 
-  function options(kind, many, palette) {
+  function options(kind, many, fromZero, palette) {
     const grid = { color: palette.line, drawTicks: false };
     const ticks = { color: palette.text, padding: 6, maxRotation: 0, autoSkipPadding: 16 };
-    const counts = { beginAtZero: kind !== "lines", grid, ticks: { ...ticks, precision: kind === "lines" ? undefined : 0 }, border: { display: false } };
-    const labels = { grid: { display: false }, ticks: { ...ticks, autoSkip: kind !== "lying" }, border: { color: palette.line } };
+    const counts = { beginAtZero: fromZero || kind !== "lines", stacked: kind === "stacks", grid, ticks: { ...ticks, precision: kind === "lines" ? undefined : 0 }, border: { display: false } };
+    const labels = { stacked: kind === "stacks", grid: { display: false }, ticks: { ...ticks, autoSkip: kind !== "lying" }, border: { color: palette.line } };
     return {
       animation: false,
       responsive: true,
@@ -32,23 +34,26 @@
   }
 
   function draw(canvas) {
-    const { kind, labels, series } = JSON.parse(document.getElementById(canvas.dataset.chart).textContent);
+    const { kind, labels, series, from_zero: fromZero, has_gaps: hasGaps } = JSON.parse(document.getElementById(canvas.dataset.chart).textContent);
     const palette = colours();
+    // A line of one point is no line: it stands as a bar.
+    const isLine = kind === "lines" && labels.length > 1;
     const datasets = series.map(({ name, values }, at) => ({
       label: name,
       data: values,
       borderColor: palette.series[at % palette.series.length],
       backgroundColor: palette.series[at % palette.series.length],
-      borderWidth: kind === "lines" ? 2 : 0,
-      pointRadius: values.length > 1 ? 0 : 3,
+      borderWidth: isLine ? 2 : 0,
+      pointRadius: 0,
+      maxBarThickness: kind === "lines" ? 48 : undefined,
       pointHitRadius: 8,
       borderDash: at === 1 && kind === "lines" ? [4, 3] : [],
       categoryPercentage: kind === "bars" ? 1 : 0.8,
       barPercentage: 0.92,
-      spanGaps: true,
+      spanGaps: !hasGaps,
     }));
     Chart.defaults.font.family = getComputedStyle(document.body).fontFamily;
-    return new Chart(canvas, { type: kind === "lines" ? "line" : "bar", data: { labels, datasets }, options: options(kind, series.length > 1, palette) });
+    return new Chart(canvas, { type: isLine ? "line" : "bar", data: { labels, datasets }, options: options(kind, series.length > 1, fromZero, palette) });
   }
 
   function drawAll() {
