@@ -178,7 +178,7 @@ def _row(aggregate: Aggregate, kind: str, key: str, folded: Any, count: int) -> 
             average = _average(*folded, count=count)
             if average is None:
                 return None
-            return _Row(key_json, orjson.dumps(float(average)).decode(), Decimal(float(average)), count)
+            return _Row(key_json, _double_json(float(average)), Decimal(float(average)), count)
         case "type_mix":
             kinds = ("string", "number", "boolean", "timestamp")
             mix = {name: n for name, n in zip(kinds, folded, strict=True) if n}
@@ -188,7 +188,13 @@ def _row(aggregate: Aggregate, kind: str, key: str, folded: Any, count: int) -> 
         case _:
             if isinstance(folded, float) and not math.isfinite(folded):
                 return None  # Between two numbers farther apart than a double holds.
-            return _Row(key_json, orjson.dumps(folded).decode(), Decimal(0), count)
+            text = _double_json(folded) if isinstance(folded, float) else orjson.dumps(folded).decode()
+            return _Row(key_json, text, Decimal(0), count)
+
+
+def _double_json(number: float) -> str:
+    """A double as PostgreSQL's jsonb writes it: its shortest digits, without an exponent."""
+    return f"{Decimal(repr(number)):f}"
 
 
 def _average(tame_sum: str, decimals: int, wild_count: int, wild: Sequence[str], *, count: int) -> Decimal | None:
