@@ -376,7 +376,7 @@ def test_every_table_is_read_by_tenant() -> None:
     statement = Statement(7)
     text = statement.rows("a") + statement.rows("")
     assert text.count("tenant_id = {tenant:UInt32}") == 2
-    assert statement.parameters == {"tenant": 7, "p1": "a"}
+    assert statement.parameters == {"tenant": 7, "p0": "a"}
 
 
 @given(st.integers(-(10**30), 10**30), st.integers(0, 20), st.integers(1, 10**6))
