@@ -71,6 +71,29 @@ def test_a_filter_is_built_by_keyboard_alone(window: Open, tenants: Make) -> Non
     expect(page.get_by_role("combobox", name="Value", exact=True)).to_have_value("250")
 
 
+def test_a_name_and_a_value_taken_from_the_suggestions_by_keyboard_are_what_is_asked(
+    window: Open, tenants: Make
+) -> None:
+    acme = tenants("acme")
+    fleet(acme)
+    win = window(acme)
+    win.log_in("bob")
+    win.go("entities/")
+    page = win.page
+    page.get_by_role("button", name="Condition", exact=True).click()
+    for field, typed, wanted in (("Attribute", "mak", "maker"), ("Value", "Boe", "Boeing")):
+        box = page.get_by_role("combobox", name=field, exact=True)
+        expect(box).to_be_focused()
+        page.keyboard.type(typed)
+        expect(page.get_by_role("option", name=wanted)).to_be_visible()
+        page.keyboard.press("ArrowDown")
+        page.keyboard.press("Enter")
+        expect(box).to_have_value(wanted)
+    page.get_by_role("button", name="Apply filter").click()
+    page.wait_for_url(re.compile("where="))
+    assert json.loads(asked(page)["where"][0]) == [["maker", "eq", "Boeing"]]
+
+
 def test_groups_nest_and_values_are_suggested(window: Open, tenants: Make) -> None:
     acme = tenants("acme")
     fleet(acme)

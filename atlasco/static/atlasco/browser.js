@@ -276,8 +276,9 @@ function conditionElement(node, parent) {
         data.known[node.name] = hint;
       }
     }
-    // The focus has moved on inside this condition; it must not be lost with what is drawn anew.
-    if (box.isConnected) {
+    // The focus has moved on inside this condition; it must not be lost with what is drawn anew. A field that draw() is
+    // just taking away tells its change, too: by then another one stands for this condition.
+    if (box.isConnected && node.nameElement === name) {
       refreshOperator();
       refreshValue();
     }
