@@ -205,7 +205,7 @@ def test_pages_cost_the_same_however_much_there_is(acme: Tenant, django_assert_m
     browser = tenant_browser(acme)
     # Session and user are two, the position of the source is one, a search of the newest up to seven.
     for path, queries in (
-        ("", 14),
+        ("", 16),  # Its badge counts alerts, the search asks how large the tenant is.
         ("entities/", 18),
         ("entities/?q=N0", 9),
         (f"entities/{ids[0]}/", 10),
