@@ -10,7 +10,9 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
-from freshness.reads import databases_now
+from django.conf import settings
+
+from freshness.monitor import PRIMARY, monitor
 
 # Half of what NEAR_REALTIME accepts of a replica: imports slow down before a read has to move.
 LAG_S: Final = 2.5
@@ -25,6 +27,21 @@ def pause_s(lags: Sequence[float | None]) -> float:
 
 def bulk_write_pace() -> None:
     """Wait as long as the replicas need it. Call between two batches, outside of a transaction."""
-    seconds = pause_s([store.lag_s for store in databases_now() if store.source == "read-replica" and store.up])
-    if seconds:
+    if seconds := pause_s(replica_lags_s()):
         time.sleep(seconds)
+
+
+def replica_lags_s() -> list[float | None]:
+    """How many seconds each replica is behind the primary's own newest heartbeat.
+
+    Not behind the clock: where nobody beats, every replica grows older by the clock, and no waiting would help.
+    """
+    watch = monitor()
+    primary = watch.reading(PRIMARY)
+    if primary is None or primary.beat_at is None:
+        return []
+    readings = [watch.reading(alias) for alias in settings.REPLICA_ALIASES]
+    return [
+        None if reading is None or reading.beat_at is None else max(0.0, primary.beat_at - reading.beat_at)
+        for reading in readings
+    ]
