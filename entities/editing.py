@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -53,12 +52,6 @@ class ValueChanged(Conflict):
     def __init__(self, current: Value | None) -> None:
         super().__init__()
         self.current = current
-
-
-class ValueDatedLater(Conflict):
-    """The value there is dated later than now, and a later value is never replaced by an earlier one."""
-
-    code = "value_dated_later"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +113,7 @@ def attribute_edit(
     """Set an attribute to a value, or with None remove it, as long as it still is what was seen.
 
     seen: the digest of the value shown. Returns the value as stored; None where it was removed.
-    Raises InvalidEntity, RuleBroken, EntityNotFound, ValueChanged, ValueDatedLater, RoleMissing.
+    Raises InvalidEntity, RuleBroken, EntityNotFound, ValueChanged, RoleMissing.
     """
     role_require(Role.EDITOR)
     if (fault := name_error(name, "name")) is not None:
@@ -146,12 +139,9 @@ def attribute_edit(
     with transaction.atomic(using="default"):
         entity = EntityInput("", None, None, None, {name: value})
         value_write(tenant_id=tenant_id, entity_id=entity_id, entity=entity, inspect=inspect, now=now)
-        stored = None
-        with suppress(selectors.AttributeNotFound):
-            stored = selectors.value_get(tenant_id=tenant_id, entity_id=entity_id, name=name, using="default")
-        if value_digest(None if stored is None else orjson.loads(orjson.dumps(stored.value))) != value_digest(value):
-            raise ValueDatedLater
-        return stored
+        if value is None:
+            return None
+        return selectors.value_get(tenant_id=tenant_id, entity_id=entity_id, name=name, using="default")
 
 
 def entity_remove(*, tenant_id: int, entity_id: int) -> None:
