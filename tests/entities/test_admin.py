@@ -209,7 +209,7 @@ def test_pages_cost_the_same_however_much_there_is(acme: Tenant, django_assert_m
         ("entities/", 18),
         ("entities/?q=N0", 9),
         (f"entities/{ids[0]}/", 10),
-        ("attributes/", 6),
+        ("attributes/", 7),
     ):
         with django_assert_max_num_queries(queries, connection=connections["default"]):
             assert browser.get(path).status_code == 200

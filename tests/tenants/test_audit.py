@@ -180,7 +180,7 @@ def test_the_page_goes_on_where_the_last_one_ended_and_costs_the_same(
     seen: list[str] = []
     query: dict[str, str] = {"action": "test.many"}
     while True:
-        with django_assert_max_num_queries(5, connection=connections["default"]):
+        with django_assert_max_num_queries(6, connection=connections["default"]):
             response = admin.get("audit/", query)
         seen += [entry.subject for entry, _ in response.context["rows"]]
         following = response.context["next_query"]
