@@ -140,7 +140,8 @@ def _eraser(table: str) -> Callable[[Tenant], int]:
 def _pages(statement: str, tenant: Tenant, *, first: Any) -> Iterator[tuple[Any, ...]]:
     """The rows of a statement that begins after a key and has the key in its first column.
 
-    Read in pages, so that no cursor is held between them.
+    Read in pages, so that no cursor is held between them. A page begins after a row of tenant and entity, not after an
+    entity's id: search/run.py says why.
     """
     after = first
     while True:
@@ -157,7 +158,8 @@ def _entities_export(tenant: Tenant) -> Iterator[Mapping[str, Any]]:
     """Each entity as an import line, in order of id; then those of archived months, from their files."""
     statement = (
         "SELECT entity_id, entity_type, external_id, created_at, updated_at, attributes::text FROM entities"
-        " WHERE tenant_id = %(tenant_id)s AND entity_id > %(after)s ORDER BY entity_id LIMIT %(limit)s"
+        " WHERE tenant_id = %(tenant_id)s AND (tenant_id, entity_id) > (%(tenant_id)s, %(after)s)"
+        " ORDER BY entity_id LIMIT %(limit)s"
     )
     for _, entity_type, external_id, created_at, updated_at, attributes in _pages(statement, tenant, first=_BEFORE_ALL):
         yield {
@@ -186,7 +188,7 @@ def _instants_export(tenant: Tenant) -> Iterator[Mapping[str, Any]]:
     statement = (
         "SELECT e.entity_id, e.entity_type, e.external_id, v.names, v.instants"
         " FROM (SELECT entity_id, entity_type, external_id FROM entities WHERE tenant_id = %(tenant_id)s"
-        "       AND entity_id > %(after)s ORDER BY entity_id LIMIT %(limit)s) e"
+        "       AND (tenant_id, entity_id) > (%(tenant_id)s, %(after)s) ORDER BY entity_id LIMIT %(limit)s) e"
         " CROSS JOIN LATERAL (SELECT array_agg(attribute_name::text ORDER BY attribute_name) AS names,"
         "       array_agg(updated_at ORDER BY attribute_name) AS instants FROM entity_attributes"
         "       WHERE tenant_id = %(tenant_id)s AND entity_id = e.entity_id) v"

@@ -143,7 +143,9 @@ class _Search:
 
     def _beyond(self, key: str, entity_id: int) -> Fragment:
         if self.by_id:
-            return Fragment(f"e.entity_id {self.beyond} %s", (entity_id,))
+            # A row, not the id alone: from `tenant_id = 2 AND entity_id > 5` PostgreSQL 18 concludes that no partition
+            # holds such rows, wrongly, where they are in a DEFAULT partition beside another tenant's range.
+            return Fragment(f"(e.tenant_id, e.entity_id) {self.beyond} (%s, %s)", (self.tenant_id, entity_id))
         return Fragment(f"({self.column}, e.entity_id) {self.beyond} (%s::{self.cast}, %s)", (key, entity_id))
 
     def _walk(self, plan: Plan) -> list[EntityRow] | None:

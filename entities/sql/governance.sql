@@ -1,4 +1,5 @@
--- What jobs about attributes read: a tenant's entities in slices of bounded length, in order of id.
+-- What jobs about attributes read: a tenant's entities in slices of bounded length, in order of id. The slice begins after
+-- a row, not after an id: search/run.py says why.
 
 -- name: values_slice
 -- A slice of the tenant's entities, and those of them that have the attribute, with the instant of the value and what
@@ -6,7 +7,7 @@
 WITH slice AS MATERIALIZED (
     SELECT entity_id, entity_type, external_id, attributes -> %(name)s AS value, attributes -> %(target)s AS target_value
     FROM entities
-    WHERE tenant_id = %(tenant_id)s AND entity_id > %(after)s
+    WHERE tenant_id = %(tenant_id)s AND (tenant_id, entity_id) > (%(tenant_id)s, %(after)s)
     ORDER BY entity_id
     LIMIT %(limit)s
 )
@@ -24,7 +25,7 @@ ORDER BY h.entity_id;
 -- A slice of the tenant's entities with one value each; NULL where an entity has none.
 SELECT entity_id, entity_type, external_id, (attributes -> %(name)s)::text
 FROM entities
-WHERE tenant_id = %(tenant_id)s AND entity_id > %(after)s
+WHERE tenant_id = %(tenant_id)s AND (tenant_id, entity_id) > (%(tenant_id)s, %(after)s)
 ORDER BY entity_id
 LIMIT %(limit)s;
 

@@ -50,11 +50,11 @@ LIMIT 1;
 
 -- name: values_mark
 -- A slice of the tenant. Values are locked in the order in which writers write them, so nobody deadlocks. One that is
--- written meanwhile is marked by its writer.
+-- written meanwhile is marked by its writer. It begins after a row, not after an id: search/run.py says why.
 WITH slice AS MATERIALIZED (
     SELECT entity_id, attributes
     FROM entities
-    WHERE tenant_id = %(tenant_id)s AND entity_id > %(after_id)s
+    WHERE tenant_id = %(tenant_id)s AND (tenant_id, entity_id) > (%(tenant_id)s, %(after_id)s)
     ORDER BY entity_id
     LIMIT %(limit)s
 ), named AS MATERIALIZED (

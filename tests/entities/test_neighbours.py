@@ -1,0 +1,112 @@
+"""A tenant in the shared leaf of a branch where another has partitions of its own is read whole, in slices by id.
+
+From `tenant_id = … AND entity_id > …` PostgreSQL 18 concludes there that no partition holds such rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+import psycopg
+import pytest
+
+from entities.governance import jobs, work
+from entities.indexing.jobs import index_request, index_work
+from entities.search.query import query_parse
+from entities.search.run import search_run
+from tenants.binding import tenant_bind
+from tenants.models import Tenant
+from tenants.services import tenant_export
+from tests.entities import plane
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+IDS = [str(n) for n in range(7)]
+
+
+@pytest.fixture(autouse=True)
+def neighbours(owner_db: psycopg.Connection[Any], acme: Tenant) -> Iterator[None]:
+    """Two tenants with partitions of their own, before and after acme, in its branch."""
+    (branch,) = owner_db.execute("SELECT tenant_bucket(%s)", [acme.pk]).fetchone() or ("",)
+    found = owner_db.execute(
+        "(SELECT -n FROM generate_series(1, 1000) n WHERE tenant_bucket(-n) = %(branch)s LIMIT 1) UNION ALL"
+        " (SELECT n FROM generate_series(1000001, 1001000) n WHERE tenant_bucket(n) = %(branch)s LIMIT 1)",
+        {"branch": branch},
+    ).fetchall()
+    tables = [
+        (f"{parent}_beside_{place}", f"{parent}_p{branch}", tenant_id)
+        for parent in ("entities", "entity_attributes")
+        for place, (tenant_id,) in enumerate(found)
+    ]
+    assert len(tables) == 4
+    for name, parent, tenant_id in tables:
+        owner_db.execute(
+            f"CREATE TABLE {name} PARTITION OF {parent}"
+            f" FOR VALUES FROM ({tenant_id}, MINVALUE) TO ({tenant_id}, MAXVALUE)"
+        )
+    plane.write(acme, [plane.entity(key, cost=int(key)) for key in IDS])
+    yield
+    for name, _, _ in tables:
+        owner_db.execute(f"DROP TABLE {name}")
+
+
+@pytest.mark.parametrize("order_by", ["entity_id", "-entity_id", "updated_at", "-external_id"])
+def test_every_page_of_a_search_is_found(acme: Tenant, order_by: str) -> None:
+    found: list[str] = []
+    cursor = None
+    while True:
+        query = query_parse({"order_by": order_by, "limit": 2, "cursor": cursor})
+        with tenant_bind(acme):
+            page = search_run(tenant_id=acme.pk, query=query, using="default", position="0/0")
+        found += [row.external_id for row in page.entities]
+        cursor = page.next_cursor
+        if cursor is None:
+            break
+    assert sorted(found) == IDS
+
+
+def test_an_export_holds_every_entity(acme: Tenant) -> None:
+    with tenant_bind(acme):
+        records = [orjson.loads(line) for line in tenant_export(tenant=acme, now=NOW)]
+    assert sorted(record["data"]["external_id"] for record in records if record["record"] == "entities") == IDS
+
+
+def test_a_rename_moves_every_value(acme: Tenant) -> None:
+    with tenant_bind(acme):
+        job = jobs.rename_start(
+            tenant_id=acme.pk,
+            name="cost",
+            target="price",
+            keep_alias=False,
+            created_by="test",
+            now=NOW,
+            enqueue=lambda job: None,
+        )
+        work.attribute_job_run(tenant_id=acme.pk, job_id=job.job_id, clock=lambda: NOW)
+    documents = {key: entity.document for (_, key), entity in plane.stored(acme).items()}
+    assert documents == {key: {"price": int(key)} for key in IDS}
+
+
+def test_a_rule_is_held_against_every_value(acme: Tenant) -> None:
+    with tenant_bind(acme):
+        job = jobs.rule_check_start(
+            tenant_id=acme.pk,
+            name="cost",
+            conditions={"maximum": 4},
+            created_by="test",
+            now=NOW,
+            enqueue=lambda job: None,
+        )
+        work.attribute_job_run(tenant_id=acme.pk, job_id=job.job_id, clock=lambda: NOW)
+        job = jobs.job_get(tenant_id=acme.pk, job_id=job.job_id, using="default")
+    assert (job.entities_done, job.result["violations"]) == (7, 2)
+
+
+def test_an_index_holds_every_value(acme: Tenant) -> None:
+    with tenant_bind(acme):
+        index_request(tenant_id=acme.pk, names=["cost"], action="build", now=NOW, requested_by="ada")
+        index_work(tenant_id=acme.pk, clock=lambda: NOW, seconds_max=20.0, batch=3)
+    marked = plane.rows_read(acme, "SELECT count(*) FROM entity_attributes WHERE tenant_id = %s AND indexed", [acme.pk])
+    assert marked == [(7,)]
