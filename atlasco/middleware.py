@@ -20,7 +20,7 @@ _PERMISSIONS_POLICY: Final = ", ".join(
     )
 )
 # An id that a client or proxy sends is kept if it can't break a log line.
-_ACCEPTED: Final = re.compile(r"[A-Za-z0-9._-]{8,64}")
+_ACCEPTED: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 class RequestIdMiddleware:

@@ -26,7 +26,7 @@ HEADERS: Final = {
     "X-Freshness-Tier": r"REALTIME|NEAR_REALTIME|EVENTUAL",
     "X-SLA-Met": r"true|false|unknown",
     "X-Query-Timestamp": r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z",
-    "X-Request-Id": r"[A-Za-z0-9._-]{8,64}",
+    "X-Request-Id": r"[A-Za-z0-9._-]{1,64}",
 }
 FRESHNESS_MEMBERS: Final = {"tier", "lag_seconds", "source", "sla_target", "sla_met", "position"}
 
