@@ -134,6 +134,10 @@ def test_an_export_holds_the_tenant_and_no_secrets(acme: Tenant, globex: Tenant)
         "name": "mine",
         "query": {"limit": 5},
         "owner__username": "ann",
+        "owner_name": "",
+        "is_shared": False,
+        "is_default": False,
+        "columns": [],
         "created_at": "2026-03-01T12:00:00+00:00",
         "updated_at": "2026-03-01T12:00:00+00:00",
     }
