@@ -16,7 +16,7 @@ from django.db import connections
 
 from atlasco.lib.errors import FieldError
 from entities.governance.rules import REQUIRED_FAULT, Conditions, conditions_parse, field_error
-from entities.ingest.lines import Line, Rejection
+from entities.ingest.lines import RULE_BROKEN, Line, Rejection
 
 _KEPT_MAX: Final = 500
 _kept: dict[int, tuple[int, Gate]] = {}
@@ -137,4 +137,4 @@ def gate_read(*, tenant_id: int, version: int) -> Gate:
 
 
 def _refusal(number: int, errors: list[FieldError]) -> Rejection:
-    return Rejection(number, "rule_broken", " ".join(error.detail for error in errors), tuple(errors))
+    return Rejection(number, RULE_BROKEN, " ".join(error.detail for error in errors), tuple(errors))

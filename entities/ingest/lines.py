@@ -24,6 +24,8 @@ from entities.values import (
 )
 
 GZIP_MAGIC: Final = b"\x1f\x8b"
+# The code of a line that a rule of its tenant refuses.
+RULE_BROKEN: Final = "rule_broken"
 _MEMBERS: Final = frozenset({"entity_type", "external_id", "created_at", "at", "attributes", "tenant"})
 
 
@@ -42,7 +44,10 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """Why a line was left out. errors: each attribute that is wrong, where it is about attributes."""
+    """Why a line was left out. errors: each place that is wrong.
+
+    An answer lists them where the tenant's rules were broken; everywhere else the detail names the place.
+    """
 
     line: int
     code: str
@@ -51,7 +56,7 @@ class Rejection:
 
     def as_dict(self) -> dict[str, Any]:
         told: dict[str, Any] = {"line": self.line, "code": self.code, "detail": self.detail}
-        if self.errors:
+        if self.code == RULE_BROKEN:
             told["errors"] = [error.as_dict() for error in self.errors]
         return told
 
