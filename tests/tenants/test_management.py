@@ -19,7 +19,7 @@ from tenants.binding import public_bind, tenant_bind
 from tenants.members.models import Role, User
 from tenants.models import Tenant, TenantJob
 from tenants.selectors import tenant_get, tenants_page
-from tenants.services import platform_admin_ensure, tenant_delete, tenant_quotas_set, token_create
+from tenants.services import jobs, platform_admin_ensure, tenant_delete, tenant_quotas_set, token_create
 from tenants.services.jobs import JobUnderWay, export_path, job_run, job_start, jobs_expire, jobs_resume
 from tests.admin_client import PASSWORD, Browser, host_browser, platform_browser, tenant_browser
 from tests.browser.data import aircraft, entities_write
@@ -42,6 +42,12 @@ def actions_of(tenant: Tenant | None, action: str = "") -> list[tuple[str, str, 
 
 
 # --- Jobs -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(autouse=True)
+def own_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Jobs are run by the test itself: the worker that other tests have started must not be first."""
+    monkeypatch.setattr(jobs, "_send", lambda job: None)
 
 
 def test_a_tenant_is_exported_by_a_worker_and_downloaded(acme: Tenant, globex: Tenant, platform: Browser) -> None:
