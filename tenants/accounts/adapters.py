@@ -40,6 +40,7 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth ca
         return f"[Atlasco] {subject}"
 
 
+# allauth ships no types: its classes are Any to mypy.
 class MFAAdapter(DefaultMFAAdapter):  # type: ignore[misc]
     """Second factors. Their keys are encrypted with the secret key, so a dump of the database is not enough."""
 
