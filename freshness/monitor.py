@@ -145,27 +145,38 @@ class Monitor:
 
     def _look_at_database(self, alias: str) -> Reading:
         began = time.monotonic()
-        asked = provider()
+        kept = self._connections.get(alias)
         try:
-            connection = self._connections.get(alias)
-            if connection is None or connection.closed:
-                connection = self._connections[alias] = self._connect(alias)
-            statement = _REACHED.format(reached=asked.reached, is_standby=asked.is_standby, timeline=asked.timeline)
-            reached, is_standby, own_timeline = connection.execute(statement).fetchone() or (None, False, None)
-            beat = connection.execute(_HEARTBEAT).fetchone() or (None, None, None, None, None)
-            beat_lsn, seq, beat_at, clock, took_s = beat
-            timeline = own_timeline or seq_timeline(seq)
-            if timeline not in self.timelines:
-                rows = connection.execute(_TIMELINES).fetchall()
-                self.timelines = {**self.timelines, **{number: lsn_parse(text) for number, text in rows}}
-            error = ""
-            if alias == PRIMARY and (is_standby or timeline < self.timeline()):
-                # Its address leads to a server that is primary no longer: a new connection may find the one that is.
-                error = "Standby" if is_standby else "Deposed"
-                self._drop(alias)
+            try:
+                return self._ask_database(alias, began)
+            except psycopg.OperationalError:
+                if kept is None or not kept.closed:
+                    raise
+            # A connection that broke since the last look says nothing of the server now, which may have been restarted.
+            began = time.monotonic()
+            return self._ask_database(alias, began)
         except psycopg.Error as failure:
             self._drop(alias)
             return self._noted(alias, Reading(None, None, time.monotonic(), type(failure).__name__, began))
+
+    def _ask_database(self, alias: str, began: float) -> Reading:
+        asked = provider()
+        connection = self._connections.get(alias)
+        if connection is None or connection.closed:
+            connection = self._connections[alias] = self._connect(alias)
+        statement = _REACHED.format(reached=asked.reached, is_standby=asked.is_standby, timeline=asked.timeline)
+        reached, is_standby, own_timeline = connection.execute(statement).fetchone() or (None, False, None)
+        beat = connection.execute(_HEARTBEAT).fetchone() or (None, None, None, None, None)
+        beat_lsn, seq, beat_at, clock, took_s = beat
+        timeline = own_timeline or seq_timeline(seq)
+        if timeline not in self.timelines:
+            rows = connection.execute(_TIMELINES).fetchall()
+            self.timelines = {**self.timelines, **{number: lsn_parse(text) for number, text in rows}}
+        error = ""
+        if alias == PRIMARY and (is_standby or timeline < self.timeline()):
+            # Its address leads to a server that is primary no longer: a new connection may find the one that is.
+            error = "Standby" if is_standby else "Deposed"
+            self._drop(alias)
         if alias == PRIMARY and clock is not None and not error:
             # Read after `began`: at `began` the primary's clock showed no more than this.
             self._offset_s = clock - began

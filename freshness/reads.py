@@ -441,8 +441,19 @@ def database_settle(state: FreshnessState, *, query_class: str) -> str:
 
     Raises NoStoreAnswers, PositionNotReached.
     """
-    if state.database is not None:
-        return state.database
+    deadline = time.monotonic() + _REACH_S
+    while state.database is None:
+        try:
+            state.database = _database_settled(state, query_class=query_class)
+        except PositionNotReached:
+            # As in `read_through`: a replica is on the way there, or the primary's breaker is about to close.
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(_POLL_S)
+    return state.database
+
+
+def _database_settled(state: FreshnessState, *, query_class: str) -> str:
     budget = budget_settle(wish=state.wish, query_class=query_class)
     needed = position_needed(state, state.seen)
     verdicts = candidates_judge(
@@ -452,7 +463,7 @@ def database_settle(state: FreshnessState, *, query_class: str) -> str:
         if verdict.reason == "down" or not verdict.reached:
             continue
         try:
-            state.database = _database_note(state, verdict.candidate.name, query_class=query_class)
+            alias = _database_note(state, verdict.candidate.name, query_class=query_class)
         except _CONNECTION_ERRORS as error:
             if not is_store_failure(error):
                 raise
@@ -460,7 +471,7 @@ def database_settle(state: FreshnessState, *, query_class: str) -> str:
             connections[alias_of(verdict.candidate)].close()
         else:
             state.verdicts = verdicts
-            return state.database
+            return alias
     raise NoStoreAnswers if all(verdict.reached for verdict in verdicts) else PositionNotReached
 
 

@@ -15,6 +15,7 @@ from django.test import RequestFactory, override_settings
 from entities.models import Entity
 from freshness.middleware import SEEN_COOKIE, FreshnessMiddleware, _seen
 from freshness.monitor import monitor
+from freshness.reads import primary_is_up, primary_position
 from freshness.routers import FreshnessRouter
 from freshness.state import FreshnessState, freshness_scope
 from tenants.models import Tenant
@@ -100,28 +101,51 @@ def test_an_object_from_a_replica_is_written_to_the_primary(
     assert Tenant.objects.using("default").get(pk=acme.pk).name == "Acme & Sons"
 
 
-def test_what_a_browser_wrote_is_on_the_database_that_it_reads_next(fresh_replicas: None, stack: Cluster) -> None:
+@pytest.fixture
+def paused_replicas(stack: Cluster, fresh_replicas: None) -> Iterator[None]:
     stack.must_be_embedded()
     for name in ("replica1", "replica2"):
         stack.ask("pause-replay", name=name)
-    try:
-        browser = Browser()
-        answer = browser.post("/admin/login/", {"username": "nobody", "password": "wrong"})
-        assert answer.status_code == 200 and SEEN_COOKIE in answer.cookies
-        # The log has moved on, and no replica has.
-        heartbeat()
-        browser.post("/admin/login/", {"username": "nobody", "password": "wrong"})
-        request = RequestFactory().get("/admin/")
-        request.COOKIES[SEEN_COOKIE] = browser.cookies[SEEN_COOKIE].value
-        for alias in ("replica1", "replica2"):
-            monitor().look(alias)
-        assert database(FreshnessState(orm_class="operational", seen=_seen(request)), Entity) == "default"
-        # Somebody who wrote nothing is served by a replica all the same.
-        assert database(FreshnessState(orm_class="operational"), Entity) != "default"
-    finally:
-        for name in ("replica1", "replica2"):
-            stack.ask("resume-replay", name=name)
-        stack.wait_for_replicas()
+    yield
+    for name in ("replica1", "replica2"):
+        stack.ask("resume-replay", name=name)
+    stack.wait_for_replicas()
+
+
+def test_what_a_browser_wrote_is_on_the_database_that_it_reads_next(paused_replicas: None) -> None:
+    browser = Browser()
+    answer = browser.post("/admin/login/", {"username": "nobody", "password": "wrong"})
+    assert answer.status_code == 200 and SEEN_COOKIE in answer.cookies
+    # The log has moved on, and no replica has.
+    heartbeat()
+    browser.post("/admin/login/", {"username": "nobody", "password": "wrong"})
+    request = RequestFactory().get("/admin/")
+    request.COOKIES[SEEN_COOKIE] = browser.cookies[SEEN_COOKIE].value
+    for alias in ("replica1", "replica2"):
+        monitor().look(alias)
+    assert database(FreshnessState(orm_class="operational", seen=_seen(request)), Entity) == "default"
+    # Somebody who wrote nothing is served by a replica all the same.
+    assert database(FreshnessState(orm_class="operational"), Entity) != "default"
+
+
+def test_a_page_waits_for_the_primary_that_is_believed_again_in_a_moment(paused_replicas: None) -> None:
+    heartbeat()
+    seen = primary_position()
+    for alias in ("replica1", "replica2"):
+        monitor().look(alias)
+    monitor().failed("default")
+    assert not primary_is_up()
+    assert database(FreshnessState(orm_class="operational", seen=seen), USER) == "default"
+
+
+def test_a_broken_connection_of_the_monitor_is_no_sign_of_a_broken_server(fresh_replicas: None) -> None:
+    with connections["default"].cursor() as cursor:
+        cursor.execute(
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'atlasco monitor'"
+        )
+        assert cursor.fetchone()[0] > 0
+    assert monitor().look("default").error == ""
+    assert monitor().breaker("default").is_closed
 
 
 def test_a_forged_cookie_says_nothing(fresh_replicas: None) -> None:
