@@ -260,3 +260,29 @@ def test_summaries_are_numbers(client: Client, table: str) -> None:
     result = client.query(f"SELECT * FROM {table}", settings={"wait_end_of_query": 1})
     assert int(result.summary["read_rows"]) == 1
     assert json.dumps(result.summary)
+
+
+def test_without_a_session_nothing_of_one_statement_is_left_for_the_next(stack: Cluster, table: str) -> None:
+    client = clickhouse_connect.get_client(dsn=stack.clickhouse_url, autogenerate_session_id=False)
+    limit = "SELECT toUInt64(getSetting('max_result_rows'))"
+    assert client.query(limit, settings={"max_result_rows": 7}).result_rows == [(7,)]
+    assert client.query(limit).result_rows == [(0,)]
+    for statement in (
+        "SET max_result_rows = 5",
+        "USE system",
+        "CREATE TEMPORARY TABLE mine (id UInt64)",
+        f"CREATE TEMPORARY TABLE {table} (id UInt64)",
+    ):
+        client.command(statement)
+    for _ in range(3):
+        assert client.query(limit).result_rows == [(0,)]
+        assert client.command("SELECT currentDatabase()") == "atlasco"
+        assert client.command("EXISTS TEMPORARY TABLE mine") == 0
+        assert client.query(f"SELECT text FROM {table}").result_rows == []
+    # One that only reads leaves nobody else unable to write, and one that failed is no worse than another.
+    assert client.query(limit, settings={"readonly": 1}).result_rows == [(0,)]
+    with pytest.raises(DatabaseError):
+        client.query("SELECT nothing_of_the_kind")
+    client.insert(table, [[1, "a", None]], column_names=["id", "text", "score"])
+    assert client.query(f"SELECT count() FROM {table}").result_rows == [(1,)]
+    client.close()

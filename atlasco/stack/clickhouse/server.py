@@ -103,6 +103,7 @@ class Handler(BaseHTTPRequestHandler):
                     for name, value in parameters.items()
                     if name not in TRANSPORT_PARAMETERS and not name.startswith("param_")
                 },
+                leaves_it=statement.leaves_handle,
             ) as handle:
                 self._execute(handle, statement, parameters, started=started)
         except ConnectionError:

@@ -27,6 +27,8 @@ _INSERT_ROWS = re.compile(
 )
 _INSERT_HEAD_BYTES = 65_536
 _IS_INSERT = re.compile(rb"\s*INSERT\s", re.IGNORECASE)
+# Statements after which a handle is what it was before: not USE, SET or what makes temporary tables.
+_LEAVES_HANDLE = re.compile(r"[\s(]*(SELECT|WITH|INSERT|ALTER|OPTIMIZE|TRUNCATE)\b", re.IGNORECASE)
 _TRAILING_FORMAT = re.compile(r"\bFORMAT\s+(\w+)\s*;?\s*\Z", re.IGNORECASE)
 
 
@@ -46,6 +48,11 @@ class Statement:
     @property
     def is_insert(self) -> bool:
         return bool(_IS_INSERT.match(self.sql.encode("utf-8", "surrogateescape")))
+
+    @property
+    def leaves_handle(self) -> bool:
+        """Whether the handle that runs it is afterwards as it was before."""
+        return bool(_LEAVES_HANDLE.match(self.sql))
 
 
 def statement_read(*, url_query: str, body: Iterator[bytes], content_type: str) -> Statement:
