@@ -33,7 +33,7 @@ WorkerState: TypeAlias = Literal["starting", "loading", "waiting", "running", "d
 class Applier(Protocol):
     """Brings events into one store. Called from one thread; every method may raise whatever the store's client does.
 
-    name: of the store. linger_s: how long events are collected before they are applied together.
+    name: of the store. linger_s: from one apply with events to the next at least; meanwhile they are collected.
     """
 
     name: str
@@ -164,9 +164,12 @@ class Worker(threading.Thread):
             self._apply(*taken)
             spent_s = time.perf_counter() - began
             self._metrics.add("apply_seconds_total", spent_s, store=self.applier.name)
-            if spent_s < self.applier.linger_s:
+            # What comes after a pause is applied at once; of a stream, more together, unless it can't be kept up with.
+            if taken[0] and spent_s < self.applier.linger_s:
                 with self._condition:
-                    self._condition.wait_for(lambda: self._stopping, self.applier.linger_s - spent_s)
+                    self._condition.wait_for(
+                        lambda: self._stopping or self._queued_bytes >= APPLY_MAX_BYTES, self.applier.linger_s - spent_s
+                    )
 
     def _take(self) -> tuple[list[Event], int, Heartbeat | None] | None:
         """What waits, as one: events, end of the last whole transaction, newest heartbeat. None: stop or detached."""
