@@ -13,6 +13,9 @@ SQL: Final = sql_blocks(Path(__file__).parent / "sql" / "refresh.sql")
 TABLES: Final = (
     "rollup_marks",
     "rollup_work",
+    "rollup_parts",
+    "rollup_value_parts",
+    "rollup_entity_parts",
     "rollup_distribution",
     "rollup_values",
     "rollup_trend",
@@ -31,6 +34,7 @@ _COLUMNS: Final = (
     "refreshed_us",
     "spent_s",
     "recent_us",
+    "starts",
 )
 
 
@@ -39,7 +43,7 @@ class RollupState:
     """position: what the tenant's rollups reflect at least; marks_us: changes noted up to here are worked in.
 
     refreshed_us, spent_s: when something was last computed, and how long that took; recent_us: where the last seven
-    days began then. Instants are microseconds since 1970.
+    days began then; starts: where its stretches of entity ids begin. Instants are microseconds since 1970.
     """
 
     tenant_id: int
@@ -49,6 +53,7 @@ class RollupState:
     refreshed_us: int
     spent_s: float
     recent_us: int
+    starts: list[int]
 
 
 def states_read(client: Any, *, tenant_id: int | None = None) -> dict[int, RollupState]:
@@ -78,7 +83,7 @@ def states_write(client: Any, states: list[RollupState]) -> None:
             [
                 *(state.tenant_id, state.generation, state.position.cluster, state.position.lsn),
                 *(beat.seq, beat.ts_us, beat.lsn),
-                *(state.marks_us, state.refreshed_us, state.spent_s, state.recent_us),
+                *(state.marks_us, state.refreshed_us, state.spent_s, state.recent_us, state.starts),
             ]
         )
     if rows:

@@ -17,7 +17,15 @@ from analytics.clickhouse.client import clickhouse_client
 from analytics.clickhouse.migrate import migrations_apply
 from analytics.feed.run import Feed
 from analytics.rollups import reading, refresh
-from analytics.rollups.reading import Distribution, DistributionRead, EntitiesRead, TrendRead, ValuesRead
+from analytics.rollups.reading import (
+    GRAINS,
+    Distribution,
+    DistributionRead,
+    EntitiesRead,
+    Grain,
+    TrendRead,
+    ValuesRead,
+)
 from analytics.rollups.refresh import rollups_advance, rollups_plan, rollups_refresh, rollups_round
 from analytics.rollups.state import TABLES, rollups_count, rollups_erase, states_read
 from atlasco.lib import clock
@@ -169,6 +177,57 @@ def test_only_what_changed_is_computed_anew(
     assert after["resting"] == before["resting"] and after["moving"] > before["moving"]
 
 
+def test_a_change_makes_its_own_stretch_anew_and_no_other(
+    dsn: str, client: Any, feed: Feed, acme: Tenant, globex: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(refresh, "MARKS_MARGIN_S", 0)
+    monkeypatch.setattr(refresh, "STRETCH_ENTITIES", 3)
+    monkeypatch.setattr(refresh, "_RUN_VALUES", 12)
+
+    def assert_all_right() -> None:
+        assert_equal(distributions(acme), of_primary(acme))
+        for name in ("size", "kind"):
+            assert_values_equal(acme, name)
+        entities = EntitiesRead(acme.pk)
+        found = reading._entities_rollup(entities)
+        with tenant_bind(acme):
+            assert found is not None
+            assert found.value.rows == reading._entities_primary(entities, ReadSource("default", "0/0")).rows
+
+    rows = [write(acme, f"t{n}", size=n * 1.5, kind=f"k{n % 2}") for n in range(16)]
+    write(globex, "other", size=7)
+    refreshed(client, feed, dsn, acme, globex)
+    assert len(states_read(client)[acme.pk].starts) >= 5
+    assert len(states_read(client)[globex.pk].starts) == 1
+    assert_all_right()
+
+    before = _part_generations(client, acme, "size")
+    patch(acme, rows[7].entity_id, size=1000)
+    refreshed(client, feed, dsn, acme)
+    after = _part_generations(client, acme, "size")
+    [changed] = [start for start, generation in after.items() if generation > before[start]]
+    assert changed <= rows[7].entity_id
+    assert_all_right()
+
+    # The last stretch has grown and is cut; one in the middle loses all that it had.
+    rows += [write(acme, f"n{n}", size=n, kind="new") for n in range(10)]
+    for row in rows[4:9]:
+        delete(acme, row.entity_id)
+    starts = states_read(client)[acme.pk].starts
+    refreshed(client, feed, dsn, acme)
+    assert set(states_read(client)[acme.pk].starts) > set(starts)
+    assert_all_right()
+
+
+def _part_generations(client: Any, tenant: Tenant, attribute: str) -> dict[int, int]:
+    rows = client.query(
+        "SELECT from_id, generation FROM rollup_parts FINAL"
+        " WHERE tenant_id = {tenant:UInt32} AND attribute_name = {attribute:String}",
+        parameters={"tenant": tenant.pk, "attribute": attribute},
+    ).result_rows
+    return dict(rows)
+
+
 def _generations(client: Any, tenant: Tenant) -> list[tuple[str, int]]:
     rows = client.query(
         "SELECT attribute_name, generation FROM rollup_distribution FINAL WHERE tenant_id = {tenant:UInt32}",
@@ -227,6 +286,17 @@ def test_the_older_of_two_refreshes_never_wins(
     assert [found.numbers.greatest for found in distributions(acme)] == [2]
 
 
+def assert_values_equal(tenant: Tenant, attribute: str) -> list[tuple[str, str, int]]:
+    request = ValuesRead(tenant.pk, attribute)
+    found = reading._values_rollup(request)
+    assert found is not None
+    with tenant_bind(tenant):
+        theirs = reading._values_primary(request, ReadSource("default", "0/0"))
+    ours = [(row.value_type, row.value, row.count) for row in found.value.rows]
+    assert sorted(ours) == sorted((row.value_type, row.value, row.count) for row in theirs.rows)
+    return ours
+
+
 def test_values_are_counted_where_there_are_few(
     dsn: str, client: Any, feed: Feed, acme: Tenant, globex: Tenant
 ) -> None:
@@ -237,14 +307,7 @@ def test_values_are_counted_where_there_are_few(
     refreshed(client, feed, dsn, acme, globex)
 
     def counted(attribute: str) -> list[tuple[str, str, int]]:
-        request = ValuesRead(acme.pk, attribute)
-        found = reading._values_rollup(request)
-        assert found is not None
-        with tenant_bind(acme):
-            theirs = reading._values_primary(request, ReadSource("default", "0/0"))
-        ours = [(row.value_type, row.value, row.count) for row in found.value.rows]
-        assert sorted(ours) == sorted((row.value_type, row.value, row.count) for row in theirs.rows)
-        return ours
+        return assert_values_equal(acme, attribute)
 
     assert counted("kind") == [("string", "a", 2), ("string", "b", 1)]
     # 1 and 1.0 are one number; a text and a boolean are others.
@@ -286,6 +349,28 @@ def test_a_trend_is_kept_by_the_hour_and_the_day(
     refreshed(client, feed, dsn, acme)
     late = reading._trend_rollup(TrendRead(acme.pk, "heat", start=NOON - timedelta(days=1)))
     assert late is not None and [point.samples for point in late.value.rows] == [5, 1]
+
+
+def test_samples_of_a_deleted_entity_leave_the_trend(
+    dsn: str, client: Any, feed: Feed, acme: Tenant, globex: Tenant
+) -> None:
+    for tenant in (acme, globex):
+        import_samples(tenant, sample("s1", NOON, '{"heat": 1}'), sample("s2", NOON + timedelta(days=3), '{"heat": 5}'))
+    import_samples(acme, sample("gone", NOON, '{"heat": 3}'), sample("gone", NOON + timedelta(days=1), '{"heat": 4}'))
+
+    def trend(tenant: Tenant, grain: Grain) -> list[tuple[int, int, float | None]]:
+        found = reading._trend_rollup(TrendRead(tenant.pk, "heat", grain=grain, end=NOON + timedelta(days=30)))
+        assert found is not None
+        return [(point.bucket.day, point.samples, point.greatest) for point in found.value.rows]
+
+    refreshed(client, feed, dsn, acme, globex)
+    for grain in GRAINS:
+        assert trend(acme, grain) == [(1, 2, 3), (2, 1, 4), (4, 1, 5)]
+    [[gone]] = client.query("SELECT entity_id FROM entities WHERE external_id = 'gone' AND is_deleted = 0").result_rows
+    delete(acme, gone)
+    refreshed(client, feed, dsn, acme)
+    for grain in GRAINS:
+        assert trend(acme, grain) == trend(globex, grain) == [(1, 1, 1), (4, 1, 5)]
 
 
 def test_entities_are_counted_by_the_day_of_their_creation(

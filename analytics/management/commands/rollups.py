@@ -58,8 +58,8 @@ class Command(TenantsCommand):
                 self.stdout.write(f"{tenant.slug}: somebody else is at it")
             else:
                 self.stdout.write(
-                    f"{tenant.slug}: {done.attributes:,} attributes with {done.values:,} values, {done.days:,} days of"
-                    f" them, in {done.spent_s:.2f} s"
+                    f"{tenant.slug}: {done.attributes:,} attributes with {done.values:,} values, {done.hours:,} hours"
+                    f" of them, in {done.spent_s:.2f} s"
                 )
 
 
@@ -70,6 +70,6 @@ def _text(plan: Plan) -> str:
         return f"everything, for the first time{reflects}"
     if plan.is_empty:
         return f"nothing{reflects}"
-    days = sum(plan.attributes.values())
+    hours = sum(plan.attributes.values())
     entities = ", and the counts of entities" if plan.entities_changed else ""
-    return f"{len(plan.attributes):,} attributes, in {days:,} days of them{entities}{reflects}"
+    return f"{len(plan.attributes):,} attributes, in {hours:,} hours of them{entities}{reflects}"
