@@ -77,6 +77,12 @@ class Cluster:
         # Whoever else reads these settings, such as a type checker, leaves nothing behind either.
         atexit.register(self.stop)
 
+    def forget_addresses(self) -> None:
+        """The environment as it was before `choose_addresses`, for a child that chooses for itself."""
+        self.stop()
+        os.environ.clear()
+        os.environ.update(self._environ)
+
     @property
     def plan(self) -> Plan:
         assert self._plan is not None, "tests.settings chooses the addresses"

@@ -5,7 +5,8 @@
     live_stack   the same cluster with web and worker running
     web_url      where it serves, without a slash at the end
 
-Units that need none of it are run without any server.
+Units that need none of it are run without any server. With `-n 2` there are two sessions side by side, each with
+a stack of its own.
 """
 
 from __future__ import annotations
@@ -31,6 +32,12 @@ def pytest_configure(config: pytest.Config) -> None:
         return unblock()
 
     blocker.unblock = start_and_unblock  # type: ignore[method-assign]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes() -> None:
+    """Give back the addresses that were chosen here: each worker, a child of this process, chooses its own."""
+    CLUSTER.forget_addresses()
 
 
 def pytest_unconfigure() -> None:
