@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from entities.aggregates import Aggregate
-from entities.search.query import Query
+from entities.search.query import Query, names_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +15,11 @@ class EntityRead:
 
     tenant_id: int
     entity_id: int
+
+    @property
+    def attributes(self) -> Collection[str] | None:
+        """Whose values the answer tells or rests on; None for any."""
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +30,10 @@ class ValueRead:
     entity_id: int
     name: str
 
+    @property
+    def attributes(self) -> Collection[str] | None:
+        return (self.name,)
+
 
 @dataclass(frozen=True, slots=True)
 class SearchRead:
@@ -32,6 +42,11 @@ class SearchRead:
     tenant_id: int
     query: Query
 
+    @property
+    def attributes(self) -> Collection[str] | None:
+        fields = self.query.fields
+        return None if fields is None else names_of(self.query.where).union(fields)
+
 
 @dataclass(frozen=True, slots=True)
 class AggregateRead:
@@ -39,3 +54,8 @@ class AggregateRead:
 
     tenant_id: int
     aggregate: Aggregate
+
+    @property
+    def attributes(self) -> Collection[str] | None:
+        named = {self.aggregate.attribute, self.aggregate.group_by} - {None}
+        return names_of(self.aggregate.where).union(str(name) for name in named)

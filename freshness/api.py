@@ -19,12 +19,13 @@ from atlasco.lib.clock import iso
 from atlasco.lib.errors import FieldError, Invalid, NotFound, Unavailable
 from atlasco.lib.json_api import json_body
 from freshness.choice import Verdict, candidates_judge
+from freshness.defaults import budget_now, change_parse, defaults_change, defaults_json, defaults_read
 from freshness.figures import decision_key
 from freshness.middleware import wish_of
 from freshness.monitor import monitor
-from freshness.policy import OPERATION_CLASS, QUERY_CLASSES, TIER_SLA_S, TREE, Budget, Wish, budget_settle
-from freshness.reads import alias_of, candidates_now, position_needed, stores_now
-from freshness.recorder import candidate_json
+from freshness.policy import OPERATION_CLASS, QUERY_CLASSES, TIER_SLA_S, TIERS, TREE, Budget, Wish, budget_settle
+from freshness.reads import alias_of, candidates_now, position_needed, read_through, stores_now, write_finished
+from freshness.recorder import candidate_json, origin_json
 from freshness.state import FreshnessState, freshness_state
 from freshness.tokens import token_decode
 from tenants.binding import tenant_required
@@ -38,6 +39,31 @@ _CANDIDATE: Final[dict[str, Any]] = {
         "lag_seconds": {"type": "number", "nullable": True},
         "position": {"type": "string", "nullable": True},
         "breaker": {"type": "string", "enum": ["closed", "open"]},
+    },
+}
+
+
+_LIMIT: Final[dict[str, Any]] = {
+    "type": "object",
+    "nullable": True,
+    "properties": {
+        "tier": {"type": "string", "enum": list(TIERS)},
+        "max_lag_seconds": {"type": "number", "minimum": 0, "description": "Alone: of the tier in whose range it is."},
+    },
+}
+_DEFAULTS: Final[dict[str, Any]] = {
+    "type": "object",
+    "properties": {
+        "classes": {
+            "type": "object",
+            "properties": dict.fromkeys(QUERY_CLASSES, _LIMIT),
+            "description": "By query class: of requests whose headers say nothing.",
+        },
+        "attributes": {
+            "type": "object",
+            "additionalProperties": _LIMIT,
+            "description": "By attribute: of every answer that tells of it. Headers can ask for more, never for less.",
+        },
     },
 }
 
@@ -100,6 +126,11 @@ class FreshnessExplain(APIView):
                 "type": "object",
                 "properties": {
                     "operation": {"type": "string", "enum": list(OPERATION_CLASS)},
+                    "attributes": {
+                        "type": "array",
+                        "items": {"type": "string"},
+                        "description": "That the answer tells of; without it, all that there are.",
+                    },
                     **{name: {"type": "string"} for name in _HEADERS},
                 },
                 "required": ["operation"],
@@ -112,6 +143,13 @@ class FreshnessExplain(APIView):
                     "operation": {"type": "string"},
                     "tier": {"type": "string"},
                     "sla_target": {"type": "number", "nullable": True},
+                    "budget_from": {
+                        "type": "object",
+                        "properties": {
+                            "origin": {"type": "string", "enum": ["class", "tenant", "header", "attribute"]},
+                            "attribute": {"type": "string"},
+                        },
+                    },
                     "chosen": {"type": "string", "nullable": True},
                     "candidates": {"type": "array", "items": _CANDIDATE},
                 },
@@ -132,9 +170,10 @@ class FreshnessExplain(APIView):
         operation = body.get("operation") if isinstance(body, dict) else None
         if not isinstance(operation, str) or operation not in OPERATION_CLASS:
             raise _invalid("operation", f"`operation` is one of {', '.join(OPERATION_CLASS)}.")
+        attributes = _attributes(body, operation)
         headers = {}
         for name, value in body.items():
-            if name == "operation":
+            if name in {"operation", "attributes"}:
                 continue
             known = next((header for header in _HEADERS if header.lower() == str(name).lower()), None)
             if known is None:
@@ -142,12 +181,13 @@ class FreshnessExplain(APIView):
             headers[known] = str(value)
         # Headers of the request itself count where the body does not repeat them.
         sent = {name: request.headers[name] for name in _HEADERS if name in request.headers}
-        budget, verdicts = _judged({**sent, **headers}, operation)
+        budget, verdicts = _judged({**sent, **headers}, operation, attributes)
         return Response(
             {
                 "operation": body["operation"],
                 "tier": budget.tier,
                 "sla_target": budget.sla_s,
+                "budget_from": origin_json(budget),
                 "on_stale": budget.on_stale,
                 "chosen": next((verdict.candidate.name for verdict in verdicts if verdict.qualifies), None),
                 "candidates": [
@@ -160,6 +200,43 @@ class FreshnessExplain(APIView):
                 ],
             }
         )
+
+
+class FreshnessDefaults(APIView):
+    """How fresh this tenant wants its answers where nobody says so."""
+
+    @extend_schema(operation_id="freshness_defaults_retrieve", responses={200: _DEFAULTS})
+    def get(self, request: Request) -> Response:
+        """The tenant's defaults by query class, and the floors of its attributes."""
+        _parameters_refuse(request)
+        tenant_id = tenant_required().pk
+        defaults = read_through(
+            lambda source: defaults_read(tenant_id=tenant_id, using=source.using), operation="defaults"
+        )
+        return Response({**defaults_json(defaults), "metadata": {"freshness": freshness_state().metadata()}})
+
+    @extend_schema(
+        operation_id="freshness_defaults_update",
+        request={"application/json": _DEFAULTS},
+        responses={200: _DEFAULTS},
+        examples=[
+            OpenApiExample(
+                "Searches from the primary, and a price that is never older than 2.5 s",
+                value={
+                    "classes": {"operational": {"tier": "REALTIME"}},
+                    "attributes": {"price": {"max_lag_seconds": 2.5}},
+                },
+                request_only=True,
+            )
+        ],
+    )
+    def patch(self, request: Request) -> Response:
+        """Settle some anew: a limit sets, null takes back, what is not named stays. Known everywhere within 2 s."""
+        _parameters_refuse(request)
+        tenant = tenant_required()
+        defaults = defaults_change(tenant=tenant, **change_parse(json_body(request)))
+        write_finished(tenant_id=tenant.pk)
+        return Response(defaults_json(defaults))
 
 
 class DecisionUnknown(NotFound):
@@ -190,8 +267,19 @@ class FreshnessDecision(APIView):
         return Response(orjson.loads(found))
 
 
-def _judged(headers: dict[str, str], operation: str) -> tuple[Budget, list[Verdict]]:
-    budget = budget_settle(wish=wish_of(headers), query_class=OPERATION_CLASS[operation])
+def _attributes(body: dict[str, Any], operation: str) -> list[str] | None:
+    """Of which attributes the read would tell; None for any."""
+    told = body.get("attributes")
+    if told is None:
+        # What an aggregate, a list of names or a past state tells of, only its own request says.
+        return None if operation in {"entity", "search"} else []
+    if not isinstance(told, list) or not all(isinstance(name, str) for name in told):
+        raise _invalid("attributes", "`attributes` is a list of names.")
+    return told
+
+
+def _judged(headers: dict[str, str], operation: str, attributes: list[str] | None) -> tuple[Budget, list[Verdict]]:
+    budget = budget_now(wish=wish_of(headers), query_class=OPERATION_CLASS[operation], attributes=attributes)
     text = headers.get("X-Consistency-Token")
     token = token_decode(text, tenant_id=tenant_required().pk) if text else None
     freshness_state().budget = budget

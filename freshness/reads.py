@@ -16,7 +16,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -26,6 +26,7 @@ from django.db import DatabaseError, InterfaceError, OperationalError, connectio
 
 from atlasco.lib.errors import Conflict, Problem, Unavailable
 from freshness.choice import Candidate, Verdict, candidates_judge, has_reached, lag_accepted
+from freshness.defaults import budget_now
 from freshness.escalation import escalation_take
 from freshness.monitor import PRIMARY, monitor
 from freshness.own_writes import own_writes
@@ -109,6 +110,7 @@ def read_through(
     operation: str,
     request: object = None,
     query_class: str | None = None,
+    attributes: Collection[str] | None = (),
     at_least: Position = NOWHERE,
 ) -> T:
     """Return what the best store for this class of query answers.
@@ -117,13 +119,16 @@ def read_through(
         None where no database can answer, only registered readers.
     operation, request: what the registered readers of other sources go by; no request, no other sources.
     query_class: a row of the budget matrix; by default the operation's own.
+    attributes: whose values the answer tells or rests on, None for any; see Note [Whose budget].
     at_least: a log position that the store must have reached, besides the request's consistency token.
     Raises StaleBeyondBudget with X-On-Stale: fail; PositionNotReached; WriteLost; QueryTimeout; NoStoreAnswers; and
     what the reader raises.
     """
     state = freshness_state()
     state.operation = operation
-    state.budget = budget = budget_settle(wish=state.wish, query_class=query_class or OPERATION_CLASS[operation])
+    state.budget = budget = budget_now(
+        wish=state.wish, query_class=query_class or OPERATION_CLASS[operation], attributes=attributes
+    )
     tenant = tenant_current()
     own = NOWHERE if tenant is None else own_writes.position((tenant.pk, state.asker))
     needed = position_needed(state, at_least)
@@ -408,24 +413,25 @@ def primary_source(*, query_class: str) -> ReadSource:
 
     While it does not answer, the freshest replica, which is noted as the answer's. Raises NoStoreAnswers.
     """
-    return _page_source(query_class=query_class, is_primary=True)
+    return _page_source(query_class=query_class, attributes=(), is_primary=True)
 
 
-def page_source(*, query_class: str) -> ReadSource:
+def page_source(*, query_class: str, attributes: Collection[str] | None = ()) -> ReadSource:
     """The database that meets the class's budget, for a page that makes several reads of its own.
 
-    Raises NoStoreAnswers.
+    attributes: whose values it shows, None for any. Raises NoStoreAnswers.
     """
-    return _page_source(query_class=query_class, is_primary=False)
+    return _page_source(query_class=query_class, attributes=attributes, is_primary=False)
 
 
-def _page_source(*, query_class: str, is_primary: bool) -> ReadSource:
+def _page_source(*, query_class: str, attributes: Collection[str] | None, is_primary: bool) -> ReadSource:
     state = freshness_state()
+    budget = budget_now(wish=state.wish, query_class=query_class, attributes=attributes)
     if state.wrote or (is_primary and primary_is_up()):
-        alias = _database_note(state, "primary", query_class=query_class)
+        alias = _database_note(state, "primary", budget=budget)
     else:
         state.database = None
-        alias = database_settle(state, query_class=query_class)
+        alias = database_settle(state, budget=budget)
     if state.answer is None:
         raise NoStoreAnswers
     return ReadSource(using=alias, position=state.at_most)
@@ -436,7 +442,7 @@ def primary_is_up() -> bool:
     return _candidate("primary", "primary", reading_of=PRIMARY).up
 
 
-def database_settle(state: FreshnessState, *, query_class: str) -> str:
+def database_settle(state: FreshnessState, *, budget: Budget) -> str:
     """The alias of the database that reads of this scope go to, settled once. See Note [Reads of the ORM].
 
     Raises NoStoreAnswers, PositionNotReached.
@@ -444,7 +450,7 @@ def database_settle(state: FreshnessState, *, query_class: str) -> str:
     deadline = time.monotonic() + _REACH_S
     while state.database is None:
         try:
-            state.database = _database_settled(state, query_class=query_class)
+            state.database = _database_settled(state, budget=budget)
         except PositionNotReached:
             # As in `read_through`: a replica is on the way there, or the primary's breaker is about to close.
             if time.monotonic() > deadline:
@@ -453,8 +459,7 @@ def database_settle(state: FreshnessState, *, query_class: str) -> str:
     return state.database
 
 
-def _database_settled(state: FreshnessState, *, query_class: str) -> str:
-    budget = budget_settle(wish=state.wish, query_class=query_class)
+def _database_settled(state: FreshnessState, *, budget: Budget) -> str:
     needed = position_needed(state, state.seen)
     verdicts = candidates_judge(
         budget=budget, needed_lsn=needed.lsn, needed_timeline=needed.timeline, candidates=databases_now()
@@ -463,7 +468,7 @@ def _database_settled(state: FreshnessState, *, query_class: str) -> str:
         if verdict.reason == "down" or not verdict.reached:
             continue
         try:
-            alias = _database_note(state, verdict.candidate.name, query_class=query_class)
+            alias = _database_note(state, verdict.candidate.name, budget=budget)
         except _CONNECTION_ERRORS as error:
             if not is_store_failure(error):
                 raise
@@ -475,7 +480,7 @@ def _database_settled(state: FreshnessState, *, query_class: str) -> str:
     raise NoStoreAnswers if all(verdict.reached for verdict in verdicts) else PositionNotReached
 
 
-def _database_note(state: FreshnessState, name: str, *, query_class: str) -> str:
+def _database_note(state: FreshnessState, name: str, *, budget: Budget) -> str:
     """Note what a database has applied by now as the answer of this scope; return its alias."""
     alias = PRIMARY if name == "primary" else name
     watch, asked = monitor(), provider()
@@ -486,7 +491,7 @@ def _database_note(state: FreshnessState, name: str, *, query_class: str) -> str
         )
         at_least, seq, beat_at, at_most, _, own_timeline = cursor.fetchone()
     lag_s = 0.0 if alias == PRIMARY else watch.lag_s(beat_at, at=began)
-    state.budget = budget_settle(wish=state.wish, query_class=query_class)
+    state.budget = budget
     state.at_most = position_text(Position(own_timeline or seq_timeline(seq), lsn_parse(at_most)))
     state.answer = Answer(
         source="primary" if alias == PRIMARY else "read-replica",

@@ -27,7 +27,7 @@ from freshness.alerts import Condition, conditions_now
 from freshness.choice import Candidate
 from freshness.escalation import TokenBucket
 from freshness.figures import LAG_EVERY_S, LAG_KEPT, LAG_KEY, ReadKind, Reads
-from freshness.policy import TIERS, lag_shown
+from freshness.policy import TIERS, Budget, lag_shown
 from freshness.reads import stores_now
 from freshness.state import FreshnessState
 from freshness.tokens import lsn_text
@@ -205,6 +205,7 @@ def route_json(state: FreshnessState) -> dict[str, Any]:
         "operation": state.operation or None,
         "tier": budget.tier if budget is not None else None,
         "sla_target": budget.sla_s if budget is not None else None,
+        "budget_from": None if budget is None else origin_json(budget),
         "on_stale": budget.on_stale if budget is not None else None,
         "is_write": state.written is not None,
         "answer": None
@@ -221,6 +222,11 @@ def route_json(state: FreshnessState) -> dict[str, Any]:
             for verdict in state.verdicts
         ],
     }
+
+
+def origin_json(budget: Budget) -> dict[str, str]:
+    """Who settled a budget: its query class, its tenant, the request's headers, or an attribute, with its name."""
+    return {"origin": budget.origin} | ({"attribute": budget.origin_name} if budget.origin == "attribute" else {})
 
 
 def candidate_json(candidate: Candidate) -> dict[str, Any]:

@@ -17,9 +17,11 @@ from django.conf import settings
 from django.db import connections
 from django.db.models import Model
 
+from freshness.defaults import budget_now
 from freshness.monitor import PRIMARY
+from freshness.policy import Budget
 from freshness.reads import database_settle, primary_is_up
-from freshness.state import freshness_state_entered
+from freshness.state import FreshnessState, freshness_state_entered
 
 # A session that has just been ended, or a right that has just been taken away, must not be found on a late replica.
 IDENTITY: Final = frozenset(
@@ -46,8 +48,9 @@ class FreshnessRouter:
         if state is None or state.orm_class is None or connections[PRIMARY].in_atomic_block:
             return PRIMARY
         if state.wrote or model._meta.app_label in IDENTITY:
-            return PRIMARY if state.wrote or primary_is_up() else database_settle(state, query_class="critical")
-        return database_settle(state, query_class=state.orm_class)
+            is_primary = state.wrote or primary_is_up()
+            return PRIMARY if is_primary else database_settle(state, budget=_budget(state, "critical"))
+        return database_settle(state, budget=_budget(state, state.orm_class))
 
     def db_for_write(self, model: type[Model], **hints: Any) -> str | None:
         state = freshness_state_entered()
@@ -62,3 +65,7 @@ class FreshnessRouter:
     def allow_migrate(self, db: str, app_label: str, **hints: Any) -> bool | None:
         # None for the primary: django-tenants' router decides there which schema a table belongs to.
         return False if db in settings.REPLICA_ALIASES else None
+
+
+def _budget(state: FreshnessState, query_class: str) -> Budget:
+    return budget_now(wish=state.wish, query_class=query_class)

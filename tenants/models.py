@@ -51,6 +51,8 @@ class Tenant(TenantMixin):  # type: ignore[misc]  # django-tenants carries no ty
     quota_values = models.PositiveBigIntegerField(null=True, blank=True)
     quota_attributes = models.PositiveIntegerField(null=True, blank=True)
     quota_requests_per_s = models.PositiveIntegerField(null=True, blank=True)
+    # What it has settled of freshness; its owner is `freshness.defaults`.
+    freshness = models.JSONField(default=dict, blank=True)
 
     class Meta:
         ordering = ["slug"]

@@ -61,10 +61,12 @@ class AnalyticsAggregate(APIView):
         parameters(request, ())
         aggregate = aggregate_parse(json_body(request))
         tenant_id = tenant_required().pk
+        wanted = AggregateRead(tenant_id, aggregate)
         groups = read_through(
             lambda source: aggregate_run(tenant_id=tenant_id, aggregate=aggregate, using=source.using),
             operation="aggregate",
-            request=AggregateRead(tenant_id, aggregate),
+            request=wanted,
+            attributes=wanted.attributes,
         )
         return Response(
             {"groups": [group_json(group) for group in groups], "metadata": {"freshness": freshness_state().metadata()}}

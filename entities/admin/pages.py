@@ -34,7 +34,8 @@ class DataPage(TenantPage):
         page = freshness_state()
         own = FreshnessState(orm_class=page.orm_class, seen=page.seen, wrote=page.wrote)
         with self.scope.bind(), freshness_scope(own):
-            yield page_source(query_class=settings.PAGE_CLASS)
+            # A page may show any attribute's values.
+            yield page_source(query_class=settings.PAGE_CLASS, attributes=None)
             self.answer = freshness_state().answer
 
     def render(self, template_name: str = "", *, status: int = 200, **context: object) -> TemplateResponse:

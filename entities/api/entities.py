@@ -99,6 +99,7 @@ class EntityDetail(APIView):
             lambda source: selectors.entity_get(tenant_id=tenant_id, entity_id=number, using=source.using),
             operation="entity",
             request=EntityRead(tenant_id, number),
+            attributes=None,
         )
         tag = etag(row.entity_id, row.version)
         if none_match(request, tag):
@@ -159,6 +160,7 @@ class EntityAttributeDetail(APIView):
             ),
             operation="value",
             request=ValueRead(tenant_id, number, attribute),
+            attributes=(attribute,),
         )
         return _value_response(entity_id, row)
 

@@ -51,10 +51,12 @@ class EntitySearch(APIView):
 def search_through(query: Query) -> Page:
     """Run a search of the bound tenant on the store that meets the budget, never one behind an earlier page."""
     tenant_id = tenant_required().pk
+    request = SearchRead(tenant_id, query)
     return read_through(
         lambda source: search_run(tenant_id=tenant_id, query=query, using=source.using, position=source.position),
         operation="search",
-        request=SearchRead(tenant_id, query),
+        request=request,
+        attributes=request.attributes,
         at_least=cursor_position(tenant_id=tenant_id, query=query),
     )
 
@@ -65,6 +67,7 @@ def explain_through(query: Query) -> tuple[Page, SearchExplanation]:
     return read_through(
         lambda source: search_explain(tenant_id=tenant_id, query=query, using=source.using, position=source.position),
         operation="search",
+        attributes=SearchRead(tenant_id, query).attributes,
         at_least=cursor_position(tenant_id=tenant_id, query=query),
     )
 

@@ -21,6 +21,7 @@ from entities.exports.jobs import FILE_KEPT_FOR, UNFINISHED, export_path
 from entities.imports.files import CHUNK, file_save
 from entities.imports.jobs import job_lock
 from entities.models import ExportJob, JobStatus
+from entities.reads import SearchRead
 from entities.search.cursors import cursor_position
 from entities.search.query import Query, query_parse
 from entities.search.run import Page, search_run
@@ -126,6 +127,7 @@ def _page_read(tenant_id: int, query: Query) -> Page:
     return read_through(
         lambda source: search_run(tenant_id=tenant_id, query=query, using=source.using, position=source.position),
         operation="search",
+        attributes=SearchRead(tenant_id, query).attributes,
         at_least=cursor_position(tenant_id=tenant_id, query=query),
     )
 

@@ -21,7 +21,9 @@ from entities.ingest.batch import tenant_hold
 from entities.models import AttributeJob
 from entities.selectors import attribute_get, tenant_usage
 from entities.values import name_error
+from freshness.defaults import attribute_renamed
 from tenants.audit import audit_record
+from tenants.binding import tenant_required
 from tenants.members.models import Role
 from tenants.roles import role_require
 
@@ -94,6 +96,7 @@ def rename_start(
         if keep_alias:
             # First of all, so that nothing new arrives under the old name while the job goes round.
             alias_set(tenant_id=tenant_id, alias=name, name=target, created_by=created_by, now=now)
+        attribute_renamed(tenant=tenant_required(), name=name, target=target)
         audit_record(
             action="attribute.rename", subject=f"attribute:{name}", before={"name": name}, after={"name": target}
         )

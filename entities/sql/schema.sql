@@ -184,6 +184,7 @@ CREATE TABLE public.tenants_tenant (
     quota_entities bigint,
     quota_requests_per_s integer,
     quota_values bigint,
+    freshness jsonb NOT NULL,
     CONSTRAINT tenant_schema_named_by_id CHECK (((schema_name)::text = (COALESCE('tenant_'::text, ''::text) || COALESCE((id)::text, ''::text)))),
     CONSTRAINT tenants_tenant_quota_attributes_check CHECK ((quota_attributes >= 0)),
     CONSTRAINT tenants_tenant_quota_entities_check CHECK ((quota_entities >= 0)),

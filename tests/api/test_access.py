@@ -39,6 +39,8 @@ OPERATIONS: list[tuple[str, str, Any]] = [
     ("GET", "/imports/", None),
     ("GET", "/freshness/", None),
     ("POST", "/freshness/explain/", {"operation": "search"}),
+    ("GET", "/freshness/defaults/", None),
+    ("PATCH", "/freshness/defaults/", {}),
 ]
 EVERY_OPERATION = pytest.mark.parametrize(
     ("method", "path", "body"), OPERATIONS, ids=[f"{m} {p}" for m, p, _ in OPERATIONS]
