@@ -20,6 +20,7 @@ from atlasco.home import Home, LoadFragment, ServicesFragment, UsageFragment
 from atlasco.lag_monitor import LagMonitor, LagMonitorLive
 from atlasco.usage import TenantUsage
 from entities.admin import urls as entity_urls
+from freshness.admin import tenant_routes as freshness_routes
 from tenants.admin import urls as tenant_admin_urls
 from tenants.admin.pages import request_host_tenant, request_user
 from tenants.admin.routes import Route, page_view, platform_urls, tenant_urls
@@ -64,6 +65,7 @@ class AtlascoSite(UnfoldAdminSite):  # type: ignore[misc]  # unfold carries no t
                 (
                     Route("usage/", TenantUsage, "usage"),
                     *tenant_admin_urls.tenant_routes,
+                    *freshness_routes,
                     *entity_urls.tenant_routes,
                     *analytics_urls.tenant_routes,
                 ),

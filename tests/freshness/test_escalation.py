@@ -5,7 +5,7 @@ from __future__ import annotations
 from freshness.choice import Candidate, Verdict
 from freshness.escalation import EscalationBudget
 from freshness.policy import Budget
-from freshness.reads import _protected
+from freshness.reads.through import _protected
 
 NEAR = Budget("NEAR_REALTIME", 10.0)
 PRIMARY = Verdict(Candidate("primary", "primary", 0.0, 900), "")

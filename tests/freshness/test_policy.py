@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from freshness.policy import (
     QUERY_CLASSES,
+    TIER_SLA_S,
     TIERS,
     Budget,
+    Defaults,
+    Limit,
     Wish,
     budget_settle,
     freshness_word,
@@ -109,3 +116,65 @@ def test_a_budget_is_kept_broken_or_unknown_but_never_guessed(
 def test_tiers_are_ordered_from_strict_to_loose() -> None:
     limits = [budget_settle(wish=Wish(tier=tier), query_class="critical").sla_s for tier in TIERS]
     assert limits == sorted(limits, key=lambda limit: limit or 0.0)
+
+
+LIMITS = st.builds(
+    Limit, tier=st.sampled_from(TIERS), max_lag_s=st.none() | st.floats(0, 10_000, allow_nan=False)
+) | st.builds(Limit, tier=st.none(), max_lag_s=st.floats(0, 10_000, allow_nan=False))
+WISHES = st.builds(Wish, tier=st.none() | st.sampled_from(TIERS), max_lag_s=st.none() | st.floats(0, 10_000))
+NAMES = st.sampled_from(["price", "stock", "colour"])
+DEFAULTS = st.builds(
+    Defaults,
+    classes=st.dictionaries(st.sampled_from(list(QUERY_CLASSES)), LIMITS, max_size=3),
+    attributes=st.dictionaries(NAMES, LIMITS, max_size=3),
+)
+
+
+def age(budget: Budget) -> float:
+    return math.inf if budget.sla_s is None else budget.sla_s
+
+
+def test_a_tenants_default_holds_where_a_request_says_nothing() -> None:
+    defaults = Defaults(classes={"operational": Limit("REALTIME"), "reporting": Limit(None, 20.0)})
+    searched = budget_settle(wish=Wish(), query_class="operational", defaults=defaults)
+    assert (searched.tier, searched.sla_s, searched.origin) == ("REALTIME", 1.0, "tenant")
+    counted = budget_settle(wish=Wish(), query_class="reporting", defaults=defaults)
+    assert (counted.tier, counted.sla_s, counted.origin) == ("EVENTUAL", 20.0, "tenant")
+    other = budget_settle(wish=Wish(), query_class="critical", defaults=defaults)
+    assert (other.sla_s, other.origin) == (1.0, "class")
+
+
+def test_headers_come_before_a_tenants_default_and_an_attribute_before_both() -> None:
+    defaults = Defaults({"operational": Limit("REALTIME")}, {"price": Limit("NEAR_REALTIME", 2.5)})
+    eventual = Wish(tier="EVENTUAL")
+    asked = budget_settle(wish=eventual, query_class="operational", defaults=defaults, attributes=["stock"])
+    assert (asked.tier, asked.origin) == ("EVENTUAL", "header")
+    for attributes in (["stock", "price"], None):
+        told = budget_settle(wish=eventual, query_class="operational", defaults=defaults, attributes=attributes)
+        assert (told.tier, told.sla_s, told.origin, told.origin_name) == ("NEAR_REALTIME", 2.5, "attribute", "price")
+    # Stricter than the floor already: nothing is changed, and nobody else is named.
+    kept = budget_settle(wish=Wish(), query_class="operational", defaults=defaults, attributes=None)
+    assert (kept.tier, kept.sla_s, kept.origin) == ("REALTIME", 1.0, "tenant")
+
+
+@given(wish=WISHES, query_class=st.sampled_from(list(QUERY_CLASSES)), defaults=DEFAULTS, attributes=st.lists(NAMES))
+def test_a_floor_is_never_undercut_and_loosens_nothing(
+    wish: Wish, query_class: str, defaults: Defaults, attributes: list[str]
+) -> None:
+    plain = budget_settle(wish=wish, query_class=query_class, defaults=defaults)
+    budget = budget_settle(wish=wish, query_class=query_class, defaults=defaults, attributes=attributes)
+    assert TIERS.index(budget.tier) <= TIERS.index(plain.tier) and age(budget) <= age(plain)
+    for name in attributes:
+        if (limit := defaults.attributes.get(name)) is not None:
+            if limit.tier is not None:
+                assert TIERS.index(budget.tier) <= TIERS.index(limit.tier) and age(budget) <= TIER_SLA_S[limit.tier]
+            assert limit.max_lag_s is None or age(budget) <= limit.max_lag_s
+    if (wish.tier, wish.max_lag_s) != (None, None):
+        assert plain == budget_settle(wish=wish, query_class=query_class)
+    assert budget.origin != "attribute" or budget.origin_name in attributes
+
+
+@given(wish=WISHES, query_class=st.sampled_from(list(QUERY_CLASSES)))
+def test_without_defaults_nothing_is_settled_by_a_tenant(wish: Wish, query_class: str) -> None:
+    budget = budget_settle(wish=wish, query_class=query_class, attributes=None)
+    assert budget.origin == ("class" if wish == Wish() else "header")

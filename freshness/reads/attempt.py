@@ -1,0 +1,206 @@
+"""One read, tried on one store: what it answers, and what can be claimed of that."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, Final
+
+from django.db import DatabaseError, InterfaceError, connections
+
+from atlasco.lib.errors import Problem
+from freshness.choice import Verdict, has_reached, lag_accepted
+from freshness.monitor import PRIMARY, monitor
+from freshness.providers import provider
+from freshness.reads.problems import (
+    CONNECTION_ERRORS,
+    QUERY_CANCELED,
+    QueryTimeout,
+    StaleBeyondBudget,
+    is_store_failure,
+    sqlstate,
+)
+from freshness.reads.stores import DATABASES, alias_of, store_failed
+from freshness.sources import Found, Reader, reader_of
+from freshness.state import Answer, FreshnessState
+from freshness.timelines import Position, position_text, seq_timeline
+from freshness.tokens import lsn_parse
+from tenants.database.snapshot import read_snapshot, snapshot_repeat
+
+log = logging.getLogger(__name__)
+
+# Heartbeat's position, number and instant; a position that nothing in the snapshot is newer than; what the server is.
+SNAPSHOT_FACTS: Final = (
+    "SELECT lsn::text, seq, extract(epoch FROM ts)::float8, ({at_most})::text, {is_standby}, {timeline} FROM heartbeat"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadSource:
+    """Where a reader reads. using: the database alias; position: for cursors, as text: nothing it shows is newer."""
+
+    using: str
+    position: str
+
+
+class NotThisOne(Exception):
+    """A store can't answer after all. unreached: because it has not reached what the answer must show."""
+
+    def __init__(self, *, unreached: bool = False) -> None:
+        self.unreached = unreached
+
+
+class _Demoted(Exception):
+    """What was reached under the primary's address is a primary no longer."""
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One read, tried on one candidate after the other. missed: readers that would like to keep the answer."""
+
+    reader: Callable[[ReadSource], Any] | None
+    operation: str
+    request: object
+    needed: Position
+    state: FreshnessState
+    missed: list[Reader] = field(default_factory=list)
+
+    def read(self, verdict: Verdict, *, is_last: bool) -> Any:
+        """What one candidate answers. Raises NotThisOne where the next one must be asked.
+
+        is_last: no other one is known that qualifies, so an answer that is late is better than none.
+        """
+        candidate = verdict.candidate
+        try:
+            if candidate.source in DATABASES:
+                return snapshot_repeat(partial(self._read_database, verdict, is_last=is_last))
+            return self._read_source(verdict, is_last=is_last)
+        except (DatabaseError, InterfaceError, _Demoted) as error:
+            self.state.answer = None
+            if sqlstate(error) == QUERY_CANCELED:
+                raise QueryTimeout from error
+            alias = alias_of(candidate)
+            # What a reader meets after its connection broke under it may look like a fault of its own.
+            is_away = isinstance(error, (*CONNECTION_ERRORS, _Demoted)) and is_store_failure(error)
+            if not is_away and not _is_broken(alias):
+                raise
+            store_failed(candidate)
+            # A broken connection must not be the first thing that the next request meets.
+            connections[alias].close()
+            raise NotThisOne from error
+
+    def _read_database(self, verdict: Verdict, *, is_last: bool) -> Any:
+        if self.reader is None:
+            raise NotThisOne
+        candidate = verdict.candidate
+        alias = alias_of(candidate)
+        is_primary = alias == PRIMARY
+        watch = monitor()
+        began = watch.primary_now()
+        # A replica that was killed a moment ago may be behind what the monitor saw of it: with a token, ask again.
+        # Before the snapshot, or it could be ahead of what that shows.
+        known_lsn = 0 if is_primary or not self.needed.lsn else _reached_lsn(alias)
+        asked = provider()
+        with read_snapshot(alias):
+            with connections[alias].cursor() as cursor:
+                # The first statement of the snapshot: what it shows of the heartbeat, the data shows of all other rows.
+                cursor.execute(
+                    SNAPSHOT_FACTS.format(at_most=asked.at_most, is_standby=asked.is_standby, timeline=asked.timeline)
+                )
+                at_least, seq, beat_at, at_most, is_standby, own_timeline = cursor.fetchone()
+            timeline = own_timeline or seq_timeline(seq)
+            if is_standby and not watch.is_believed(beat_at):
+                known_lsn = 0
+            if is_primary and (is_standby or timeline < watch.timeline()):
+                # Its address leads to a server that was demoted: what it shows may be any age.
+                raise _Demoted
+            lag_s = 0.0 if is_primary else watch.lag_s(beat_at, at=began)
+            position = Position(timeline, max(lsn_parse(at_least), known_lsn))
+            self._note(verdict, lag_s=lag_s, position=position, is_last=is_last)
+            value = self.reader(ReadSource(alias, position_text(Position(timeline, lsn_parse(at_most)))))
+        if not is_primary:
+            # Not from the primary: its snapshot may lack what its log has already, see `entities.cache`.
+            for missed in self.missed:
+                _keep(missed, self.request, value, lsn_parse(at_least))
+        return value
+
+    def _read_source(self, verdict: Verdict, *, is_last: bool) -> Any:
+        candidate = verdict.candidate
+        registered = reader_of(self.operation, candidate.source)
+        if registered is None:
+            raise NotThisOne
+        watch = monitor()
+        began = watch.primary_now()
+        try:
+            found: Found | None = registered.read(self.request)
+        except registered.source.failures as error:
+            store_failed(candidate)
+            raise NotThisOne from error
+        except Problem:
+            raise
+        except Exception as error:
+            # A reader with a fault of its own must not fail a read that another store can answer.
+            log.exception("A reader failed; the next store answers.", extra={"store": candidate.name})
+            raise NotThisOne from error
+        if found is None:
+            if registered.fill is not None:
+                self.missed.append(registered)
+            raise NotThisOne
+        applied = found.applied
+        position = Position(seq_timeline(applied.seq), applied.lsn or 0)
+        self._note(verdict, lag_s=watch.lag_s(applied.beat_at, at=began), position=position, is_last=is_last)
+        if found.problem is not None:
+            raise found.problem
+        return found.value
+
+    def _note(self, verdict: Verdict, *, lag_s: float | None, position: Position, is_last: bool) -> None:
+        """Note what is known of the answer: that there is no such entity is an answer too, of this store and this age.
+
+        Raises NotThisOne where it is not what it seemed to be; StaleBeyondBudget with X-On-Stale: fail.
+        """
+        candidate, state = verdict.candidate, self.state
+        read = replace(candidate, position=position.lsn, timeline=position.timeline)
+        if not has_reached(read, self.needed.lsn, self.needed.timeline):
+            raise NotThisOne(unreached=True)
+        if (
+            self.needed.lsn
+            and position.timeline > self.needed.timeline
+            and position.timeline not in monitor().timelines
+        ):
+            # Promoted a moment ago: where its timeline began, and whether it has what is needed, is not known yet.
+            raise NotThisOne(unreached=True)
+        if not is_last and verdict.qualifies and not lag_accepted(state.budget, candidate.source, lag_s):
+            raise NotThisOne
+        state.answer = Answer(
+            source=candidate.source,
+            lag_s=lag_s,
+            position=position.lsn,
+            cache_hit=candidate.source == "redis-cache",
+            replication_lag_s=lag_s,
+            store=candidate.name,
+        )
+        if state.budget is not None and state.budget.on_stale == "fail" and state.sla_met() is not True:
+            raise StaleBeyondBudget(sources={candidate.name: f"lag {lag_s} s when it was read"})
+
+
+def _keep(reader: Reader, request: object, value: object, lsn: int) -> None:
+    if reader.fill is None:
+        return
+    try:
+        reader.fill(request, value, lsn)
+    except reader.source.failures as error:
+        # The answer is there; that it could not be kept is the store's trouble.
+        log.info("An answer can't be kept.", extra={"store": reader.source.name, "error": type(error).__name__})
+
+
+def _is_broken(alias: str) -> bool:
+    connection = connections[alias].connection
+    return connection is None or bool(connection.closed)
+
+
+def _reached_lsn(alias: str) -> int:
+    with connections[alias].cursor() as cursor:
+        cursor.execute(f"SELECT coalesce(({provider().reached})::text, '0/0')")
+        return lsn_parse(cursor.fetchone()[0])
