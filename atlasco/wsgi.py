@@ -6,7 +6,7 @@ from django.core.wsgi import get_wsgi_application
 
 from atlasco.serving import serving_check
 from freshness.heartbeat import HeartbeatWriter
-from freshness.monitor import monitor
+from freshness.monitor import monitor_start
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "atlasco.settings")
 application = get_wsgi_application()
@@ -18,5 +18,5 @@ from freshness.recorder import recorder_start  # noqa: E402
 
 # Here, not in an AppConfig: only a process that serves watches the stores and may write the heartbeat.
 HeartbeatWriter().start()
-monitor().start()
+monitor_start()
 recorder_start(feed_figures=metrics_read)

@@ -7,3 +7,6 @@ class FreshnessConfig(AppConfig):
 
     def ready(self) -> None:
         from freshness import checks  # noqa: F401  # It registers itself.
+        from freshness.hangs import connections_remember
+
+        connections_remember()

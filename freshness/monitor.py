@@ -3,6 +3,13 @@
 A thread for each store asks several times a second, so that a hanging one delays nobody. Where no threads run (a
 command, a test), the asker asks itself. A database is known by its alias, a registered source by its name.
 
+# Note [One watcher a machine]
+Of all serving processes of a machine one asks; it writes what it learns on a board in shared memory (`freshness.board`)
+which the others look at. Every process judges for itself: breakers, lags and hysteresis are its own, fed by what the
+board says. A reading carries the instant at which it was taken, so one that is not renewed grows old and counts as
+unknown, whoever took it. When the watcher dies, another process has its lock within LOOK_S and asks; when it only
+hangs, each asks for itself. `bench freshness` prints what this saves.
+
 # Note [Clocks]
 All lags are differences on the primary's clock. This process keeps the distance between that clock and its own
 monotonic one, measured so that it can only be too large: then a lag can only be too large as well. While the primary is
@@ -15,13 +22,17 @@ import logging
 import random
 import threading
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any, Final
 
 import psycopg
 from django.conf import settings
 
+from freshness.board import Board, board_open
 from freshness.breakers import Breaker
+from freshness.hangs import connection_cut, connections_cut
 from freshness.prediction import Progress
 from freshness.providers import provider
 from freshness.sources import sources_known
@@ -34,6 +45,14 @@ INTERVAL_S: Final = 0.2
 # A reading older than this says nothing any more.
 STALE_S: Final = 2.0
 RETRY_S: Final = 5.0
+# How often a process that does not ask looks at the board.
+LOOK_S: Final = 0.05
+# A database that answered nothing for so long hangs: a second earlier it would have cancelled the statement itself.
+HUNG_S: Final = 1.25
+HUNG: Final = "Hangs"
+_GUARD_S: Final = 0.1
+# What a database that hangs answers to whoever connects.
+_SILENT: Final = frozenset({HUNG, "ConnectionTimeout"})
 _TIMEOUT_S: Final = 1
 PRIMARY: Final = "default"
 # The position before the snapshot that shows the heartbeat, or it could be ahead of what the snapshot shows.
@@ -77,13 +96,39 @@ class Monitor:
         self.timelines: dict[int, int] = {}
         self._threads: list[threading.Thread] = []
         self._locks: dict[str, threading.Lock] = {}
+        # Stores that this process asks itself, and since when it has been waiting for a database's answer.
+        self._asked: set[str] = set()
+        self._looking: dict[str, float] = {}
+        self._board: Board | None = None
+        self._publishing = threading.Lock()
+        self._stopping = threading.Event()
 
-    def start(self) -> None:
-        """Watch every database, and every source registered by now, from now on."""
-        for name in [*self._urls, *sources_known()]:
-            thread = threading.Thread(target=self._watch, args=(name,), name=f"monitor {name}", daemon=True)
-            thread.start()
-            self._threads.append(thread)
+    def start(self, *, board: Board | None = None) -> None:
+        """Know of every database, and every source registered by now, from now on. See Note [One watcher a machine].
+
+        board: what the machine's processes share; without one this process asks every store itself.
+        """
+        self._board = board
+        self._thread(self._guard, "monitor guard")
+        if board is None:
+            self._ask(self._names())
+        else:
+            self._thread(self._follow, "monitor board")
+
+    def _names(self) -> list[str]:
+        return [*self._urls, *sources_known()]
+
+    def _ask(self, names: list[str]) -> None:
+        """Ask these stores in this process, from now on."""
+        for name in names:
+            if name not in self._asked:
+                self._asked.add(name)
+                self._thread(partial(self._watch, name), f"monitor {name}")
+
+    def _thread(self, work: Callable[[], None], name: str) -> None:
+        thread = threading.Thread(target=work, name=name, daemon=True)
+        self._threads.append(thread)
+        thread.start()
 
     def reading(self, name: str) -> Reading | None:
         """The latest reading of a store; None where there is none that still says anything."""
@@ -125,10 +170,19 @@ class Monitor:
     def look(self, name: str) -> Reading:
         """Ask one store now."""
         with self._locks.setdefault(name, threading.Lock()):
-            return self._look_at_database(name) if name in self._urls else self._look_at_source(name)
+            if name not in self._urls:
+                return self._look_at_source(name)
+            self._looking[name] = time.monotonic()
+            try:
+                return self._look_at_database(name)
+            finally:
+                self._looking.pop(name, None)
 
     def close(self) -> None:
-        """Close what the asker's own looks opened. Not for a monitor that was started: its threads go on."""
+        """End the threads, and close what their looks or the asker's own opened."""
+        self._stopping.set()
+        for thread in self._threads:
+            thread.join(STALE_S)
         for alias in list(self._connections):
             self._drop(alias)
 
@@ -197,6 +251,7 @@ class Monitor:
         elif before is not None:
             log.warning("A store changed state.", extra={"store": name, "error": reading.error or "answers again"})
         self._readings[name] = reading
+        self._publish()
         breaker, progress = self.breaker(name), self.progress(name)
         if reading.error:
             breaker.fail(now=reading.taken_at)
@@ -205,6 +260,75 @@ class Monitor:
             breaker.lag_note(self.lag_s(reading.beat_at))
             progress.note(lsn=reading.lsn, beat_at=reading.beat_at, at=reading.taken_at)
         return reading
+
+    # --- Sharing ------------------------------------------------------------------------------------------------------
+    def _publish(self) -> None:
+        board = self._board
+        if board is None or not board.is_leading:
+            return
+        with self._publishing:
+            board.write(
+                {
+                    "written_at": time.monotonic(),
+                    "readings": {name: asdict(reading) for name, reading in list(self._readings.items())},
+                    "offset_s": self._offset_s,
+                    "timelines": [[timeline, lsn] for timeline, lsn in self.timelines.items()],
+                }
+            )
+
+    def _follow(self) -> None:
+        """Take over what the board says, until this process is the one to write it."""
+        board = self._board
+        assert board is not None  # noqa: S101 - `start` saw to it
+        began = heard_at = time.monotonic()
+        while not (self._stopping.is_set() or board.lead()):
+            now = time.monotonic()
+            # What is left of a watcher that died long ago, before a restart of the machine perhaps, says nothing.
+            if (state := board.read()) is not None and 0 <= now - state["written_at"] < STALE_S:
+                heard_at = now
+                self._take(state)
+            if now - heard_at > STALE_S:
+                self._ask(self._names())  # Whoever has the lock hangs.
+            elif now - began > STALE_S:
+                self._ask([name for name in self._names() if name not in self._readings])  # It knows nothing of these.
+            self._stopping.wait(LOOK_S)
+        if not self._stopping.is_set():
+            self._ask(self._names())
+
+    def _take(self, state: dict[str, Any]) -> None:
+        """Make the board's readings ours, of the stores that this process does not ask itself."""
+        if state["offset_s"] is not None:
+            self._offset_s = state["offset_s"]
+        self.timelines = {**self.timelines, **dict(state["timelines"])}
+        for name, told in state["readings"].items():
+            known = self._readings.get(name)
+            if name not in self._asked and (known is None or told["taken_at"] > known.taken_at):
+                self._noted(name, Reading(**told))
+
+    # --- Databases that hang ------------------------------------------------------------------------------------------
+    def _guard(self) -> None:
+        """Notice databases that hang, and let go of them, see `freshness.hangs`."""
+        waited: dict[str, tuple[float, float]] = {}
+        looked_at = time.monotonic()
+        while not self._stopping.wait(_GUARD_S):
+            now = time.monotonic()
+            # A process that was not let run for a while has not waited for anybody.
+            passed_s, looked_at = min(now - looked_at, 2 * _GUARD_S), now
+            for alias in self._urls:
+                began = self._looking.get(alias)
+                if began is None:
+                    waited.pop(alias, None)
+                else:
+                    known_began, waited_s = waited.get(alias, (began, 0.0))
+                    waited[alias] = (began, waited_s + passed_s if known_began == began else 0.0)
+                    if waited[alias][1] > HUNG_S:
+                        self._noted(alias, Reading(None, None, now, HUNG, began))
+                        probe = self._connections.get(alias)
+                        if probe is not None:
+                            connection_cut(probe)
+                reading = self._readings.get(alias)
+                if reading is not None and reading.error in _SILENT:
+                    connections_cut(alias, silent_s=now - reading.since)
 
     def _connect(self, alias: str) -> psycopg.Connection[tuple[Any, ...]]:
         connection = psycopg.connect(
@@ -227,15 +351,15 @@ class Monitor:
         return reading is None or time.monotonic() - reading.taken_at > age_s
 
     def _watch(self, name: str) -> None:
-        while True:
+        while not self._stopping.is_set():
             try:
                 self.look(name)
             except Exception:
                 # An owner's probe with a fault of its own: its reading grows old, which says enough to every reader.
                 log.exception("A store can't be looked at.", extra={"store": name})
-                time.sleep(RETRY_S)
+                self._stopping.wait(RETRY_S)
             breaker = self.breaker(name)
-            time.sleep(
+            self._stopping.wait(
                 self._interval_s(name) if breaker.is_closed else breaker.pause(jitter=random.random())  # noqa: S311 - spreads load, hides nothing
             )
 
@@ -250,6 +374,11 @@ def database_urls() -> dict[str, str]:
 
 _monitor: Monitor | None = None
 _guard = threading.Lock()
+
+
+def monitor_start() -> None:
+    """Know of every store in this process from now on, together with the others of this machine."""
+    monitor().start(board=board_open(database_urls().values()))
 
 
 def monitor() -> Monitor:

@@ -26,7 +26,7 @@ from entities.search.run import search_run
 from entities.selectors import entity_get
 from freshness.choice import candidates_judge
 from freshness.middleware import FreshnessMiddleware
-from freshness.monitor import monitor
+from freshness.monitor import monitor_start
 from freshness.policy import Tier, Wish, budget_settle
 from freshness.reads import candidates_now, read_through
 from freshness.state import Answer, FreshnessState, freshness_scope, freshness_state
@@ -53,7 +53,7 @@ def freshness_bench(*, entities: int, seed: int) -> Report:
         "freshness",
         {"entities": entities, "seed": seed, "threads": THREADS, "seconds each": SECONDS, "traffic": _traffic_text()},
     )
-    monitor().start()
+    monitor_start()
     tenant = tenant_create(slug=f"bench-f{secrets.token_hex(4)}", name="Benchmark, freshness", now=now())
     try:
         with tenant_bind(tenant):

@@ -11,6 +11,7 @@ from typing import Any, Final
 from django.db import DatabaseError, InterfaceError, connections
 
 from atlasco.lib.errors import Problem
+from freshness import hangs
 from freshness.choice import Verdict, has_reached, lag_accepted
 from freshness.monitor import PRIMARY, monitor
 from freshness.providers import provider
@@ -103,7 +104,7 @@ class Attempt:
         # Before the snapshot, or it could be ahead of what that shows.
         known_lsn = 0 if is_primary or not self.needed.lsn else _reached_lsn(alias)
         asked = provider()
-        with read_snapshot(alias):
+        with hangs.reading(connections[alias]), read_snapshot(alias):
             with connections[alias].cursor() as cursor:
                 # The first statement of the snapshot: what it shows of the heartbeat, the data shows of all other rows.
                 cursor.execute(

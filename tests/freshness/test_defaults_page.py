@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
-from django.http import HttpResponse
 
 from entities.governance.jobs import rename_start
 from entities.ingest.importer import import_run
@@ -37,9 +37,8 @@ def settled(tenant: Tenant) -> Defaults:
     return defaults_read(tenant_id=tenant.pk, using="default")
 
 
-def send(browser: Browser, path: str = PAGE, **data: str) -> HttpResponse:
-    answer: HttpResponse = browser.post(path, data)
-    return answer
+def send(browser: Browser, path: str = PAGE, **data: str) -> Any:
+    return browser.post(path, data)
 
 
 def test_an_admin_settles_a_class_and_an_attribute_of_its_own_tenant(acme: Tenant, globex: Tenant) -> None:

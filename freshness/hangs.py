@@ -1,0 +1,85 @@
+"""Letting go of a database that hangs: its machine takes what is sent, and no answer comes.
+
+Neither TCP nor `statement_timeout` ends such a wait, since the one sees its bytes acknowledged and the other is kept by
+the server that has stopped. So whoever watches (`freshness.monitor`) shuts this process's connections to it down; each
+thread that waits for it then gets the error of a broken connection, and goes on as if the server had been killed.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import psycopg
+from django.db.backends.signals import connection_created
+
+log = logging.getLogger(__name__)
+
+# A write that is under way gets more time: nobody else can do it, and whether it was done is not known afterwards.
+WRITES_S: Final = 5.0
+_lock = threading.Lock()
+_wrappers: weakref.WeakSet[Any] = weakref.WeakSet()
+# Wrappers whose transaction is a snapshot that only reads.
+_reading: set[int] = set()
+
+
+def connections_remember() -> None:
+    """Know every connection that this process opens from now on. Called by each `ready`, and once is enough."""
+    connection_created.connect(_remember, dispatch_uid="freshness.hangs")
+
+
+def _remember(connection: Any, **_: object) -> None:
+    with _lock:
+        _wrappers.add(connection)
+
+
+@contextmanager
+def reading(wrapper: Any) -> Iterator[None]:
+    """What is inside only reads on this connection, so another database can do it as well."""
+    _reading.add(id(wrapper))
+    try:
+        yield
+    finally:
+        _reading.discard(id(wrapper))
+
+
+def connections_cut(alias: str, *, silent_s: float) -> int:
+    """Shut down this process's connections to a database that has been silent for so long. Return how many.
+
+    Those in a transaction that may write are left alone until WRITES_S.
+    """
+    with _lock:
+        wrappers = [wrapper for wrapper in _wrappers if wrapper.alias == alias]
+    cut = 0
+    for wrapper in wrappers:
+        may_write = wrapper.in_atomic_block and id(wrapper) not in _reading
+        raw = wrapper.connection
+        if raw is not None and not (may_write and silent_s < WRITES_S):
+            cut += connection_cut(raw)
+    if cut:
+        log.warning("A database hangs; connections to it were shut down.", extra={"store": alias, "connections": cut})
+    return cut
+
+
+def connection_cut(connection: psycopg.Connection[Any]) -> bool:
+    """Shut one connection's socket down, from any thread. False where it was broken already."""
+    try:
+        number = connection.pgconn.socket
+        copy = os.dup(number)
+    except (psycopg.Error, OSError):
+        return False
+    with socket.socket(fileno=copy) as held:
+        try:
+            # Its owner may have closed it meanwhile, and the number may be somebody else's by now.
+            if connection.closed or connection.pgconn.socket != number:
+                return False
+            held.shutdown(socket.SHUT_RDWR)
+        except (psycopg.Error, OSError):
+            return False
+    return True
