@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from atlasco.stack.errors import ServiceFailed
+from atlasco.stack.memory import machine_bytes, shared_buffers_mib
 from atlasco.stack.plan import POSTGRES_NODES, PRIMARY_FILE, REPLICATION_ROLE, Plan
 from atlasco.stack.processes import Command, command_run
 from atlasco.stack.provision import RolePasswords, database_provision
@@ -35,7 +36,7 @@ port = {port}
 unix_socket_directories = ''
 password_encryption = scram-sha-256
 max_connections = 200
-shared_buffers = 256MB
+shared_buffers = {shared_buffers_mib}MB
 dynamic_shared_memory_type = {shared_memory}
 # Each query plans over a partition tree: a lock for every leaf and index that it can't prune.
 max_locks_per_transaction = 256
@@ -136,6 +137,8 @@ class PostgresNode(Service):
             port=self.plan.port(self.name),
             shared_memory="posix" if shm is not None and shm.f_blocks * shm.f_frsize >= SHM_MIN_BYTES else "mmap",
             fsync="on" if self.plan.durable else "off",
+            # Tests run several stacks of a few thousand rows at once.
+            shared_buffers_mib=shared_buffers_mib(machine_bytes()) if self.plan.durable else 128,
         )
         file_write(self.data / "postgresql.conf", "\n".join([text, *more, ""]), owner=self.plan.user)
         file_write(self.data / "pg_hba.conf", HBA, owner=self.plan.user)

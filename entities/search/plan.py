@@ -3,11 +3,12 @@
 # Note [Four plans]
 walk   read the tenant's entities in the order asked for and test each, until the page is full: cheap where many match.
        It goes in stages, and after each thinks again: what it has seen is worth more than what was expected.
+       External ids are in order in `entity_keys` only; each document is then looked up.
 gin    look up documents that contain the equalities which every match must have, test and sort them: cheap where few
        have them. For k-of-n and `any`, one containment for each way to satisfy it.
 drive  read the ids of the entities that may match from value indexes, test and sort their documents: for ranges. Where
        n of m must hold, m - n + 1 of them are read: no match can miss them all.
-scan   read the whole tenant and sort: where the order asked for has no index and nothing else drives.
+scan   read the whole tenant and sort: where few match, nothing drives, and looking up documents in order costs more.
 
 A plan that may prove wrong has a limit of rows, and another plan takes over there: a wrong guess costs at most about
 twice that plan. Every plan gives the same page.
@@ -36,8 +37,12 @@ PlanName: TypeAlias = Literal["walk", "gin", "drive", "scan"]
 # What each statement costs whatever it reads.
 PLAN_MS: Final = 2.0
 # An entity tested: in the order of an index, and in no order.
-WALK_MS_PER_ROW: Final = 0.0007
+WALK_MS_PER_ROW: Final[dict[OrderField, float]] = {
+    "updated_at": 0.0007, "entity_id": 0.0007, "created_at": 0.001, "external_id": 0.0025,
+}  # fmt: skip
 SCAN_MS_PER_ROW: Final = 0.0006
+# A walk in an order that costs so much more for each entity may end in a scan.
+_SCAN_WORTH_MS: Final = 0.0002
 # A posting read; an id read from a value index and looked up.
 GIN_MS_PER_POSTING: Final = 0.00007
 DRIVE_MS_PER_ID: Final = 0.0012
@@ -52,7 +57,6 @@ ROWS_MIN: Final = 5_000
 # Beyond this many alternatives a GIN search is as much work as a scan.
 CONTAINMENTS_MAX: Final = 24
 DRIVERS_MAX: Final = 24
-_WALKABLE: Final[frozenset[OrderField]] = frozenset({"updated_at", "entity_id"})
 # In the index, longer values are not; nor does anybody type them.
 _DRIVER_MAX_BYTES: Final = 1_000
 
@@ -94,10 +98,10 @@ def plan_choose(query: Query, statistics: TenantStatistics) -> Plan:
     where = node_of(query)
     share = share_estimate(where, statistics)
     choices = [choice for choice in (_gin(where, statistics), _drive(where, statistics)) if choice is not None]
-    if query.order_by in _WALKABLE:
-        rows = walk_rows(query, share=share, size=size)
-        choices.append(_Choice(PLAN_MS + WALK_MS_PER_ROW * rows, Plan("walk"), rows))
-    else:
+    walk_ms = WALK_MS_PER_ROW[query.order_by]
+    rows = walk_rows(query, share=share, size=size)
+    choices.append(_Choice(PLAN_MS + walk_ms * rows, Plan("walk"), rows))
+    if walk_ms > SCAN_MS_PER_ROW + _SCAN_WORTH_MS:
         choices.append(_Choice(PLAN_MS + SCAN_MS_PER_ROW * size, Plan("scan"), size))
     choices.sort(key=lambda choice: choice.cost_ms)
     costs: dict[PlanName, float] = {choice.plan.name: round(choice.cost_ms, 2) for choice in choices}
@@ -105,7 +109,7 @@ def plan_choose(query: Query, statistics: TenantStatistics) -> Plan:
     for place, choice in reversed(list(enumerate(choices))):
         rows_max = inf
         if fallback is not None:
-            per_row = WALK_MS_PER_ROW if choice.plan.name == "walk" else FETCH_MS_PER_ROW + FETCH_MS_PER_PAGE
+            per_row = walk_ms if choice.plan.name == "walk" else FETCH_MS_PER_ROW + FETCH_MS_PER_PAGE
             rows_max = max(ROWS_MIN, 2 * choice.rows, 2 * choices[place + 1].cost_ms / per_row)
         fallback = replace(
             choice.plan,

@@ -34,6 +34,8 @@ _KEY: Final = {
     "entity_id": ("e.entity_id", "bigint"),
 }
 _COLUMNS: Final = "e.entity_id, e.entity_type, e.external_id, e.created_at, e.updated_at, e.version"
+# One document by its id. OFFSET 0: looked up for each id, in their order, and joined in no other way.
+_DOCUMENT: Final = "(SELECT * FROM entity_documents x WHERE x.tenant_id = %s AND x.entity_id = {id} OFFSET 0) e"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +123,10 @@ class _Search:
         self.order = f"e.entity_id {direction}" if self.by_id else f"{self.column} {direction}, e.entity_id {direction}"
         # The same among candidates, of which only the keys are kept.
         self.key_order = f"c.key {direction}, c.entity_id {direction}"
-        self.after = Fragment("true") if after is None else self._beyond(after.key, after.entity_id)
+        # External ids stand in order in a table of their own, see Note [Four plans].
+        self.walked = "k" if query.order_by == "external_id" else "e"
+        self.start = None if after is None else (after.key, after.entity_id)
+        self.after = self._beyond(self.start)
         self.attributes = _projection(query.fields)
         self.wanted = query.limit + 1
 
@@ -141,17 +146,24 @@ class _Search:
         # The plan's limit was reached, or its index is no more.
         return self.run(plan.fallback or Plan("scan"))
 
-    def _beyond(self, key: str, entity_id: int) -> Fragment:
+    def _beyond(self, last: tuple[str, int] | None, *, table: str = "e") -> Fragment:
+        """What comes after the row of this key and id; everything, where there was none."""
+        if last is None:
+            return Fragment("true")
+        key, entity_id = last
         if self.by_id:
             # A row, not the id alone: from `tenant_id = 2 AND entity_id > 5` PostgreSQL 18 concludes that no partition
             # holds such rows, wrongly, where they are in a DEFAULT partition beside another tenant's range.
-            return Fragment(f"(e.tenant_id, e.entity_id) {self.beyond} (%s, %s)", (self.tenant_id, entity_id))
-        return Fragment(f"({self.column}, e.entity_id) {self.beyond} (%s::{self.cast}, %s)", (key, entity_id))
+            return Fragment(
+                f"({table}.tenant_id, {table}.entity_id) {self.beyond} (%s, %s)", (self.tenant_id, entity_id)
+            )
+        column = f"{table}.{self.query.order_by}"
+        return Fragment(f"({column}, {table}.entity_id) {self.beyond} (%s::{self.cast}, %s)", (key, entity_id))
 
     def _walk(self, plan: Plan) -> list[EntityRow] | None:
         """None where it is given up for the fallback, which begins anew: it sorts what a walk has in order."""
         found: list[EntityRow] = []
-        after, tested = self.after, 0
+        after, tested = self._beyond(self.start, table=self.walked), 0
         share = plan.matches / max(self.entities, 1)
         while True:
             missing = self.wanted - len(found)
@@ -169,12 +181,12 @@ class _Search:
             ):
                 self.trace.steps.append(("walk", tested))
                 return None
-            after = self._beyond(*last)
+            after = self._beyond(last, table=self.walked)
 
     def _walk_left_ms(self, share: float, tested: int, found: int) -> float:
         """What the rest of the walk will cost, by what it has seen so far."""
         left = min(max(self.entities - tested, 0), (self.wanted - found) / max(share, 1e-9))
-        return WALK_MS_PER_ROW * left
+        return WALK_MS_PER_ROW[self.query.order_by] * left
 
     def _walk_stage(self, after: Fragment, size: int, wanted: int) -> tuple[list[EntityRow], tuple[str, int] | None]:
         """The matches among the next `size` entities, and the last of those where not enough of them matched.
@@ -184,20 +196,27 @@ class _Search:
         UNION is never begun; where it is not, an index alone answers it.
         """
         last = "NULL::timestamptz, NULL::timestamptz, 0, NULL::text"
-        key = "e.external_id" if self.query.order_by == "external_id" else "NULL::text"
+        key = "k.external_id" if self.walked == "k" else "NULL::text"
         if not self.by_id and self.cast == "timestamptz":
             last = f"{self.column}, {self.column}, 0, NULL::text"
-        entities = f"entity_documents e WHERE e.tenant_id = %s AND {after.text} ORDER BY {self.order}"
+        source = "entity_keys k" if self.walked == "k" else "entity_documents e"
+        order = self.order.replace("e.", f"{self.walked}.")
+        ordered = f"{source} WHERE {self.walked}.tenant_id = %s AND {after.text} ORDER BY {order}"
+        stage: tuple[Any, ...] = (self.tenant_id, *after.values, size)
+        if self.walked == "k":
+            looked_up = _DOCUMENT.format(id="k.entity_id")
+            tested = f"(SELECT k.entity_id FROM {ordered} LIMIT %s) k CROSS JOIN LATERAL {looked_up}"
+            stage = (*stage, self.tenant_id)
+        else:
+            tested = f"(SELECT {_COLUMNS}, e.attributes FROM {ordered} LIMIT %s) e"
         self.database.execute(
-            f"SELECT * FROM ((SELECT {_COLUMNS}, {self.attributes.text}"
-            f" FROM (SELECT {_COLUMNS}, e.attributes FROM {entities} LIMIT %s) e"
+            f"SELECT * FROM ((SELECT {_COLUMNS}, {self.attributes.text} FROM {tested}"
             f" WHERE {self.condition.text} LIMIT %s)"
-            f" UNION ALL (SELECT e.entity_id, NULL, {key}, {last} FROM {entities} OFFSET %s LIMIT 1)) found LIMIT %s",
+            f" UNION ALL (SELECT {self.walked}.entity_id, NULL, {key}, {last} FROM {ordered} OFFSET %s LIMIT 1)) found"
+            " LIMIT %s",
             (
                 *self.attributes.values,
-                self.tenant_id,
-                *after.values,
-                size,
+                *stage,
                 *self.condition.values,
                 wanted,
                 self.tenant_id,
@@ -262,8 +281,7 @@ class _Search:
             f" seen AS MATERIALIZED (SELECT count(*) AS n FROM {'bounded' if ids is None else 'ids'})"
             f" (SELECT {_COLUMNS}, {self.attributes.text}"
             f" FROM (SELECT c.entity_id FROM bounded c WHERE c.holds AND (SELECT n <= %s IS NOT false FROM seen)"
-            f" ORDER BY {self.key_order} LIMIT %s) p CROSS JOIN LATERAL"
-            " (SELECT * FROM entity_documents x WHERE x.tenant_id = %s AND x.entity_id = p.entity_id OFFSET 0) e"
+            f" ORDER BY {self.key_order} LIMIT %s) p CROSS JOIN LATERAL {_DOCUMENT.format(id='p.entity_id')}"
             f" ORDER BY {self.order})"
             " UNION ALL (SELECT 0, NULL, NULL, NULL, NULL, n, NULL FROM seen)",
             (

@@ -2198,6 +2198,8 @@ CREATE INDEX django_session_session_key_c0390e0f_like ON public.django_session U
 
 CREATE UNIQUE INDEX domain_one_primary ON public.tenants_domain USING btree (tenant_id) WHERE is_primary;
 
+CREATE INDEX entities_created ON ONLY public.entities USING btree (tenant_id, created_at DESC, entity_id DESC);
+
 CREATE INDEX entities_document ON ONLY public.entities USING gin (tenant_id, attributes jsonb_path_ops);
 
 CREATE INDEX entities_recent ON ONLY public.entities USING btree (tenant_id, updated_at DESC, entity_id DESC);
