@@ -111,7 +111,33 @@ class AttributeMetadata(models.Model):
         return self.attribute_name
 
 
-class ImportJob(models.Model):
+class JobStatus(models.TextChoices):
+    """How far work is that a worker does."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class Job(models.Model):
+    """What a worker does in the background, see `entities.jobs`."""
+
+    tenant_id = models.IntegerField()
+    created_at = models.DateTimeField()
+    started_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+    status = models.CharField(max_length=20, choices=JobStatus.choices, default=JobStatus.QUEUED)
+    detail = models.TextField(default="")
+    created_by = models.TextField(default="")
+    attempts = models.SmallIntegerField(default=0)
+
+    class Meta:
+        abstract = True
+
+
+class ImportJob(Job):
     """An import that a worker does in the background."""
 
     class Status(models.TextChoices):
@@ -129,10 +155,6 @@ class ImportJob(models.Model):
         PARQUET = "parquet", "Parquet"
 
     job_id = models.UUIDField(primary_key=True)
-    tenant_id = models.IntegerField()
-    created_at = models.DateTimeField()
-    started_at = models.DateTimeField(null=True)
-    finished_at = models.DateTimeField(null=True)
     status = models.CharField(max_length=20, choices=Status.choices, default=Status.QUEUED)
     mode = models.CharField(max_length=20, default="merge")
     file_name = models.TextField()
@@ -141,9 +163,6 @@ class ImportJob(models.Model):
     bytes_done = models.BigIntegerField(default=0)
     lines_done = models.BigIntegerField(default=0)
     summary = models.JSONField(default=dict)
-    detail = models.TextField(default="")
-    created_by = models.TextField(default="")
-    attempts = models.SmallIntegerField(default=0)
     format = models.CharField(max_length=20, choices=Format.choices, default=Format.NDJSON)
     options = models.JSONField(default=dict)
     is_dry_run = models.BooleanField(default=False)
@@ -236,7 +255,7 @@ class AttributeRule(models.Model):
         return self.attribute_name
 
 
-class AttributeJob(models.Model):
+class AttributeJob(Job):
     """What a worker does about one attribute, entity after entity."""
 
     class Kind(models.TextChoices):
@@ -246,20 +265,8 @@ class AttributeJob(models.Model):
         UNDO = "undo", "Undo"
         SIMILAR = "similar", "Look for near-duplicates"
 
-    class Status(models.TextChoices):
-        QUEUED = "queued"
-        RUNNING = "running"
-        DONE = "done"
-        FAILED = "failed"
-        CANCELLED = "cancelled"
-
     job_id = models.UUIDField(primary_key=True)
-    tenant_id = models.IntegerField()
-    created_at = models.DateTimeField()
-    started_at = models.DateTimeField(null=True)
-    finished_at = models.DateTimeField(null=True)
     kind = models.CharField(max_length=20, choices=Kind.choices)
-    status = models.CharField(max_length=20, choices=Status.choices, default=Status.QUEUED)
     attribute_name = models.CharField(max_length=255, default="")
     target = models.CharField(max_length=255, default="")
     options = models.JSONField(default=dict)
@@ -268,9 +275,6 @@ class AttributeJob(models.Model):
     after_entity_id = models.BigIntegerField(default=0)
     changed = models.BigIntegerField(default=0)
     result = models.JSONField(default=dict)
-    detail = models.TextField(default="")
-    created_by = models.TextField(default="")
-    attempts = models.SmallIntegerField(default=0)
 
     class Meta:
         managed = False
@@ -280,17 +284,7 @@ class AttributeJob(models.Model):
         return f"{self.kind} {self.attribute_name}"
 
 
-class JobStatus(models.TextChoices):
-    """How far work is that a worker does."""
-
-    QUEUED = "queued"
-    RUNNING = "running"
-    DONE = "done"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-
-
-class ExportJob(models.Model):
+class ExportJob(Job):
     """A search's result that a worker writes into a file."""
 
     class Format(models.TextChoices):
@@ -299,12 +293,7 @@ class ExportJob(models.Model):
         PARQUET = "parquet", "Parquet"
 
     job_id = models.UUIDField(primary_key=True)
-    tenant_id = models.IntegerField()
-    created_at = models.DateTimeField()
-    started_at = models.DateTimeField(null=True)
-    finished_at = models.DateTimeField(null=True)
     expires_at = models.DateTimeField(null=True)
-    status = models.CharField(max_length=20, choices=JobStatus.choices, default=JobStatus.QUEUED)
     format = models.CharField(max_length=20, choices=Format.choices)
     query = models.JSONField()
     columns = models.JSONField(default=list)
@@ -314,9 +303,6 @@ class ExportJob(models.Model):
     rows_done = models.BigIntegerField(default=0)
     bytes_done = models.BigIntegerField(default=0)
     is_cut = models.BooleanField(default=False)
-    detail = models.TextField(default="")
-    created_by = models.TextField(default="")
-    attempts = models.SmallIntegerField(default=0)
 
     class Meta:
         managed = False
@@ -326,15 +312,10 @@ class ExportJob(models.Model):
         return self.file_name
 
 
-class BulkEdit(models.Model):
+class BulkEdit(Job):
     """The same change to many entities, or with undo_of the taking back of one."""
 
     edit_id = models.UUIDField(primary_key=True)
-    tenant_id = models.IntegerField()
-    created_at = models.DateTimeField()
-    started_at = models.DateTimeField(null=True)
-    finished_at = models.DateTimeField(null=True)
-    status = models.CharField(max_length=20, choices=JobStatus.choices, default=JobStatus.QUEUED)
     undo_of = models.UUIDField(null=True)
     query = models.JSONField(null=True)
     entity_ids = ArrayField(models.BigIntegerField(), default=list)
@@ -345,9 +326,6 @@ class BulkEdit(models.Model):
     after_entity_id = models.BigIntegerField(default=-(2**63))
     conflicts = models.JSONField(default=list)
     conflicts_count = models.BigIntegerField(default=0)
-    detail = models.TextField(default="")
-    created_by = models.TextField(default="")
-    attempts = models.SmallIntegerField(default=0)
 
     class Meta:
         managed = False

@@ -26,7 +26,8 @@ from entities.governance import work as attribute_work
 from entities.imports import jobs, run
 from entities.indexing.proposals import autopilot_run, index_run
 from entities.indexing.usage import usage_fold
-from entities.models import AttributeJob, BulkEdit, ExportJob, ImportJob
+from entities.jobs import jobs_abandoned
+from entities.models import AttributeJob, BulkEdit, ExportJob, ImportJob, Job
 from entities.partitions import promotion
 from entities.partitions import services as partitions_services
 from tenants.binding import public_bind, tenant_bind
@@ -63,13 +64,8 @@ SCHEDULE: Final[dict[str, dict[str, Any]]] = {
         "schedule": 15.0,
         "options": {"expires": 15},
     },
-    "import-jobs-resume": {
-        "task": "entities.tasks.import_jobs_resume",
-        "schedule": float(RESUME_PERIOD_S),
-        "options": {"expires": RESUME_PERIOD_S},
-    },
-    "attribute-jobs-resume": {
-        "task": "entities.tasks.attribute_jobs_resume",
+    "jobs-resume": {
+        "task": "entities.tasks.jobs_resume",
         "schedule": float(RESUME_PERIOD_S),
         "options": {"expires": RESUME_PERIOD_S},
     },
@@ -82,11 +78,6 @@ SCHEDULE: Final[dict[str, dict[str, Any]]] = {
         "task": "entities.tasks.import_jobs_expire",
         "schedule": 3600.0,
         "options": {"expires": 3600},
-    },
-    "browser-jobs-resume": {
-        "task": "entities.tasks.browser_jobs_resume",
-        "schedule": float(RESUME_PERIOD_S),
-        "options": {"expires": RESUME_PERIOD_S},
     },
     "bulk-edits-expire": {
         "task": "entities.tasks.bulk_edits_expire",
@@ -150,20 +141,6 @@ def import_receipts_expire() -> int:
 def import_job_run(tenant_id: int, job_id: str) -> str:
     """Do an import job, or what is left of it. Returns its status; "gone" where the job or its tenant is gone."""
     return _job_run(tenant_id, job_id, run.import_job_run)
-
-
-@shared_task
-def import_jobs_resume() -> int:
-    """Tell the workers again of jobs whose message or worker was lost. Returns how many."""
-    return tenants_each(_import_jobs_resume)
-
-
-def _import_jobs_resume(tenant: Tenant) -> int:
-    abandoned = jobs.import_jobs_abandoned(tenant_id=tenant.pk, now=now())
-    for job in abandoned:
-        # A busy queue is told again and again: what is still there after a period is superseded.
-        import_job_run.apply_async(args=(tenant.pk, str(job.job_id)), expires=RESUME_PERIOD_S)
-    return len(abandoned)
 
 
 @shared_task
@@ -248,22 +225,6 @@ def bulk_edits_expire() -> int:
 
 
 @shared_task
-def browser_jobs_resume() -> int:
-    """Tell the workers again of exports and bulk edits whose message or worker was lost. Returns how many."""
-    return tenants_each(_browser_jobs_resume)
-
-
-def _browser_jobs_resume(tenant: Tenant) -> int:
-    exports = export_jobs.export_jobs_abandoned(tenant_id=tenant.pk, now=now())
-    for job in exports:
-        export_job_run.apply_async(args=(tenant.pk, str(job.job_id)), expires=RESUME_PERIOD_S)
-    edits = bulk_edits.bulk_edits_abandoned(tenant_id=tenant.pk, now=now())
-    for edit in edits:
-        bulk_edit_run.apply_async(args=(tenant.pk, str(edit.edit_id)), expires=RESUME_PERIOD_S)
-    return len(exports) + len(edits)
-
-
-@shared_task
 def export_jobs_expire() -> int:
     """Remove files that have expired, and forget exports of long ago. Returns how many."""
     return tenants_each(lambda tenant: export_jobs.export_jobs_expire(tenant_id=tenant.pk, now=now()))
@@ -282,22 +243,34 @@ def attribute_job_enqueue(job: AttributeJob) -> None:
 
 
 @shared_task
-def attribute_jobs_resume() -> int:
-    """Tell the workers again of jobs about attributes whose message or worker was lost. Returns how many."""
-    return tenants_each(_attribute_jobs_resume)
-
-
-def _attribute_jobs_resume(tenant: Tenant) -> int:
-    abandoned = attribute_jobs.jobs_abandoned(tenant_id=tenant.pk, now=now())
-    for job in abandoned:
-        attribute_job_run.apply_async(args=(tenant.pk, str(job.job_id)), expires=RESUME_PERIOD_S)
-    return len(abandoned)
-
-
-@shared_task
 def attribute_jobs_expire() -> int:
     """Forget jobs about attributes that ended long ago. Returns how many."""
     return tenants_each(lambda tenant: attribute_jobs.jobs_expire(tenant_id=tenant.pk, now=now()))
+
+
+# --- All kinds of jobs ------------------------------------------------------------------------------------------------
+_RUN_BY_MODEL: Final[dict[type[Job], Any]] = {
+    ImportJob: import_job_run,
+    ExportJob: export_job_run,
+    BulkEdit: bulk_edit_run,
+    AttributeJob: attribute_job_run,
+}
+
+
+@shared_task
+def jobs_resume() -> int:
+    """Tell the workers again of jobs whose message or worker was lost. Returns how many."""
+    return tenants_each(_jobs_resume)
+
+
+def _jobs_resume(tenant: Tenant) -> int:
+    told = 0
+    for model, task in _RUN_BY_MODEL.items():
+        for job in jobs_abandoned(model, tenant_id=tenant.pk, now=now()):
+            # A busy queue is told again and again: what is still there after a period is superseded.
+            task.apply_async(args=(tenant.pk, str(job.pk)), expires=RESUME_PERIOD_S)
+            told += 1
+    return told
 
 
 def _job_run(tenant_id: int, job_id: str, work: Callable[..., str]) -> str:

@@ -16,7 +16,6 @@ from entities.admin.pages import DataPage
 from entities.browser.state import BrowserState, state_parse
 from entities.browser.words import search_words
 from entities.bulk.edits import (
-    UNFINISHED,
     Changes,
     bulk_edit_cancel,
     bulk_edit_create,
@@ -28,6 +27,7 @@ from entities.bulk.edits import (
 )
 from entities.bulk.preview import bulk_edit_preview, value_shown
 from entities.editing import value_parse
+from entities.jobs import UNFINISHED
 from entities.models import BulkEdit
 from entities.values import VALUE_TYPES, Value
 from tenants.admin.pages import request_user

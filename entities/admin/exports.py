@@ -21,7 +21,6 @@ from entities.browser.state import BrowserState, state_parse
 from entities.browser.words import search_words, state_words
 from entities.exports.jobs import (
     FILE_KEPT_FOR,
-    UNFINISHED,
     ExportNotReady,
     export_job_cancel,
     export_job_create,
@@ -30,6 +29,7 @@ from entities.exports.jobs import (
     export_jobs_list,
     is_ready,
 )
+from entities.jobs import UNFINISHED
 from entities.models import ExportJob
 from tenants.admin.pages import problem_show, request_user
 from tenants.members.models import Role

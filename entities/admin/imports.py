@@ -27,6 +27,7 @@ from entities.imports.prepare import (
     mapping_remember,
 )
 from entities.ingest.lines import BrokenBody
+from entities.jobs import UNFINISHED
 from entities.models import ImportJob
 from entities.search.cursors import InvalidCursor
 from tenants.audit import audit_record
@@ -195,7 +196,7 @@ class ImportProgress(JobPage):
         with self.scope.bind():
             job = self.job(job_id)
         response = self.fragment("atlasco/imports/progress.html", scope=self.scope, job=job, **progress_context(job))
-        if job.status not in jobs.UNFINISHED:
+        if job.status not in UNFINISHED:
             response.headers["HX-Refresh"] = "true"
         return response
 

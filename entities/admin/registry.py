@@ -17,7 +17,8 @@ from entities.admin.pages import DataPage
 from entities.governance import jobs, store
 from entities.governance.rules import MODES, conditions_parse
 from entities.imports.mapping import cell_value
-from entities.models import AttributeMetadata
+from entities.jobs import UNFINISHED
+from entities.models import AttributeMetadata, JobStatus
 from entities.search.query import query_parse
 from entities.search.run import search_run
 from entities.selectors import AttributeUnknown, attribute_get, tenant_usage
@@ -439,13 +440,13 @@ class AttributeJobPage(DataPage):
     def get(self, request: HttpRequest, job_id: uuid.UUID) -> HttpResponseBase:
         with self.reading() as source:
             job = jobs.job_get(tenant_id=self.scope.tenant.pk, job_id=job_id, using=source.using)
-        if job.kind == jobs.Kind.SIMILAR and job.status == jobs.Status.DONE:
+        if job.kind == jobs.Kind.SIMILAR and job.status == JobStatus.DONE:
             return HttpResponseRedirect(self.scope.url("attributes_similar"))
         is_partial = request.GET.get("part") == "progress"
         context = job_context(job)
         if is_partial:
             response = self.fragment("atlasco/attributes/progress.html", scope=self.scope, job=job, **context)
-            if job.status not in jobs.UNFINISHED:
+            if job.status not in UNFINISHED:
                 response.headers["HX-Refresh"] = "true"
             return response
         name = job.attribute_name

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 
 from django.conf import settings
@@ -14,8 +14,8 @@ from django.db.models import QuerySet
 
 from atlasco.lib.errors import Conflict, Invalid, NotFound
 from entities import selectors
-from entities.imports.jobs import ABANDONED_AFTER, job_lock
 from entities.ingest.batch import tenant_hold
+from entities.jobs import KEPT_FOR, UNFINISHED, unfinished
 from entities.models import BulkEdit, BulkEditChange, JobStatus
 from entities.search.query import query_parse
 from entities.services import InvalidEntity
@@ -24,9 +24,7 @@ from tenants.audit import audit_record
 from tenants.members.models import Role
 from tenants.roles import role_require
 
-UNFINISHED: Final = (JobStatus.QUEUED, JobStatus.RUNNING)
 # How long an edit can be taken back, and is told of.
-KEPT_FOR: Final = timedelta(days=30)
 UNFINISHED_MAX: Final = 5
 SHOWN_MAX: Final = 100
 CHANGES_MAX: Final = 50
@@ -149,7 +147,7 @@ def bulk_edit_undo(
 def _start(edit: BulkEdit, *, action: str, enqueue: Callable[[BulkEdit], None]) -> None:
     with transaction.atomic(using="default"):
         tenant_hold(tenant_id=edit.tenant_id)
-        if _edits(edit.tenant_id).filter(status__in=UNFINISHED).count() >= UNFINISHED_MAX:
+        if unfinished(_edits(edit.tenant_id)).count() >= UNFINISHED_MAX:
             raise TooManyBulkEdits
         _edits(edit.tenant_id).bulk_create([edit])
         audit_record(
@@ -195,24 +193,12 @@ def bulk_edit_cancel(*, tenant_id: int, edit_id: uuid.UUID, now: datetime) -> Bu
     """
     role_require(Role.EDITOR)
     with transaction.atomic(using="default"):
-        unfinished = _edits(tenant_id).filter(edit_id=edit_id, status__in=UNFINISHED)
-        if unfinished.update(status=JobStatus.CANCELLED, finished_at=now):
+        if unfinished(_edits(tenant_id).filter(edit_id=edit_id)).update(status=JobStatus.CANCELLED, finished_at=now):
             audit_record(action="bulk_edit.cancel", subject=f"bulk_edit:{edit_id}")
     edit = bulk_edit_get(tenant_id=tenant_id, edit_id=edit_id)
     if edit.status != JobStatus.CANCELLED:
         raise BulkEditFinished
     return edit
-
-
-def bulk_edits_abandoned(*, tenant_id: int, now: datetime) -> list[BulkEdit]:
-    """The bound tenant's unfinished edits that nobody works on and that have waited for a while."""
-    waiting = _edits(tenant_id).filter(status__in=UNFINISHED, created_at__lt=now - ABANDONED_AFTER)
-    abandoned = []
-    for edit in waiting.order_by("created_at"):
-        with job_lock(edit.edit_id) as is_free:
-            if is_free:
-                abandoned.append(edit)
-    return abandoned
 
 
 def bulk_edits_expire(*, tenant_id: int, now: datetime) -> int:

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
 
 import orjson
-from django.db import InterfaceError, OperationalError, connections, transaction
+from django.db import connections, transaction
 from django.db.models import F, QuerySet
-from django.db.models.functions import Coalesce
 
 from atlasco.lib.errors import Unavailable
-from entities.bulk.edits import UNFINISHED, Changes
+from entities.bulk.edits import Changes
 from entities.bulk.preview import value_shown
 from entities.editing import value_digest
-from entities.imports.jobs import job_lock
 from entities.ingest.batch import LockedEntity, batch_write
 from entities.ingest.lines import Line
+from entities.jobs import Clock, JobStopped, job_run, unfinished
 from entities.models import BulkEdit, BulkEditChange, JobStatus
 from entities.search.cursors import Cursor, cursor_encode
 from entities.search.query import query_parse
@@ -32,12 +31,6 @@ CONFLICTS_LISTED: Final = 100
 # Entities of a batch that keep changing under it.
 _TRIES: Final = 5
 _BEFORE_ALL: Final = -(2**63)
-
-Clock = Callable[[], datetime]
-
-
-class _Stopped(Exception):
-    """The edit was cancelled, or is gone with its tenant."""
 
 
 class _Moved(Exception):
@@ -66,42 +59,21 @@ class _Batch:
 
 
 def bulk_edit_run(*, tenant_id: int, job_id: uuid.UUID, clock: Clock) -> str:
-    """Do an edit of the bound tenant, or what is left of it. Returns the status that it has then.
+    """Do an edit of the bound tenant, or what is left of it, see `entities.jobs.job_run`."""
 
-    "gone" where there is none, "running" where another worker is at it.
-    Raises OperationalError, InterfaceError and Unavailable; the edit then waits to be taken up again.
-    """
-    with job_lock(job_id) as is_ours:
-        edits = BulkEdit.objects.using("default").filter(tenant_id=tenant_id, edit_id=job_id)
-        edit = edits.first()
-        if edit is None:
-            return "gone"
-        if is_ours and edit.status in UNFINISHED:
-            _edit_do(edit, clock=clock)
-            edit = edits.first()
-        return "gone" if edit is None else str(edit.status)
-
-
-def _edit_do(edit: BulkEdit, *, clock: Clock) -> None:
-    if edit.attempts >= ATTEMPTS_MAX:
-        _edit_end(
-            edit, JobStatus.FAILED, now=clock(), detail=f"Given up after {edit.attempts} starts without progress."
-        )
-        return
-    started_at = Coalesce(F("started_at"), clock())
-    if not _unfinished(edit).update(status=JobStatus.RUNNING, started_at=started_at, attempts=F("attempts") + 1):
-        return  # Cancelled a moment ago.
-    try:
+    def work(edit: BulkEdit) -> None:
         while _step(edit, now=clock()):
-            edit.refresh_from_db(using="default", fields=["after_entity_id", "conflicts"])
-    except (_Stopped, BulkEdit.DoesNotExist):
-        return
-    except (OperationalError, InterfaceError, Unavailable):
-        raise
-    except Exception:
-        _edit_end(edit, JobStatus.FAILED, now=clock(), detail="An unexpected error, which the log explains.")
-        raise
-    _edit_end(edit, JobStatus.DONE, now=clock())
+            try:
+                edit.refresh_from_db(using="default", fields=["after_entity_id", "conflicts"])
+            except BulkEdit.DoesNotExist:
+                raise JobStopped from None
+        _edit_end(edit, JobStatus.DONE, now=clock())
+
+    def fail(edit: BulkEdit, detail: str) -> None:
+        _edit_end(edit, JobStatus.FAILED, now=clock(), detail=detail)
+
+    edits = BulkEdit.objects.using("default").filter(tenant_id=tenant_id, edit_id=job_id)
+    return job_run(edits, attempts_max=ATTEMPTS_MAX, clock=clock, work=work, fail=fail)
 
 
 def _step(edit: BulkEdit, *, now: datetime) -> bool:
@@ -183,7 +155,7 @@ def _batch_do(edit: BulkEdit, batch: _Batch, *, now: datetime) -> None:
             attempts=0,
         )
         if not is_running:
-            raise _Stopped
+            raise JobStopped
 
 
 def _edit_batch(edit: BulkEdit) -> _Batch | None:
@@ -272,6 +244,4 @@ def _edit_end(edit: BulkEdit, status: JobStatus, *, now: datetime, detail: str =
 
 
 def _unfinished(edit: BulkEdit) -> QuerySet[BulkEdit]:
-    return BulkEdit.objects.using("default").filter(
-        tenant_id=edit.tenant_id, edit_id=edit.edit_id, status__in=UNFINISHED
-    )
+    return unfinished(BulkEdit.objects.using("default").filter(tenant_id=edit.tenant_id, edit_id=edit.edit_id))

@@ -13,16 +13,14 @@ from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import QuerySet
 
 from atlasco.lib.errors import Conflict, NotFound
-from entities.imports.jobs import ABANDONED_AFTER, job_lock
 from entities.ingest.batch import tenant_hold
+from entities.jobs import KEPT_FOR, UNFINISHED, jobs_stop, unfinished
 from entities.models import ExportJob, JobStatus
 from entities.search.query import query_parse
 from tenants.audit import audit_record
 
-UNFINISHED: Final = (JobStatus.QUEUED, JobStatus.RUNNING)
-# How long a file can be fetched, and how long the history tells of it.
+# How long a file can be fetched.
 FILE_KEPT_FOR: Final = timedelta(days=7)
-KEPT_FOR: Final = timedelta(days=30)
 UNFINISHED_MAX: Final = 5
 SHOWN_MAX: Final = 100
 _FOLDER: Final = "exports"
@@ -83,7 +81,7 @@ def export_job_create(
     )
     with transaction.atomic(using="default"):
         tenant_hold(tenant_id=tenant_id)
-        if _jobs(tenant_id).filter(status__in=UNFINISHED).count() >= UNFINISHED_MAX:
+        if unfinished(_jobs(tenant_id)).count() >= UNFINISHED_MAX:
             raise TooManyExports
         _jobs(tenant_id).bulk_create([job])
         audit_record(
@@ -117,8 +115,7 @@ def export_job_cancel(*, tenant_id: int, job_id: uuid.UUID, now: datetime) -> Ex
     """Stop an export; its worker sees it after the rows it is reading. Cancelling twice is once. Raises ExportUnknown,
     ExportFinished.
     """
-    unfinished = _jobs(tenant_id).filter(job_id=job_id, status__in=UNFINISHED)
-    unfinished.update(status=JobStatus.CANCELLED, finished_at=now)
+    unfinished(_jobs(tenant_id).filter(job_id=job_id)).update(status=JobStatus.CANCELLED, finished_at=now)
     job = export_job_get(tenant_id=tenant_id, job_id=job_id)
     if job.status != JobStatus.CANCELLED:
         raise ExportFinished
@@ -137,17 +134,6 @@ def is_ready(job: ExportJob, *, now: datetime) -> bool:
     """Whether its file can be fetched."""
     is_kept = job.expires_at is not None and now < job.expires_at
     return job.status == JobStatus.DONE and is_kept and bool(job.file_path)
-
-
-def export_jobs_abandoned(*, tenant_id: int, now: datetime) -> list[ExportJob]:
-    """The bound tenant's unfinished exports that nobody works on and that have waited for a while."""
-    waiting = _jobs(tenant_id).filter(status__in=UNFINISHED, created_at__lt=now - ABANDONED_AFTER)
-    abandoned = []
-    for job in waiting.order_by("created_at"):
-        with job_lock(job.job_id) as is_free:
-            if is_free:
-                abandoned.append(job)
-    return abandoned
 
 
 def export_jobs_expire(*, tenant_id: int, now: datetime) -> int:
@@ -176,12 +162,7 @@ def export_files(*, tenant_id: int) -> list[str]:
 
 def export_files_erase(*, tenant_id: int, now: datetime) -> int:
     """Stop every export of the bound tenant, wait until no worker is at one, and remove the files. Returns how many."""
-    unfinished = _jobs(tenant_id).filter(status__in=UNFINISHED)
-    stopped = list(unfinished.values_list("job_id", flat=True))
-    unfinished.update(status=JobStatus.CANCELLED, finished_at=now)
-    for job_id in stopped:
-        with job_lock(job_id, wait=True):
-            pass
+    jobs_stop(_jobs(tenant_id), now=now)
     files = export_files(tenant_id=tenant_id)
     for path in files:
         default_storage.delete(path)

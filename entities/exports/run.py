@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import tempfile
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
 from typing import IO, Any, Final
 
 from django.conf import settings
 from django.core.files.storage import default_storage
-from django.db import InterfaceError, OperationalError
-from django.db.models import F, QuerySet
-from django.db.models.functions import Coalesce
+from django.db.models import QuerySet
 
-from atlasco.lib.errors import Invalid, Unavailable
+from atlasco.lib.errors import Invalid
 from entities.exports.formats import LimitReached, Spool, csv_write, ndjson_write, parquet_write
-from entities.exports.jobs import FILE_KEPT_FOR, UNFINISHED, export_path
+from entities.exports.jobs import FILE_KEPT_FOR, export_path
 from entities.imports.files import CHUNK, file_save
-from entities.imports.jobs import job_lock
+from entities.jobs import Clock, JobStopped, job_run, unfinished
 from entities.models import ExportJob, JobStatus
 from entities.reads import SearchRead
 from entities.search.cursors import cursor_position
@@ -34,47 +32,26 @@ _PAGE: Final = 1_000
 _MEMORY_BYTES: Final = 4 << 20
 
 
-class _Stopped(Exception):
-    """The job was cancelled, or is gone with its tenant."""
+def export_job_run(*, tenant_id: int, job_id: uuid.UUID, clock: Clock) -> str:
+    """Write the file of an export of the bound tenant, see `entities.jobs.job_run`. An interrupted one begins anew."""
+
+    def work(job: ExportJob) -> None:
+        _job_work(job, clock=clock)
+
+    def fail(job: ExportJob, detail: str) -> None:
+        _job_end(job, JobStatus.FAILED, now=clock(), detail=detail)
+
+    jobs = ExportJob.objects.using("default").filter(tenant_id=tenant_id, job_id=job_id)
+    return job_run(jobs, attempts_max=ATTEMPTS_MAX, clock=clock, work=work, fail=fail)
 
 
-def export_job_run(*, tenant_id: int, job_id: uuid.UUID, clock: Callable[[], datetime]) -> str:
-    """Write the file of a job of the bound tenant. Returns the status that the job has then.
-
-    "gone" where there is no such job, "running" where another worker is at it. An interrupted one begins anew.
-    Raises OperationalError, InterfaceError and Unavailable; the job then waits to be taken up again.
-    """
-    with job_lock(job_id) as is_ours:
-        jobs = ExportJob.objects.using("default").filter(tenant_id=tenant_id, job_id=job_id)
-        job = jobs.first()
-        if job is None:
-            return "gone"
-        if is_ours and job.status in UNFINISHED:
-            _job_do(job, clock=clock)
-            job = jobs.first()
-        return "gone" if job is None else str(job.status)
-
-
-def _job_do(job: ExportJob, *, clock: Callable[[], datetime]) -> None:
-    if job.attempts >= ATTEMPTS_MAX:
-        _job_end(job, JobStatus.FAILED, now=clock(), detail=f"Given up after {job.attempts} starts.")
-        return
-    started_at = Coalesce(F("started_at"), clock())
-    if not _unfinished(job).update(status=JobStatus.RUNNING, started_at=started_at, attempts=F("attempts") + 1):
-        return  # Cancelled a moment ago.
+def _job_work(job: ExportJob, *, clock: Clock) -> None:
     try:
         changes = _file_write(job)
-    except _Stopped:
-        return
     except Invalid as problem:
         _job_end(job, JobStatus.FAILED, now=clock(), detail=problem.detail)
     except OSError:
         _job_end(job, JobStatus.FAILED, now=clock(), detail="The file could not be kept; the disk may be full.")
-        raise
-    except (OperationalError, InterfaceError, Unavailable):
-        raise
-    except Exception:
-        _job_end(job, JobStatus.FAILED, now=clock(), detail="An unexpected error, which the log explains.")
         raise
     else:
         now = clock()
@@ -83,7 +60,7 @@ def _job_do(job: ExportJob, *, clock: Callable[[], datetime]) -> None:
 
 
 def _file_write(job: ExportJob) -> dict[str, Any]:
-    """Read the result, write the file; what is to be noted of it. Raises _Stopped where it is no longer wanted."""
+    """Read the result, write the file; what is to be noted of it. Raises JobStopped where it is no longer wanted."""
     with tempfile.TemporaryFile() as spooled:
         spool = Spool(spooled, bytes_max=settings.EXPORT_MAX_BYTES)
         is_cut = _rows_read(job, spool)
@@ -117,7 +94,7 @@ def _rows_read(job: ExportJob, spool: Spool) -> bool:
             except LimitReached:
                 return True
         if not _unfinished(job).update(rows_done=spool.rows, bytes_done=spool.size):
-            raise _Stopped
+            raise JobStopped
         if page.next_cursor is None:
             return False
         query = replace(query, cursor=page.next_cursor)
@@ -150,7 +127,7 @@ def _job_end(job: ExportJob, status: JobStatus, *, now: datetime, **changes: Any
 
 
 def _unfinished(job: ExportJob) -> QuerySet[ExportJob]:
-    return ExportJob.objects.using("default").filter(tenant_id=job.tenant_id, job_id=job.job_id, status__in=UNFINISHED)
+    return unfinished(ExportJob.objects.using("default").filter(tenant_id=job.tenant_id, job_id=job.job_id))
 
 
 def _chunks(file: IO[bytes]) -> Iterator[bytes]:

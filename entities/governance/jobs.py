@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
-from typing import Any, Final
+from datetime import datetime
+from typing import Any
 
 from django.db import connections, transaction
 
 from atlasco.lib.errors import Conflict, FieldError, Invalid, NotFound
 from entities.governance.rules import conditions_parse, conditions_write
 from entities.governance.store import alias_set
-from entities.imports.jobs import job_lock
 from entities.ingest.batch import tenant_hold
-from entities.models import AttributeJob
+from entities.jobs import KEPT_FOR, UNFINISHED, unfinished
+from entities.models import AttributeJob, JobStatus
 from entities.selectors import attribute_get, tenant_usage
 from entities.values import name_error
 from freshness.defaults import attribute_renamed
@@ -28,11 +28,7 @@ from tenants.members.models import Role
 from tenants.roles import role_require
 
 Kind = AttributeJob.Kind
-Status = AttributeJob.Status
 Enqueue = Callable[[AttributeJob], None]
-UNFINISHED: Final = (Status.QUEUED, Status.RUNNING)
-KEPT_FOR: Final = timedelta(days=30)
-ABANDONED_AFTER: Final = timedelta(minutes=2)
 
 
 class JobUnknown(NotFound):
@@ -170,24 +166,11 @@ def job_cancel(*, tenant_id: int, job_id: uuid.UUID, now: datetime) -> Attribute
     """Stop a job; what it has changed stays, and can be undone. Raises JobUnknown, JobFinished."""
     role_require(Role.EDITOR)
     jobs = AttributeJob.objects.using("default").filter(tenant_id=tenant_id, job_id=job_id)
-    jobs.filter(status__in=UNFINISHED).update(status=Status.CANCELLED, finished_at=now)
+    unfinished(jobs).update(status=JobStatus.CANCELLED, finished_at=now)
     job = job_get(tenant_id=tenant_id, job_id=job_id, using="default")
-    if job.status != Status.CANCELLED:
+    if job.status != JobStatus.CANCELLED:
         raise JobFinished
     return job
-
-
-def jobs_abandoned(*, tenant_id: int, now: datetime) -> list[AttributeJob]:
-    """The bound tenant's unfinished jobs that nobody works on and that have waited for a while."""
-    waiting = AttributeJob.objects.using("default").filter(
-        tenant_id=tenant_id, status__in=UNFINISHED, created_at__lt=now - ABANDONED_AFTER
-    )
-    abandoned = []
-    for job in waiting.order_by("created_at"):
-        with job_lock(job.job_id) as is_free:
-            if is_free:
-                abandoned.append(job)
-    return abandoned
 
 
 def jobs_expire(*, tenant_id: int, now: datetime) -> int:

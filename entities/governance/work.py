@@ -7,31 +7,27 @@ from __future__ import annotations
 
 import uuid
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import orjson
-from django.db import InterfaceError, OperationalError, connections, transaction
-from django.db.models import F
-from django.db.models.functions import Coalesce
+from django.db import connections, transaction
 
 from atlasco.lib.clock import iso
 from atlasco.lib.errors import Unavailable
 from atlasco.lib.sql import sql_blocks
 from entities import selectors, services
-from entities.governance.jobs import UNFINISHED, Kind, Status
+from entities.governance.jobs import Kind
 from entities.governance.rules import REQUIRED_FAULT, Conditions, conditions_parse
 from entities.governance.similar import similar_pairs
-from entities.imports.jobs import job_lock
 from entities.ingest.batch import LockedEntity, batch_write
 from entities.ingest.lines import Line
-from entities.models import AttributeJob, AttributeMetadata
+from entities.jobs import Clock, JobStopped, job_run, unfinished
+from entities.models import AttributeJob, AttributeMetadata, JobStatus
 from freshness.reads import write_finished
-from tenants.services import TenantBusy
 
-Clock: TypeAlias = Callable[[], datetime]
 SQL: Final = sql_blocks(Path(__file__).parent.parent / "sql" / "governance.sql")
 ATTEMPTS_MAX: Final = 5
 # Entities that one transaction looks at: it holds the locks of those that it changes, for some tenths of a second.
@@ -41,10 +37,6 @@ SLICE_READ: Final = 5_000
 SAMPLES_MAX: Final = 50
 _SHOWN_CHARS: Final = 200
 _TRIES: Final = 5
-
-
-class _Stopped(Exception):
-    """The job was cancelled, or is gone with its tenant."""
 
 
 class WrittenTooFast(Unavailable):
@@ -58,62 +50,34 @@ class _ChangedMeanwhile(Exception):
 
 
 def attribute_job_run(*, tenant_id: int, job_id: uuid.UUID, clock: Clock) -> str:
-    """Do a job of the bound tenant, or what is left of it. Returns the status that it has then.
+    """Do a job of the bound tenant about an attribute, or what is left of it, see `entities.jobs.job_run`."""
+    jobs = AttributeJob.objects.using("default").filter(tenant_id=tenant_id, job_id=job_id)
 
-    "gone" where there is no such job. Raises OperationalError, InterfaceError and Unavailable; the job then waits to be
-    taken up again.
-    """
-    with job_lock(job_id) as is_ours:
-        job = AttributeJob.objects.using("default").filter(tenant_id=tenant_id, job_id=job_id).first()
-        if job is None:
-            return "gone"
-        if is_ours and job.status in UNFINISHED:
-            _job_do(job, clock=clock)
-            try:
-                job.refresh_from_db(using="default")
-            except AttributeJob.DoesNotExist:  # Erased with its tenant.
-                return "gone"
-        return str(job.status)
-
-
-def _job_do(job: AttributeJob, *, clock: Clock) -> None:
-    jobs = AttributeJob.objects.using("default").filter(
-        tenant_id=job.tenant_id, job_id=job.job_id, status__in=UNFINISHED
-    )
-    if job.attempts >= ATTEMPTS_MAX:
-        detail = f"Given up after {job.attempts} starts without progress."
-        jobs.update(status=Status.FAILED, finished_at=clock(), detail=detail)
-        return
-    started_at = Coalesce(F("started_at"), clock())
-    if not jobs.update(status=Status.RUNNING, started_at=started_at, attempts=F("attempts") + 1):
-        return  # Cancelled a moment ago.
-    step = {
-        Kind.RULE_CHECK.value: _check_step,
-        Kind.RENAME.value: _move_step,
-        Kind.DROP.value: _move_step,
-        Kind.UNDO.value: _undo_step,
-        Kind.SIMILAR.value: _similar_step,
-    }[str(job.kind)]
-    try:
+    def work(job: AttributeJob) -> None:
+        step = {
+            Kind.RULE_CHECK.value: _check_step,
+            Kind.RENAME.value: _move_step,
+            Kind.DROP.value: _move_step,
+            Kind.UNDO.value: _undo_step,
+            Kind.SIMILAR.value: _similar_step,
+        }[str(job.kind)]
         while step(job, clock()):
             pass
         _finish(job)
-    except (_Stopped, TenantBusy):
-        return
-    except (OperationalError, InterfaceError, Unavailable):
-        raise
-    except Exception:
-        jobs.update(status=Status.FAILED, finished_at=clock(), detail="An unexpected error, which the log explains.")
-        raise
-    if job.kind in {Kind.RENAME, Kind.DROP, Kind.UNDO}:
-        write_finished(tenant_id=job.tenant_id)
-    jobs.update(status=Status.DONE, finished_at=clock())
+        if job.kind in {Kind.RENAME, Kind.DROP, Kind.UNDO}:
+            write_finished(tenant_id=job.tenant_id)
+        unfinished(jobs).update(status=JobStatus.DONE, finished_at=clock())
+
+    def fail(job: AttributeJob, detail: str) -> None:
+        unfinished(jobs).update(status=JobStatus.FAILED, finished_at=clock(), detail=detail)
+
+    return job_run(jobs, attempts_max=ATTEMPTS_MAX, clock=clock, work=work, fail=fail)
 
 
 def _note(job: AttributeJob) -> None:
-    """Keep how far the job is. Raises _Stopped where it is no longer to be done."""
+    """Keep how far the job is. Raises JobStopped where it is no longer to be done."""
     running = AttributeJob.objects.using("default").filter(
-        tenant_id=job.tenant_id, job_id=job.job_id, status=Status.RUNNING
+        tenant_id=job.tenant_id, job_id=job.job_id, status=JobStatus.RUNNING
     )
     if not running.update(
         after_entity_id=job.after_entity_id,
@@ -122,7 +86,7 @@ def _note(job: AttributeJob) -> None:
         result=job.result,
         attempts=0,
     ):
-        raise _Stopped
+        raise JobStopped
 
 
 # --- Moving and removing ----------------------------------------------------------------------------------------------

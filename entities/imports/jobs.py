@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, NoReturn
@@ -13,12 +13,13 @@ from typing import Any, Final, NoReturn
 from django.conf import settings
 from django.core import signing
 from django.core.files.storage import default_storage
-from django.db import InterfaceError, OperationalError, connections, transaction
+from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import Q, Sum
 
 from atlasco.lib.errors import Conflict, Invalid, NotFound, Unavailable
 from entities.imports.files import file_path, file_remove, file_save, files_list
 from entities.ingest.batch import Mode, tenant_hold
+from entities.jobs import KEPT_FOR, UNFINISHED, jobs_stop
 from entities.models import ImportJob, ImportRejection
 from entities.search.cursors import InvalidCursor
 from tenants.members.models import Role
@@ -27,13 +28,9 @@ from tenants.roles import role_require
 log = logging.getLogger(__name__)
 
 Status = ImportJob.Status
-UNFINISHED: Final = (Status.QUEUED, Status.RUNNING)
 # Their file is there, and somebody may say go.
 WAITING: Final = (Status.DRAFT, Status.CHECKED)
-KEPT_FOR: Final = timedelta(days=30)
 WAITS_AT_MOST: Final = timedelta(days=7)
-# A job that nobody has taken for so long may have lost its message.
-ABANDONED_AFTER: Final = timedelta(minutes=2)
 # A file without a job is an upload that is under way, or one whose process was killed.
 UPLOAD_LASTS_AT_MOST: Final = timedelta(days=1)
 FILE_NAME_MAX_CHARS: Final = 255
@@ -249,19 +246,6 @@ def import_job_cancel(*, tenant_id: int, job_id: uuid.UUID, now: datetime) -> Im
     return job
 
 
-def import_jobs_abandoned(*, tenant_id: int, now: datetime) -> list[ImportJob]:
-    """The bound tenant's unfinished jobs that nobody works on and that have waited for a while."""
-    waiting = ImportJob.objects.using("default").filter(
-        tenant_id=tenant_id, status__in=UNFINISHED, created_at__lt=now - ABANDONED_AFTER
-    )
-    abandoned = []
-    for job in waiting.order_by("created_at"):
-        with job_lock(job.job_id) as is_free:
-            if is_free:
-                abandoned.append(job)
-    return abandoned
-
-
 def import_jobs_expire(*, tenant_id: int, now: datetime) -> int:
     """Forget the bound tenant's old jobs, and remove files that no job needs any more. Returns how many jobs."""
     jobs = ImportJob.objects.using("default").filter(tenant_id=tenant_id)
@@ -289,32 +273,11 @@ def import_files_count(*, tenant_id: int) -> int:
 
 def import_files_erase(*, tenant_id: int, now: datetime) -> int:
     """Stop every job of the bound tenant, wait until no worker is at one, and remove the files. Returns how many."""
-    jobs = ImportJob.objects.using("default").filter(tenant_id=tenant_id, status__in=UNFINISHED)
-    stopped = list(jobs.values_list("job_id", flat=True))
-    jobs.update(status=Status.CANCELLED, finished_at=now)
-    for job_id in stopped:
-        with job_lock(job_id, wait=True):
-            pass
+    jobs_stop(ImportJob.objects.using("default").filter(tenant_id=tenant_id), now=now)
     files = files_list(tenant_id=tenant_id)
     for path in files:
         default_storage.delete(path)
     return len(files)
-
-
-@contextmanager
-def job_lock(job_id: uuid.UUID, *, wait: bool = False) -> Iterator[bool]:
-    """Hold the job's lock, in the session, since the job's transactions are many; False where another worker has it."""
-    function = "pg_advisory_lock" if wait else "pg_try_advisory_lock"
-    key = f"atlasco.import_job.{job_id}"
-    with connections["default"].cursor() as cursor:
-        cursor.execute(f"SELECT {function}(hashtextextended(%s, 0))", (key,))
-        is_ours = wait or bool(cursor.fetchone()[0])
-        try:
-            yield is_ours
-        finally:
-            if is_ours:
-                with suppress(OperationalError, InterfaceError):  # With the connection the lock has gone, too.
-                    cursor.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", (key,))
 
 
 def _forget(tenant_id: int, job_id: uuid.UUID, path: str) -> None:

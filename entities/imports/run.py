@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
 from datetime import datetime
-from typing import Any, Final, TypeAlias, cast
+from typing import Any, Final, cast
 
 from django.core.files.storage import default_storage
-from django.db import InterfaceError, OperationalError
 from django.db.models import F
-from django.db.models.functions import Coalesce
 
-from atlasco.lib.errors import FieldError, Unavailable
+from atlasco.lib.errors import FieldError
 from entities.imports.files import file_remove
-from entities.imports.jobs import UNFINISHED, Status, job_lock
+from entities.imports.jobs import Status
 from entities.imports.prepare import job_lines
 from entities.ingest.batch import Mode
 from entities.ingest.importer import ImportSummary, lines_import
 from entities.ingest.lines import BrokenBody, Rejection
+from entities.jobs import Clock, JobStopped, job_run, unfinished
 from entities.models import ImportJob, ImportRejection
 from freshness.reads import write_finished
 from freshness.tokens import lsn_text
 from tenants.services import TenantBusy
 
-Clock: TypeAlias = Callable[[], datetime]
 # Starts of a job that never gets through a batch, before it is given up.
 ATTEMPTS_MAX: Final = 5
 # Rejections that a job lists: its row is written anew after every batch.
@@ -37,42 +34,24 @@ ORIGINAL_MAX_BYTES: Final = 64 << 10
 _REJECTIONS_AT_ONCE: Final = 500
 
 
-class _Stopped(Exception):
-    """The job was cancelled, or is gone with its tenant."""
-
-
 def import_job_run(*, tenant_id: int, job_id: uuid.UUID, clock: Clock) -> str:
-    """Do a job of the bound tenant, or what is left of it. Returns the status that it has then.
+    """Do an import of the bound tenant, or what is left of it, see `entities.jobs.job_run` and Note [Import twice]."""
 
-    "gone" where there is no such job, "running" where another worker is at it. See Note [Import twice].
-    clock: read at the beginning and at the end.
-    Raises OperationalError, InterfaceError and Unavailable; the job then waits to be taken up again.
-    """
-    with job_lock(job_id) as is_ours:
-        job = ImportJob.objects.using("default").filter(tenant_id=tenant_id, job_id=job_id).first()
-        if job is None:
-            return "gone"
-        if is_ours and job.status in UNFINISHED:
-            _job_do(job, clock=clock)
-            try:
-                job.refresh_from_db(using="default")
-            except ImportJob.DoesNotExist:  # Erased with its tenant.
-                return "gone"
-        return str(job.status)
+    def work(job: ImportJob) -> None:
+        _job_work(job, clock=clock)
+
+    def fail(job: ImportJob, detail: str) -> None:
+        _job_end(job, Status.FAILED, now=clock(), detail=detail)
+
+    jobs = ImportJob.objects.using("default").filter(tenant_id=tenant_id, job_id=job_id)
+    return job_run(jobs, attempts_max=ATTEMPTS_MAX, clock=clock, work=work, fail=fail)
 
 
-def _job_do(job: ImportJob, *, clock: Clock) -> None:
-    jobs = ImportJob.objects.using("default").filter(tenant_id=job.tenant_id, job_id=job.job_id, status__in=UNFINISHED)
-    if job.attempts >= ATTEMPTS_MAX:
-        _job_end(job, Status.FAILED, now=clock(), detail=f"Given up after {job.attempts} starts without progress.")
-        return
-    started_at = Coalesce(F("started_at"), clock())
-    if not jobs.update(status=Status.RUNNING, started_at=started_at, attempts=F("attempts") + 1):
-        return  # Cancelled a moment ago.
+def _job_work(job: ImportJob, *, clock: Clock) -> None:
     summary = _summary_read(job.summary)
     try:
         _job_import(job, summary, now=clock())
-    except (_Stopped, TenantBusy):
+    except (JobStopped, TenantBusy):
         file_remove(job)
     except BrokenBody as error:
         # A dry run is for finding that out: the file may only want another encoding.
@@ -80,12 +59,6 @@ def _job_do(job: ImportJob, *, clock: Clock) -> None:
         _job_end(job, status, now=clock(), summary=summary, detail=error.detail)
     except FileNotFoundError:
         _job_end(job, Status.FAILED, now=clock(), summary=summary, detail="Its file is gone.")
-    except (OperationalError, InterfaceError, Unavailable):
-        raise
-    except Exception:
-        detail = "An unexpected error, which the log explains."
-        _job_end(job, Status.FAILED, now=clock(), summary=summary, detail=detail)
-        raise
     else:
         position = lsn_text(write_finished(tenant_id=job.tenant_id).lsn)
         status = Status.CHECKED if job.is_dry_run else Status.DONE
@@ -93,7 +66,7 @@ def _job_do(job: ImportJob, *, clock: Clock) -> None:
 
 
 def _job_import(job: ImportJob, summary: ImportSummary, *, now: datetime) -> None:
-    """Import what is left of the file. Raises _Stopped where the job is no longer to be done."""
+    """Import what is left of the file. Raises JobStopped where the job is no longer to be done."""
     running = ImportJob.objects.using("default").filter(
         tenant_id=job.tenant_id, job_id=job.job_id, status=Status.RUNNING
     )
@@ -103,7 +76,7 @@ def _job_import(job: ImportJob, summary: ImportSummary, *, now: datetime) -> Non
         nonlocal bytes_reported
         bytes_reported = bytes_done
         if not running.update(bytes_done=bytes_done, **changes):
-            raise _Stopped
+            raise JobStopped
 
     left_out: list[ImportRejection] = []
     kept = ImportRejection.objects.using("default").filter(tenant_id=job.tenant_id, job_id=job.job_id).count()
@@ -166,8 +139,8 @@ def _job_end(
     if position:
         changes["bytes_done"] = F("bytes_total")
         changes["summary"]["position"] = position
-    jobs = ImportJob.objects.using("default").filter(tenant_id=job.tenant_id, job_id=job.job_id, status__in=UNFINISHED)
-    if not jobs.update(**changes) or status != Status.CHECKED:
+    jobs = ImportJob.objects.using("default").filter(tenant_id=job.tenant_id, job_id=job.job_id)
+    if not unfinished(jobs).update(**changes) or status != Status.CHECKED:
         file_remove(job)
 
 

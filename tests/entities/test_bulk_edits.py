@@ -11,7 +11,7 @@ import pytest
 from entities import services
 from entities.bulk import edits, run
 from entities.bulk.preview import bulk_edit_preview
-from entities.imports.jobs import ABANDONED_AFTER
+from entities.jobs import ABANDONED_AFTER, jobs_abandoned
 from entities.models import BulkEdit, BulkEditChange
 from entities.search.query import query_parse
 from entities.selectors import entity_get
@@ -190,7 +190,7 @@ def test_an_interrupted_edit_goes_on_where_it_was_and_does_nothing_twice(
     with pytest.raises(KeyboardInterrupt):
         work(acme, edit)
     with tenant_bind(acme):
-        [left] = edits.bulk_edits_abandoned(tenant_id=acme.pk, now=NOW + ABANDONED_AFTER * 2)
+        [left] = jobs_abandoned(BulkEdit, tenant_id=acme.pk, now=NOW + ABANDONED_AFTER * 2)
     assert (left.edit_id, left.entities_done) == (edit.edit_id, 6)
     assert work(acme, edit) == "done"
     assert (edit.entities_done, edit.entities_changed) == (10, 10)

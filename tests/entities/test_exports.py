@@ -16,7 +16,7 @@ from django.core.files.storage import default_storage
 from atlasco.lib import clock
 from entities.exports import jobs, run
 from entities.exports.formats import Spool, cell_text, column_kind
-from entities.imports.jobs import ABANDONED_AFTER
+from entities.jobs import ABANDONED_AFTER, jobs_abandoned
 from entities.models import ExportJob
 from entities.search.query import InvalidQuery
 from entities.search.run import EntityRow
@@ -186,7 +186,7 @@ def test_an_interrupted_export_begins_anew_and_is_given_up_in_the_end(acme: Tena
     with tenant_bind(acme):
         ExportJob.objects.using("default").filter(job_id=job.job_id).update(status="running", attempts=1, rows_done=2)
         assert [
-            left.job_id for left in jobs.export_jobs_abandoned(tenant_id=acme.pk, now=NOW + ABANDONED_AFTER * 2)
+            left.job_id for left in jobs_abandoned(ExportJob, tenant_id=acme.pk, now=NOW + ABANDONED_AFTER * 2)
         ] == [job.job_id]
     assert written(acme, job).count(b"\r\n") == 4
     given_up = job_make(acme)

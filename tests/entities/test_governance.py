@@ -24,6 +24,7 @@ from entities.governance.rules import InvalidRule, conditions_parse, conditions_
 from entities.governance.similar import similar_pairs
 from entities.ingest.batch import batch_write
 from entities.ingest.importer import ImportSummary, import_run
+from entities.jobs import jobs_abandoned
 from entities.models import AttributeJob, AttributeMetadata
 from entities.search.query import query_parse
 from entities.search.run import search_run
@@ -386,7 +387,7 @@ def test_a_killed_rename_goes_on_after_its_last_slice(acme: Tenant, monkeypatch:
     assert sorted(next(iter(document)) for document in documents(acme).values()) == ["a"] * 4 + ["b"] * 2
     monkeypatch.setattr(work, "_note", note)
     with tenant_bind(acme):
-        [job] = jobs.jobs_abandoned(tenant_id=acme.pk, now=NOW + timedelta(minutes=5))
+        [job] = jobs_abandoned(AttributeJob, tenant_id=acme.pk, now=NOW + timedelta(minutes=5))
         assert work.attribute_job_run(tenant_id=acme.pk, job_id=job.job_id, clock=lambda: NOW) == "done"
         done = jobs.job_get(tenant_id=acme.pk, job_id=job.job_id, using="default")
     assert (done.changed, done.entities_done) == (6, 6)

@@ -25,6 +25,7 @@ from entities.ingest import importer
 from entities.ingest.batch import BatchResult, Mode, batch_write
 from entities.ingest.importer import ImportSummary, import_run
 from entities.ingest.lines import BrokenBody, Line, Rejection, line_parse
+from entities.jobs import jobs_abandoned
 from entities.models import Entity, ImportJob
 from entities.search.cursors import InvalidCursor
 from tenants.binding import tenant_bind
@@ -194,7 +195,7 @@ def test_a_second_delivery_of_a_finished_job_does_nothing(acme: Tenant) -> None:
 def test_a_second_delivery_of_a_running_job_does_nothing(acme: Tenant, stack: Cluster) -> None:
     job = job_make(acme)
     with psycopg.connect(stack.database_url) as other:
-        other.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"atlasco.import_job.{job.job_id}"])
+        other.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"atlasco.job.{job.job_id}"])
         assert work(acme, job) == "queued"
         assert stored(acme) == {}
     assert work(acme, job) == "done"
@@ -256,13 +257,13 @@ def test_jobs_that_nobody_works_on_are_found(acme: Tenant, globex: Tenant, stack
     lost, taken = job_make(acme), job_make(acme)
     job_make(globex)
     with psycopg.connect(stack.database_url) as other:
-        other.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"atlasco.import_job.{taken.job_id}"])
+        other.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"atlasco.job.{taken.job_id}"])
         with tenant_bind(acme):
-            assert jobs.import_jobs_abandoned(tenant_id=acme.pk, now=NOW) == []
-            assert jobs.import_jobs_abandoned(tenant_id=acme.pk, now=LATER) == [lost]
+            assert jobs_abandoned(ImportJob, tenant_id=acme.pk, now=NOW) == []
+            assert jobs_abandoned(ImportJob, tenant_id=acme.pk, now=LATER) == [lost]
     work(acme, lost)
     with tenant_bind(acme):
-        assert jobs.import_jobs_abandoned(tenant_id=acme.pk, now=LATER) == [taken]
+        assert jobs_abandoned(ImportJob, tenant_id=acme.pk, now=LATER) == [taken]
 
 
 # --- Cancelled, and broken --------------------------------------------------------------------------------------------

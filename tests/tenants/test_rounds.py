@@ -65,7 +65,7 @@ def test_one_tenants_trouble_stops_no_other(
     [
         (services, "attribute_changes_fold", tasks.attribute_changes_fold),
         (receipts, "receipts_expire", tasks.import_receipts_expire),
-        (jobs, "import_jobs_abandoned", tasks.import_jobs_resume),
+        (tasks, "jobs_abandoned", tasks.jobs_resume),
         (jobs, "import_jobs_expire", tasks.import_jobs_expire),
         (analytics.tasks, "statistics_refresh", analytics.tasks.refresh_attribute_statistics),
     ],
@@ -75,7 +75,7 @@ def test_every_task_goes_round_like_that(
 ) -> None:
     asked: set[int] = set()
 
-    def failing(*, tenant_id: int, **options: object) -> None:
+    def failing(*which: object, tenant_id: int, **options: object) -> None:
         asked.add(tenant_id)
         raise LookupError(name)
 
