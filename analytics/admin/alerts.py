@@ -116,7 +116,14 @@ class RuleForm(forms.Form):
 
 
 def _initial(rule: RuleInput) -> dict[str, Any]:
-    return {**rule_body(rule), "emails": "\n".join(rule.emails)}
+    body = rule_body(rule)
+    # 600.0 was typed as 600.
+    numbers = {
+        name: int(body[name])
+        for name in ("threshold", "clear_threshold")
+        if isinstance(body[name], float) and body[name].is_integer()
+    }
+    return {**body, **numbers, "emails": "\n".join(rule.emails)}
 
 
 class RuleList(DataPage):

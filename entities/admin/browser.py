@@ -17,7 +17,7 @@ from entities.browser.code import search_curl, search_python
 from entities.browser.saved import search_default, search_state, searches_list
 from entities.browser.state import OWN_COLUMNS, SORTS, BrowserState, state_parse
 from entities.browser.suggestions import names_known, names_suggest, values_suggest
-from entities.browser.tables import columns_choose, table_rows
+from entities.browser.tables import TableRow, columns_choose, table_rows
 from entities.search.cursors import InvalidCursor
 from entities.search.explain import search_explain
 from entities.search.query import Query
@@ -89,7 +89,7 @@ class EntityBrowser(DataPage):
             state=state,
             rows=rows,
             table=table,
-            heads=_heads(state, columns, sortable=False),
+            heads=_heads(state, columns, table, sortable=False),
             is_exact=is_exact,
             is_full=len(rows) == FOUND_MAX,
             types=types,
@@ -120,7 +120,7 @@ class EntityBrowser(DataPage):
             state=state,
             rows=page.entities if page is not None else [],
             table=table,
-            heads=_heads(state, columns, sortable=True),
+            heads=_heads(state, columns, table, sortable=True),
             columns=[(name, _COLUMN_TITLES.get(name, name)) for name in columns],
             types=types,
             is_first=is_first,
@@ -243,22 +243,25 @@ def _page_or_first(tenant_id: int, query: Query, source: ReadSource) -> tuple[Pa
 
 
 def state_count(*, tenant_id: int, state: BrowserState, source: ReadSource) -> Count | None:
-    """About how many entities answer; None where the question is not understood."""
+    """How many entities answer, about or exactly; None where the question is not understood."""
     if state.query is None:
         return None
     if state.is_everything:
         return tenant_usage(tenant_id=tenant_id, using=source.using).entities
     query = replace(state.query, limit=1, cursor=None, count="estimate")
     page = search_run(tenant_id=tenant_id, query=query, using=source.using, position=source.position)
-    return Count(page.total_count or 0, "about")
+    return Count(page.total_count or 0, "exact" if page.is_whole else "about")
 
 
-def _heads(state: BrowserState, columns: tuple[str, ...], *, sortable: bool) -> list[dict[str, str]]:
-    """The heads of the table: `{name, title, query, sorted}`; query: the address that sorts by it."""
+def _heads(
+    state: BrowserState, columns: tuple[str, ...], table: list[TableRow], *, sortable: bool
+) -> list[dict[str, Any]]:
+    """The heads of the table: `{name, title, query, sorted, is_right}`; query: the address that sorts by it."""
     heads = []
-    for name in ("@external_id", *columns):
+    for place, name in enumerate(("@external_id", *columns)):
         title = "External id" if name == "@external_id" else _COLUMN_TITLES.get(name, name)
-        head = {"name": name, "title": title, "query": "", "sorted": ""}
+        is_right = place > 0 and bool(table) and table[0].cells[place - 1].is_right
+        head: dict[str, Any] = {"name": name, "title": title, "query": "", "sorted": "", "is_right": is_right}
         if sortable and (field := _SORT_COLUMNS.get(name)):
             is_up, is_down = state.sort == field, state.sort == f"-{field}"
             first = field if name == "@external_id" else f"-{field}"

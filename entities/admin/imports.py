@@ -274,7 +274,7 @@ def job_told(job: ImportJob, form: QueryDict, *, clear_mapping: bool = False) ->
         }
     is_other = dialect != job_dialect(job).as_dict()
     mapping = None if clear_mapping and is_other else _mapping_told(job, form)
-    job_describe(job, file_format=job.format, dialect=dialect, mapping=mapping)  # type: ignore[arg-type]
+    job_describe(job, file_format=job.format, dialect=dialect, mapping=mapping)  # type: ignore[arg-type]  # Kept as one of them.
     return jobs.import_job_change(tenant_id=job.tenant_id, job_id=job.job_id, mode=mode, options=job.options)
 
 

@@ -38,7 +38,7 @@ class WebNotFound(Unavailable):
 
 def patch_bench(*, entities: int, seed: int, seconds: float) -> Report:
     """Measure how long clients wait at 100 requests a second. Raises WebNotFound."""
-    port = _port()
+    port = web_port()
     slug = f"bench-h{seed % 100_000}-{time.time_ns() % 100_000}"
     tenant = tenant_create(slug=slug, name="Benchmark, PATCH", now=now())
     try:
@@ -110,7 +110,8 @@ def _status(connection: http.client.HTTPConnection) -> int:
     return response.status
 
 
-def _port() -> int:
+def web_port() -> int:
+    """The port of the stack's web process. Raises WebNotFound."""
     try:
         return int(json.loads((settings.RUN_DIR / "ports.json").read_bytes())["web"])
     except (OSError, KeyError, ValueError) as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
@@ -21,12 +21,16 @@ _COLUMNS_AUTO: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """What stands in one cell. kind: a value type, "missing", or "instant" of a field of the entity itself."""
+    """What stands in one cell. kind: a value type, "missing", or "instant" of a field of the entity itself.
+
+    is_right: its column holds numbers only, which are compared from the right.
+    """
 
     kind: str
     text: str = ""
     instant: datetime | None = None
     is_cut: bool = False
+    is_right: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +82,18 @@ def table_rows(*, tenant_id: int, rows: Sequence[EntityRow], columns: Sequence[s
                 (entity_id, name): Cell(kind, text, is_cut=chars > CELL_CHARS)
                 for entity_id, name, kind, text, chars in cursor.fetchall()
             }
+    kinds: dict[str, set[str]] = {}
+    for (_, name), cell in values.items():
+        kinds.setdefault(name, set()).add(cell.kind)
+    numeric = {name for name, seen in kinds.items() if seen == {"number"}}
     return [
-        TableRow(row, [_own_cell(row, name) or values.get((row.entity_id, name), _MISSING) for name in columns])
+        TableRow(
+            row,
+            [
+                _own_cell(row, name) or replace(values.get((row.entity_id, name), _MISSING), is_right=name in numeric)
+                for name in columns
+            ],
+        )
         for row in rows
     ]
 

@@ -175,6 +175,9 @@ def mapping_check(mapping: Mapping, labels: Sequence[str]) -> None:
 # --- A row as a line --------------------------------------------------------------------------------------------------
 
 
+_REQUIRED: Final = {"external_id": "The external id is missing.", "entity_type": "The entity type is missing."}
+
+
 class RowReader:
     """Turns rows of one file into lines of an import."""
 
@@ -200,6 +203,8 @@ class RowReader:
                 if column.use != "attribute":
                     if cell is not None and cell != "":
                         line[column.use] = cell_own(cell, column.use)
+                    elif column.use in _REQUIRED:
+                        errors.append(FieldError(column.use, "required", _REQUIRED[column.use]))
                 elif cell is None or cell == "":
                     self._empty(attributes, column)
                 else:
@@ -357,6 +362,8 @@ _ID_NAMES: Final = (
     "serial_number",
 )  # fmt: skip
 _TYPE_NAMES: Final = ("entity_type", "entitytype", "type", "kind")
+# `fan_coil` may be a type; “Fixed wing multi engine” describes one.
+_TYPE_WORD: Final = re.compile(r"[a-z][a-z0-9_.-]*")
 _AT_NAMES: Final = ("at", "updated_at", "modified_at", "last_modified", "last_updated", "updated")
 _CREATED_NAMES: Final = ("created_at", "created", "creation_date", "date_created")
 
@@ -389,12 +396,18 @@ def mapping_guess(labels: Sequence[str], rows: Sequence[Sequence[Any]], *, file_
             columns[label] = Column(cast(Use, use))
     entity_type = ""
     by_column = by_name(_TYPE_NAMES, lambda label: kinds[label] == "string" and label != external_id)
-    if by_column is not None and by_column.lower().startswith("entity"):
+    if by_column is not None and (by_column.lower().startswith("entity") or _are_types(cells[by_column], len(rows))):
         columns[by_column] = Column("entity_type")
     else:
         stem = re.sub(r"(\.(csv|tsv|txt|parquet|pq|gz))+$", "", file_name.rpartition("/")[2].lower())
         entity_type = re.sub(r"[^a-z0-9]+", "_", stem).strip("_")[:ENTITY_TYPE_MAX_CHARS]
     return Mapping(entity_type, columns=columns)
+
+
+def _are_types(values: Sequence[Any], rows: int) -> bool:
+    """Whether a column called `type` says what each row is, not how it is: a word in every row, and few words."""
+    words = set(map(str, values))
+    return len(values) == rows and len(words) <= max(1, rows // 2) and all(map(_TYPE_WORD.fullmatch, words))
 
 
 def kind_guess(values: Sequence[Any]) -> Kind:

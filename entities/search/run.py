@@ -60,7 +60,10 @@ class Trace:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """entities: at most query.limit; next_cursor: None on the last page; total_count: None unless asked for."""
+    """entities: at most query.limit; next_cursor: None on the last page; total_count: None unless asked for.
+
+    is_whole: an estimate looked at every entity, so that it is none.
+    """
 
     entities: list[EntityRow]
     next_cursor: str | None
@@ -68,6 +71,7 @@ class Page:
     count_kind: CountKind
     plan: Plan
     trace: Trace
+    is_whole: bool = False
 
 
 def search_run(
@@ -93,21 +97,21 @@ def search_run(
     statistics = statistics_read(tenant_id=tenant_id, names=names_of(query.where), using=using)
     plan = plan or plan_choose(query, statistics)
 
-    def read() -> tuple[list[EntityRow], int | None, Trace]:
+    def read() -> tuple[list[EntityRow], tuple[int | None, bool], Trace]:
         # One state for all chunks: an entity that is updated meanwhile would move to where the walk has been.
         with read_snapshot(using), connections[using].cursor() as database:
             search = _Search(database, tenant_id, query, cursor, statistics.entities)
             return search.run(plan), _count(database, search, statistics), search.trace
 
     # Inside somebody's snapshot it is that one's to repeat.
-    rows, total, trace = snapshot_repeat(read)
+    rows, (total, is_whole), trace = snapshot_repeat(read)
     if is_counted:
         search_count(tenant_id=tenant_id, query=query, ms=(time.perf_counter() - began) * 1000)
     next_cursor = None
     if len(rows) > query.limit:
         rows.pop()
         next_cursor = cursor_encode(_cursor_after(rows[-1], query, position), tenant_id=tenant_id, query=query)
-    return Page(rows, next_cursor, total, query.count, plan, trace)
+    return Page(rows, next_cursor, total, query.count, plan, trace, is_whole)
 
 
 class _Search:
@@ -397,16 +401,17 @@ def _cursor_after(row: EntityRow, query: Query, position: str) -> Cursor:
     return Cursor(_key_text(row, query), row.entity_id, position)
 
 
-def _count(database: Any, search: _Search, statistics: TenantStatistics) -> int | None:
+def _count(database: Any, search: _Search, statistics: TenantStatistics) -> tuple[int | None, bool]:
+    """How many match, and whether every entity was looked at."""
     condition, tenant_id = search.condition, search.tenant_id
     if search.query.count == "none":
-        return None
+        return None, False
     if search.query.count == "exact":
         database.execute(
             f"SELECT count(*) FROM entity_documents e WHERE e.tenant_id = %s AND {condition.text}",
             (tenant_id, *condition.values),
         )
-        return int(database.fetchone()[0])
+        return int(database.fetchone()[0]), True
     # The newest entities as a sample: exact where they are all there is.
     database.execute(
         f"SELECT count(*), count(*) FILTER (WHERE {condition.text}) FROM (SELECT * FROM entity_documents e"
@@ -415,5 +420,5 @@ def _count(database: Any, search: _Search, statistics: TenantStatistics) -> int 
     )
     seen, matched = database.fetchone()
     if seen < ESTIMATE_SAMPLE:
-        return int(matched)
-    return round(int(matched) / int(seen) * max(statistics.entities, int(seen)))
+        return int(matched), True
+    return round(int(matched) / int(seen) * max(statistics.entities, int(seen))), False

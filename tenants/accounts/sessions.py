@@ -14,6 +14,7 @@ from django.contrib.sessions.models import Session
 from django.db import DEFAULT_DB_ALIAS, transaction
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
+from django.utils.crypto import constant_time_compare
 
 from atlasco.lib import clock
 from atlasco.lib.errors import NotFound
@@ -63,10 +64,13 @@ def acting_prepare(*, tenant: Tenant, admin: str, now: datetime) -> str:
     """
     platform_require()
     ticket = secrets.token_urlsafe(32)
+    with public_bind():
+        # What the admin's own sessions carry, too: another password ends them all.
+        auth = User.objects.using(DEFAULT_DB_ALIAS).get(username=admin).get_session_auth_hash()
     with tenant_bind(tenant), transaction.atomic(using=DEFAULT_DB_ALIAS):
         Session.objects.using(DEFAULT_DB_ALIAS).create(
             session_key=_ticket_key(ticket),
-            session_data=SessionStore().encode({_PENDING_KEY: admin}),
+            session_data=SessionStore().encode({_PENDING_KEY: {"admin": admin, "auth": auth}}),
             expire_date=now + _PENDING_TIME,
         )
         audit_record(action="tenant.act_as", subject=f"tenant:{tenant.slug}")
@@ -80,12 +84,12 @@ def acting_enter(request: HttpRequest, *, ticket: str, now: datetime) -> None:
     pending = (
         Session.objects.using(DEFAULT_DB_ALIAS).filter(session_key=_ticket_key(ticket), expire_date__gt=now).first()
     )
-    admin = pending.get_decoded().get(_PENDING_KEY) if pending is not None else None
+    wanted = pending.get_decoded().get(_PENDING_KEY) if pending is not None else None
     # Whoever deletes it was first.
-    if pending is None or admin is None or not Session.objects.filter(pk=pending.pk).delete()[0]:
+    if pending is None or wanted is None or not Session.objects.filter(pk=pending.pk).delete()[0]:
         raise PassUnusable
     request.session.flush()
-    request.session[ACTING_KEY] = {"admin": admin, "until": (now + ACTING_TIME).timestamp()}
+    request.session[ACTING_KEY] = {**wanted, "until": (now + ACTING_TIME).timestamp()}
     request.session[SEEN_KEY] = now.timestamp()
     request.session.cycle_key()
 
@@ -93,14 +97,16 @@ def acting_enter(request: HttpRequest, *, ticket: str, now: datetime) -> None:
 def acting_user(request: HttpRequest, *, now: datetime) -> User | None:
     """The platform admin who acts here, as a user with all rights and no row; None where nobody does (any more).
 
-    Asked at each request: a platform admin who is locked out is out here, too.
+    Asked at each request: a platform admin who is locked out, or has another password by now, is out here, too.
     """
     acting = request.session.get(ACTING_KEY)
     if not isinstance(acting, dict):
         return None
     with public_bind():
         admins = User.objects.using(DEFAULT_DB_ALIAS).filter(username=acting["admin"], is_active=True, role=Role.ADMIN)
-        is_admin = admins.exists()
+        admin = admins.first()
+    hashes = () if admin is None else (admin.get_session_auth_hash(), *admin.get_session_auth_fallback_hash())
+    is_admin = any(constant_time_compare(known, acting.get("auth", "")) for known in hashes)
     if not is_admin or now.timestamp() >= acting["until"]:
         request.session.flush()
         return None

@@ -6,7 +6,7 @@ addresses) does not exist here.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from allauth.account import views as account
 from allauth.mfa.base import views as mfa
@@ -23,19 +23,32 @@ from django.urls import URLPattern, path, re_path, reverse_lazy
 from tenants.admin.management import ActingEnd, ActingEnter
 from tenants.admin.pages import request_host_tenant
 
+# allauth's own labels, in the case and the words of ours.
+_LABELS: Final = {
+    "oldpassword": "Current password", "password": "Password", "password1": "New password",
+    "password2": "New password, again", "email": "E-mail", "code": "Code",
+}  # fmt: skip
+
 
 class _Shell:
-    """Gives a view of allauth the context of our shell."""
+    """Gives a view of allauth the context and the manners of our shell."""
 
     site: ClassVar[AdminSite]
     title: ClassVar[str] = ""
     nav: ClassVar[str] = "account"
     request: HttpRequest
 
+    def get_form(self, *args: Any, **kwargs: Any) -> Any:
+        form = super().get_form(*args, **kwargs)  # type: ignore[misc]  # Of the view beside it.
+        for name, field in form.fields.items():
+            field.label = _LABELS.get(name, field.label)
+            field.widget.attrs.pop("placeholder", None)  # It repeats the label.
+        return form
+
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        self.request.nav = self.nav  # type: ignore[attr-defined]
+        self.request.nav = self.nav  # type: ignore[attr-defined]  # For the sidebar.
         shell = self.site.each_context(self.request)
-        context: dict[str, Any] = super().get_context_data(**kwargs)  # type: ignore[misc]
+        context: dict[str, Any] = super().get_context_data(**kwargs)  # type: ignore[misc]  # Of the view beside it.
         return {**shell, "title": self.title, "crumbs": (), "email_works": settings.EMAIL_IS_CONFIGURED, **context}
 
 
@@ -48,7 +61,7 @@ class _Own(_Shell):
         is_public = request_host_tenant(request) is None
         if is_public and request.user.is_authenticated and not self.site.has_permission(request):
             raise Http404  # As on every page of the public host: admins only.
-        response: HttpResponseBase = super().dispatch(request, *args, **kwargs)  # type: ignore[misc]
+        response: HttpResponseBase = super().dispatch(request, *args, **kwargs)  # type: ignore[misc]  # As above.
         return response
 
 
@@ -56,11 +69,12 @@ def account_urls(site: AdminSite) -> list[URLPattern]:
     """The paths of one's own account, below /admin/."""
 
     def door(view: type[Any], title: str) -> Any:
-        return type(view.__name__, (_Shell, view), {"site": site, "title": title}).as_view()  # type: ignore[attr-defined]
+        made: Any = type(view.__name__, (_Shell, view), {"site": site, "title": title})
+        return made.as_view()
 
     def own(view: type[Any], title: str, **attributes: Any) -> Any:
-        made = type(view.__name__, (_Own, view), {"site": site, "title": title, **attributes})
-        return login_required(made.as_view())  # type: ignore[attr-defined]
+        made: Any = type(view.__name__, (_Own, view), {"site": site, "title": title, **attributes})
+        return login_required(made.as_view())
 
     return [
         path("act/", ActingEnter.as_view(), name="acting_enter"),

@@ -9,6 +9,7 @@ from tenants.services.members import (
     member_factor_reset,
     member_link_make,
     platform_admin_ensure,
+    platform_admin_factor_reset,
 )
 from tenants.services.settings import QuotaInvalid, tenant_mfa_require, tenant_quotas_set
 from tenants.services.tenants import (
@@ -46,6 +47,7 @@ __all__ = [
     "member_factor_reset",
     "member_link_make",
     "platform_admin_ensure",
+    "platform_admin_factor_reset",
     "tenant_contents",
     "tenant_create",
     "tenant_delete",

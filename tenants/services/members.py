@@ -147,6 +147,21 @@ def platform_admin_ensure(*, username: str, password: str, now: datetime) -> boo
     return created
 
 
+def platform_admin_factor_reset(*, username: str) -> bool:
+    """Remove a platform admin's second factor and recovery codes, for one who lost them. False where there was none.
+
+    Raises MemberUnknown.
+    """
+    with public_bind(), transaction.atomic(using=DEFAULT_DB_ALIAS):
+        user = User.objects.using(DEFAULT_DB_ALIAS).filter(username=username).first()
+        if user is None:
+            raise MemberUnknown(f"There is no platform admin {username!r}.")
+        removed, _ = Authenticator.objects.using(DEFAULT_DB_ALIAS).filter(user=user).delete()
+        if removed:
+            audit_record(action="second_factor.reset", subject=f"admin:{username}")
+    return bool(removed)
+
+
 def _password_set(user: User, password: str) -> None:
     try:
         validate_password(password, user)

@@ -125,7 +125,7 @@ def test_looking_into_a_tenants_data(window: Open, platform_admin: str, tenants:
     win.log_in(platform_admin)
     page = win.page
     page.get_by_role("link", name="Entities", exact=True).first.click()
-    page.get_by_label("Slug or name").fill(acme.slug)
+    page.get_by_label("Name or short name").fill(acme.slug)
     page.get_by_role("button", name="Search").click()
     page.get_by_role("link", name=acme.slug).click()
     page.get_by_label("Entity id or external id").fill("N14")
@@ -190,7 +190,7 @@ def test_the_shell_is_reached_by_keyboard(window: Open, platform_admin: str) -> 
     expect(menu).to_be_focused()
     win.go("tenants/")
     page.keyboard.press("/")
-    expect(page.get_by_label("Slug or name")).to_be_focused()
+    expect(page.get_by_label("Name or short name")).to_be_focused()
 
 
 def test_a_home_page_without_its_services_still_stands(window: Open, platform_admin: str) -> None:

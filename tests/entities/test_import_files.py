@@ -193,6 +193,34 @@ def test_what_columns_are_is_guessed_by_name_and_by_cells() -> None:
     assert mapping_guess(["a"], [["x"]], file_name="My fleet.csv.gz").entity_type == "my_fleet"
 
 
+@pytest.mark.parametrize(
+    ("cells", "is_type"),
+    [
+        (["pump", "pump", "fan_coil", "pump"], True),
+        (["pump", "pump", None, "pump"], False),
+        (["Fixed wing", "Fixed wing", "Rotorcraft", "Rotorcraft"], False),
+        (["a1", "a2", "a3", "a4"], False),
+    ],
+    ids=["words that repeat", "a gap", "descriptions", "names"],
+)
+def test_a_column_called_type_is_the_entity_type_where_it_says_what_each_row_is(
+    cells: list[str | None], is_type: bool
+) -> None:
+    rows = [[f"id-{number}", cell] for number, cell in enumerate(cells)]
+    mapping = mapping_guess(["id", "Type"], rows, file_name="export.csv")
+    assert (mapping.column("Type").use == "entity_type") is is_type
+    assert mapping.entity_type == ("" if is_type else "export")
+
+
+def test_a_row_without_its_own_id_says_so_in_words() -> None:
+    mapping = mapping_parse({"entity_type": "pump", "columns": {"id": {"use": "external_id"}, "n": {}}})
+    line = RowReader(mapping, ["id", "n"]).line(3, ["", "5"])
+    assert isinstance(line, Rejection)
+    assert [(error.path, error.code, error.detail) for error in line.errors] == [
+        ("external_id", "required", "The external id is missing.")
+    ]
+
+
 def test_a_mapping_that_makes_no_entities_says_all_that_is_missing() -> None:
     mapping = mapping_parse({"columns": {"a": {"name": "same"}, "b": {"name": "same"}, "gone": None}})
     with pytest.raises(InvalidMapping) as caught:

@@ -12,19 +12,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from allauth.mfa.models import Authenticator
 from django.core.management import CommandError, call_command, get_commands
 from django.db import connections
 
 from atlasco.lib import clock
 from tenants.binding import public_bind, tenant_bind
 from tenants.members.models import ApiToken, User
-from tenants.models import Tenant
+from tenants.models import AuditEntry, Tenant
 from tenants.selectors import tenant_get
 from tenants.services import tenant_delete
 from tenants.tokens import token_parse
 
 OURS = ["create_tenant", "create_token", "delete_tenant", "ensure_admin", "export_tenant", "migrate", "migrate_schemas",
-        "rename_tenant", "resume_tenant", "suspend_tenant"]  # fmt: skip
+        "rename_tenant", "reset_second_factor", "resume_tenant", "suspend_tenant"]  # fmt: skip
 
 
 def run(*arguments: str, **options: Any) -> str:
@@ -141,3 +142,20 @@ def test_the_admins_password_comes_from_the_environment(monkeypatch: pytest.Monk
     finally:
         with public_bind():
             User.objects.filter(username="test-root").delete()
+
+
+def test_a_platform_admin_who_lost_the_second_factor_gets_in_by_password_again() -> None:
+    with pytest.raises(CommandError, match="no platform admin"):
+        run("reset_second_factor", "--username", "nobody")
+    with public_bind():
+        admin = User.objects.create_user("test-root", is_staff=True)
+        Authenticator.objects.create(user=admin, type=Authenticator.Type.TOTP, data={})
+    try:
+        assert "is removed" in run("reset_second_factor", "--username", "test-root")
+        assert "has no" in run("reset_second_factor", "--username", "test-root")
+        with public_bind():
+            assert not Authenticator.objects.filter(user=admin).exists()
+            assert AuditEntry.objects.filter(action="second_factor.reset", subject="admin:test-root").count() == 1
+    finally:
+        with public_bind():
+            admin.delete()

@@ -241,7 +241,8 @@ def test_a_platform_admin_acts_as_a_tenant_under_a_banner_and_on_record(
     assert "tenant.act_as" in [action for action, _, _ in actions_of(None)]
 
 
-def test_whoever_is_no_platform_admin_any_more_acts_no_more(acme: Tenant, platform: Browser) -> None:
+@pytest.mark.parametrize("how", ["locked out", "another password"])
+def test_whoever_is_no_platform_admin_any_more_acts_no_more(acme: Tenant, platform: Browser, how: str) -> None:
     with public_bind():
         platform_admin_ensure(username="admin-for-a-day", password=PASSWORD, now=clock.now())
         admin = User.objects.get(username="admin-for-a-day")
@@ -251,7 +252,10 @@ def test_whoever_is_no_platform_admin_any_more_acts_no_more(acme: Tenant, platfo
         acting, _ = enter(browser, acme)
         assert acting.get("").status_code == 200
         with public_bind():
-            User.objects.filter(pk=admin.pk).update(is_active=False)
+            if how == "locked out":
+                User.objects.filter(pk=admin.pk).update(is_active=False)
+            else:
+                platform_admin_ensure(username="admin-for-a-day", password=f"{PASSWORD}-new", now=clock.now())
         assert acting.get("").status_code == 302
     finally:
         with public_bind():

@@ -18,6 +18,7 @@ from analytics.bench.faults import faults_bench
 from analytics.bench.feed import LARGE_ROWS, feed_bench
 from analytics.bench.layout import layout_bench
 from analytics.statistics import statistics_refresh
+from atlasco.bench.pages import pages_bench
 from atlasco.lib.clock import now
 from entities.bench.freshness import freshness_bench
 from entities.bench.growth import growth_bench
@@ -123,6 +124,18 @@ def _freshness(options: BenchOptions) -> Report:
     return freshness_bench(entities=options.entities, seed=options.seed)
 
 
+def _pages(options: BenchOptions) -> Report:
+    columns = (TextColumn("Filling the tenant"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task("", total=options.entities)
+        return pages_bench(
+            entities=options.entities,
+            requests=max(options.queries // 10, 5),
+            statistics=_statistics,
+            progress=lambda count: bar.advance(task, count),
+        )
+
+
 # The one list of benchmarks, in the order in which they run without a name.
 BENCHES: Final[dict[str, Bench]] = {
     "search": Bench(_search, "random searches in one large tenant", 1_000_000, 100_000),
@@ -133,6 +146,7 @@ BENCHES: Final[dict[str, Bench]] = {
     "layout": Bench(_layout, "how values lie in ClickHouse, three ways", 400_000, 20_000),
     "faults": Bench(_faults, "servers killed beside writes for --minutes, then every store compared", 0, 0),
     "freshness": Bench(_freshness, "what routing costs, who answers, against all on the primary", 20_000, 2_000),
+    "pages": Bench(_pages, "every page of the admin, of the demo and of a large tenant", 1_000_000, 20_000),
     "feed": Bench(_feed, "changes on their way to the hot cache and ClickHouse", 20_000, 2_000),
     "patch": Bench(_patch, "single PATCH requests over HTTP, 100 a second", 2_000, 2_000),
     "promote": Bench(_promote, "a tenant gets partitions of its own under load", 20_000, 5_000),

@@ -56,6 +56,9 @@ function select(label, choices, value, change) {
 }
 
 // --- The tree ---------------------------------------------------------------------------------------------------------
+// The server names operators as the API does.
+const inWords = (node) => node.errors.join(" ").replace(`\`${node.operator}\``, `“${WORDS[node.operator]}”`);
+
 const condition = () => ({ name: "", operator: "eq", values: [], errors: [] });
 const group = (match, nodes) => ({ match, n: 2, nodes, errors: [] });
 const isGroup = (node) => Array.isArray(node.nodes);
@@ -319,7 +322,7 @@ function conditionElement(node, parent) {
   }, icon("close")));
   if (node.errors.length) {
     box.classList.add("at-cond-bad");
-    box.append(element("p", { class: "at-cond-error", id: errorId, role: "alert", text: node.errors.join(" ") }));
+    box.append(element("p", { class: "at-cond-error", id: errorId, role: "alert", text: inWords(node) }));
   }
   return box;
 }

@@ -53,7 +53,7 @@
       spanGaps: !hasGaps,
     }));
     Chart.defaults.font.family = getComputedStyle(document.body).fontFamily;
-    return new Chart(canvas, { type: isLine ? "line" : "bar", data: { labels, datasets }, options: options(kind, series.length > 1, fromZero, palette) });
+    return new Chart(canvas, { type: isLine ? "line" : "bar", data: { labels, datasets }, options: options(isLine ? "lines" : kind === "lines" ? "bars" : kind, series.length > 1, fromZero, palette) });
   }
 
   function drawAll() {
