@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import quote
 
+import orjson
 from django.conf import settings
 from django.db import connections
 from django.test import Client
@@ -142,7 +143,7 @@ def tenant_paths(tenant: Tenant) -> list[str]:
             (tenant.pk,),
         )
         entity_id, external_id, entity_type, document = cursor.fetchone()
-        document = document if isinstance(document, dict) else {}
+        document = orjson.loads(document) if isinstance(document, str) else document
     name = min((name for name, value in document.items() if isinstance(value, str)), default="status")
     text = quote(str(document.get(name, "active")))
     number = min((name for name, value in document.items() if isinstance(value, float | int)), default="cost")
@@ -174,7 +175,7 @@ def tenant_paths(tenant: Tenant) -> list[str]:
         f"entities/names/?part={quote(name[:2])}",
         f"entities/values/?name={quote(name)}&part={text[:2]}",
         f'entities/bulk/new/?where=[["{name}","eq","{text}"]]',
-        f'entities/export/new/?where=[["{name}","eq","{text}"]]',
+        f'entities/exports/new/?where=[["{name}","eq","{text}"]]',
     ]
     return [*_plain(), *found]
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any, Final
 
+from django.urls import reverse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import status
@@ -14,10 +16,12 @@ from rest_framework.views import APIView
 from atlasco.lib.clock import iso, now
 from atlasco.lib.errors import FieldError
 from atlasco.lib.json_api import json_body
+from entities import tasks
 from entities.api import openapi
-from entities.api.common import attribute_name_parse, parameters
-from entities.governance import store
+from entities.api.common import attribute_name_parse, flag_parameter, parameters
+from entities.governance import jobs, store
 from entities.governance.rules import MODES, InvalidRule
+from entities.models import AttributeJob
 from entities.values import VALUE_TYPES
 from freshness.reads import read_through, write_finished
 from freshness.state import freshness_state
@@ -62,6 +66,31 @@ ALIAS: Final = openapi.object_of(
         "created_by": {"type": "string"},
     }
 )
+CHECK: Final = openapi.object_of(
+    {
+        "job_id": {"type": "string", "format": "uuid"},
+        "name": _NAME,
+        "status": {"type": "string", "enum": list(AttributeJob.Status.values)},
+        "entities_total": {"type": "integer", "description": "About how many there are to look at."},
+        "entities_done": {"type": "integer"},
+        "with_value": {"type": "integer", "description": "Of those, how many have the attribute."},
+        "violations": {"type": "integer", "description": "How many would be refused, were they written now."},
+        "samples": {
+            "type": "array",
+            "description": "Some of them.",
+            "items": openapi.object_of(
+                {
+                    "entity_id": {"type": "string"},
+                    "entity_type": {"type": "string"},
+                    "external_id": {"type": "string"},
+                    "value": {"type": "string", "nullable": True},
+                    "detail": {"type": "string"},
+                }
+            ),
+        },
+        "detail": {"type": "string", "description": "Why it failed."},
+    }
+)
 _METADATA: Final = openapi.object_of({"freshness": openapi.FRESHNESS})
 _ALIAS_IN_PATH: Final = OpenApiParameter(
     "alias", OpenApiTypes.STR, OpenApiParameter.PATH, description="The alias, percent-encoded; a / is %2F."
@@ -101,21 +130,44 @@ class RuleDetail(APIView):
 
     @extend_schema(
         operation_id="attribute_rules_set",
-        parameters=[openapi.NAME_IN_PATH],
+        parameters=[
+            openapi.NAME_IN_PATH,
+            OpenApiParameter(
+                "dry_run",
+                bool,
+                description="Set nothing: a worker holds every value that is there against the rule. 202, and the "
+                "check to ask after at attribute-rules/checks/JOB_ID/.",
+            ),
+        ],
         request={"application/json": RULE_IN},
-        responses={200: RULE},
+        responses={200: RULE, 202: CHECK},
     )
     def put(self, request: Request, name: str) -> Response:
         """Set the rule; it holds for new writes at once, and changes nothing that is there."""
-        parameters(request, ())
+        dry_run = flag_parameter(parameters(request, ("dry_run",)), "dry_run")
         tenant_id, body = tenant_required().pk, json_body(request)
         if not isinstance(body, dict) or "mode" not in body:
             raise InvalidRule(errors=[FieldError("mode", "required", f"`mode` is one of {', '.join(MODES)}.")])
+        conditions = {member: value for member, value in body.items() if member != "mode"}
+        if body["mode"] not in MODES:
+            raise InvalidRule(errors=[FieldError("mode", "invalid_value", f"`mode` is one of {', '.join(MODES)}.")])
+        if dry_run:
+            job = jobs.rule_check_start(
+                tenant_id=tenant_id,
+                name=attribute_name_parse(name),
+                conditions=conditions,
+                created_by=str(request.user),
+                now=now(),
+                enqueue=tasks.attribute_job_enqueue,
+            )
+            write_finished(tenant_id=tenant_id)
+            headers = {"Location": reverse("attribute-rule-check", kwargs={"job_id": job.job_id})}
+            return Response(check_json(job), status=status.HTTP_202_ACCEPTED, headers=headers)
         rule = store.rule_set(
             tenant_id=tenant_id,
             name=attribute_name_parse(name),
-            mode=str(body["mode"]),
-            conditions={member: value for member, value in body.items() if member != "mode"},
+            mode=body["mode"],
+            conditions=conditions,
             updated_by=str(request.user),
             now=now(),
         )
@@ -130,6 +182,22 @@ class RuleDetail(APIView):
         store.rule_remove(tenant_id=tenant_id, name=attribute_name_parse(name))
         write_finished(tenant_id=tenant_id)
         return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class RuleCheck(APIView):
+    """A rule that was held against what is there."""
+
+    @extend_schema(operation_id="attribute_rules_check", responses={200: CHECK})
+    def get(self, request: Request, job_id: uuid.UUID) -> Response:
+        """How far the check of a rule is, and what it found."""
+        parameters(request, ())
+        tenant_id = tenant_required().pk
+        job = read_through(
+            lambda source: jobs.job_get(tenant_id=tenant_id, job_id=job_id, using=source.using), operation="jobs"
+        )
+        if job.kind != jobs.Kind.RULE_CHECK:
+            raise jobs.JobUnknown
+        return Response(check_json(job))
 
 
 class AliasList(APIView):
@@ -187,6 +255,21 @@ def rule_json(rule: store.Rule) -> dict[str, Any]:
         **rule.as_dict(),
         "updated_at": iso(rule.updated_at),
         "updated_by": rule.updated_by,
+    }
+
+
+def check_json(job: AttributeJob) -> dict[str, Any]:
+    samples = [{**sample, "entity_id": str(sample["entity_id"])} for sample in job.result.get("samples", [])]
+    return {
+        "job_id": str(job.job_id),
+        "name": job.attribute_name,
+        "status": job.status,
+        "entities_total": job.entities_total,
+        "entities_done": job.entities_done,
+        "with_value": job.result.get("with_value", 0),
+        "violations": job.result.get("violations", 0),
+        "samples": samples,
+        "detail": job.detail,
     }
 
 

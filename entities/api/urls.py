@@ -5,7 +5,7 @@ from django.urls.converters import StringConverter
 
 from entities.api.attributes import AttributeDetail, AttributeList
 from entities.api.entities import EntityAttributeDetail, EntityDetail, EntityList
-from entities.api.governance import AliasDetail, AliasList, RuleDetail, RuleList
+from entities.api.governance import AliasDetail, AliasList, RuleCheck, RuleDetail, RuleList
 from entities.api.imports import EntityImport
 from entities.api.jobs import ImportJobDetail, ImportJobErrors, ImportJobList, ImportJobStart
 from entities.api.search import EntitySearch
@@ -39,6 +39,7 @@ urlpatterns = [
     path("imports/<uuid:job_id>/start/", ImportJobStart.as_view(), name="import-start"),
     path("imports/<uuid:job_id>/errors/", ImportJobErrors.as_view(), name="import-errors"),
     path("attribute-rules/", RuleList.as_view(), name="attribute-rule-list"),
+    path("attribute-rules/checks/<uuid:job_id>/", RuleCheck.as_view(), name="attribute-rule-check"),
     path("attribute-rules/<attribute:name>/", RuleDetail.as_view(), name="attribute-rule-detail"),
     path("attribute-aliases/", AliasList.as_view(), name="attribute-alias-list"),
     path("attribute-aliases/<attribute:alias>/", AliasDetail.as_view(), name="attribute-alias-detail"),

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 from urllib.parse import quote
 
 import orjson
 import pytest
 
+from atlasco.lib import clock
+from entities.governance.work import attribute_job_run
 from tenants.binding import tenant_bind
 from tenants.services import tenant_quotas_set
 from tests.api.client import Client, line
@@ -56,6 +59,25 @@ def test_a_rule_that_makes_no_sense_is_refused(acme: Client, body: dict[str, obj
     answer = acme.ask("PUT", "/attribute-rules/a/", body)
     assert (answer.status, answer.code) == (400, "invalid_rule")
     assert [fault[0] for fault in answer.faults] == [path]
+
+
+def test_a_rule_is_first_held_against_what_is_there(acme: Client, globex: Client) -> None:
+    for number, watts in enumerate((5, 60, "many")):
+        acme.create(str(number), watts=watts)
+    rule = {"mode": "enforce", "types": ["number"], "maximum": 40}
+    asked = acme.ask("PUT", "/attribute-rules/watts/?dry_run=true", rule)
+    assert (asked.status, asked.body["status"], asked.body["violations"]) == (202, "queued", 0)
+    assert acme.get("/attribute-rules/watts/").code == "rule_unknown"
+    path = f"/attribute-rules/checks/{asked.body['job_id']}/"
+    assert asked.headers["location"] == f"/api/v1{path}"
+    with tenant_bind(acme.tenant):
+        attribute_job_run(tenant_id=acme.tenant.pk, job_id=uuid.UUID(asked.body["job_id"]), clock=clock.now)
+    found = acme.get(path).body
+    assert (found["status"], found["with_value"], found["violations"]) == ("done", 3, 2)
+    assert {sample["external_id"] for sample in found["samples"]} == {"1", "2"}
+    assert globex.get(path).code == "job_unknown"
+    refused = acme.ask("PUT", "/attribute-rules/watts/?dry_run=true", {"mode": "enforce", "pattern": "("})
+    assert (refused.status, refused.code) == (400, "invalid_rule")
 
 
 def test_an_alias_is_accepted_on_every_way_of_writing(acme: Client, globex: Client) -> None:
