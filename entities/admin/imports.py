@@ -340,9 +340,17 @@ def progress_context(job: ImportJob) -> dict[str, Any]:
     return {
         "percent": round(done * 100),
         "lines_per_s": round(job.lines_done / seconds) if seconds > 1 else None,
-        "seconds_left": None if left is None else round(left),
+        "time_left": "" if left is None else _duration(left),
         "rejected_so_far": rejected_count(job),
     }
+
+
+def _duration(seconds: float) -> str:
+    """About how long that is, in the one unit that says it best."""
+    for unit, size in (("hour", 3600), ("minute", 60)):
+        if seconds >= 1.5 * size:
+            return f"{round(seconds / size)} {unit}s"
+    return f"{max(round(seconds), 1)} second{'' if round(seconds) <= 1 else 's'}"
 
 
 def rejected_count(job: ImportJob) -> int:

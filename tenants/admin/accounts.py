@@ -38,17 +38,13 @@ class _Shell:
     nav: ClassVar[str] = "account"
     request: HttpRequest
 
-    def get_form(self, *args: Any, **kwargs: Any) -> Any:
-        form = super().get_form(*args, **kwargs)  # type: ignore[misc]  # Of the view beside it.
-        for name, field in form.fields.items():
-            field.label = _LABELS.get(name, field.label)
-            field.widget.attrs.pop("placeholder", None)  # It repeats the label.
-        return form
-
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         self.request.nav = self.nav  # type: ignore[attr-defined]  # For the sidebar.
         shell = self.site.each_context(self.request)
         context: dict[str, Any] = super().get_context_data(**kwargs)  # type: ignore[misc]  # Of the view beside it.
+        for name, field in getattr(context.get("form"), "fields", {}).items():
+            field.label = _LABELS.get(name, field.label)
+            field.widget.attrs.pop("placeholder", None)  # It repeats the label.
         return {**shell, "title": self.title, "crumbs": (), "email_works": settings.EMAIL_IS_CONFIGURED, **context}
 
 

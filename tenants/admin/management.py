@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 
 from django.conf import settings
 from django.http import FileResponse, Http404, HttpRequest, HttpResponseRedirect
@@ -105,6 +106,26 @@ class TenantExport(TenantPage):
         return HttpResponseRedirect(reverse("admin:job", kwargs={"job_id": job.pk}))
 
 
+# What people call the records that they know; the others stand behind these.
+_RECORDS: Final = {
+    "entities": "Entities", "entity_attributes": "Values", "attribute_metadata": "Attributes", "members": "Members",
+    "tokens": "Tokens", "saved_searches": "Saved searches", "alert_rules": "Alert rules", "import_jobs": "Imports",
+    "export_jobs": "Exports", "bulk_edits": "Bulk edits",
+}  # fmt: skip
+_NAMES: Final = {"clickhouse_rows": "Rows in ClickHouse", "rollup_rows": "Rows of rollups in ClickHouse"}
+
+
+def records_shown(counts: Mapping[str, int]) -> tuple[list[tuple[str, int]], list[tuple[str, int]]]:
+    """How many records of each kind there are, in words: those that people know, and all others. None of zero."""
+    known = [(words, counts[name]) for name, words in _RECORDS.items() if counts.get(name)]
+    others = [
+        (_NAMES.get(name, name.replace("_", " ").capitalize()), n)
+        for name, n in counts.items()
+        if n and name not in _RECORDS
+    ]
+    return known, others
+
+
 class TenantDelete(TenantPage):
     """Show what there is, have the short name typed, then have a worker remove everything."""
 
@@ -129,7 +150,8 @@ class TenantDelete(TenantPage):
 
     def _form(self, form: DeleteForm) -> HttpResponseBase:
         contents = tenant_contents(tenant=self.scope.tenant)
-        return self.render(form=form, contents=[(name.replace("_", " "), n) for name, n in contents.items() if n])
+        known, others = records_shown(contents)
+        return self.render(form=form, contents=known, others=others)
 
 
 class Job(Page):
@@ -141,9 +163,11 @@ class Job(Page):
 
     def get(self, request: HttpRequest, job_id: int) -> HttpResponseBase:
         job = job_get(job_id=job_id)
+        known, others = records_shown(job.report)
         context: dict[str, Any] = {
             "job": job,
-            "report": [(name.replace("_", " "), n) for name, n in job.report.items() if n],
+            "report": known,
+            "others": others,
             "share": min(100, round(100 * job.done / job.total)) if job.total else 0,
             "has_file": job.file_path and export_path(job).exists(),
         }

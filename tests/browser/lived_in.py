@@ -28,7 +28,7 @@ from entities.models import AttributeJob, BulkEdit, ExportJob, ImportJob
 from tenants.binding import public_bind, tenant_bind
 from tenants.members.models import Role, SavedSearch, User
 from tenants.models import Tenant, TenantJob
-from tenants.services import token_create
+from tenants.services import member_create, token_create
 from tests.browser.data import aircraft, entities_write
 
 FLEET_CSV = b"tail,seats,maker,delivered\nN901,149,Airbus,2019-03-01 10:00\nN902,many,Boeing,2020-07-09 08:30\n,12,,\n"
@@ -107,6 +107,24 @@ def lived_in(tenant: Tenant) -> LivedIn:
     )  # fmt: skip
 
 
+def lived_on(tenant: Tenant, *, times: int) -> None:
+    """So many more of everything that pages list."""
+    now = clock.now()
+    entities_write(tenant, *(_one(number) for number in range(30, 30 + 10 * times)))
+    for number in range(times):
+        token_create(tenant=tenant, name=f"token {number}", now=now)
+        member_create(tenant=tenant, username=f"member-{number}", password="a-fresh-one-77", now=now)
+    with tenant_bind(tenant):
+        alice = User.objects.get(username="alice").pk
+        for number in range(times):
+            _search(alice, now, name=f"Search {number}")
+            _imports(tenant.pk, now)
+            _export(tenant.pk, now)
+            _edits(tenant.pk, now)
+            _alerts(tenant.pk, 1, now)
+        statistics_refresh(tenant_id=tenant.pk, now=now)
+
+
 def _one(number: int) -> dict[str, Any]:
     makers = ("Airbus", "Boeing", "Embraer")
     values: dict[str, Any] = {
@@ -121,11 +139,11 @@ def _one(number: int) -> dict[str, Any]:
     return aircraft(f"N{number:03}", **values)
 
 
-def _search(owner: int, now: datetime) -> SavedSearch:
+def _search(owner: int, now: datetime, name: str = "Large Airbuses") -> SavedSearch:
     return search_save(
         keeper=Keeper(user_id=owner, name="alice", role=Role.ADMIN),
         search=None,
-        name="Large Airbuses",
+        name=name,
         state=state_of_body({"entity_type": "aircraft", "where": [["seats", "ge", 200]]}, ["seats", "maker"]),
         is_shared=True,
         is_default=False,
