@@ -364,6 +364,7 @@ _ID_NAMES: Final = (
 _TYPE_NAMES: Final = ("entity_type", "entitytype", "type", "kind")
 # `fan_coil` may be a type; “Fixed wing multi engine” describes one.
 _TYPE_WORD: Final = re.compile(r"[a-z][a-z0-9_.-]*")
+_NEARLY_ALL: Final = 0.9
 _AT_NAMES: Final = ("at", "updated_at", "modified_at", "last_modified", "last_updated", "updated")
 _CREATED_NAMES: Final = ("created_at", "created", "creation_date", "date_created")
 
@@ -411,13 +412,19 @@ def _are_types(values: Sequence[Any], rows: int) -> bool:
 
 
 def kind_guess(values: Sequence[Any]) -> Kind:
-    """What all the cells of a column are; "string" where they differ, or are codes; "auto" where Parquet knows."""
+    """What all the cells of a column are; "string" where they differ, or are codes; "auto" where Parquet knows.
+
+    "auto", too, where nearly all are numbers: the few that say `n/a` shall not turn the others into text.
+    """
     if not values:
         return "auto"
     if not all(isinstance(value, str) for value in values):
         return "auto"
     if all(_NUMBER.fullmatch(value) for value in values):
         return "string" if any(_CODE.match(value) for value in values) else "number"
+    numbers = [value for value in values if _NUMBER.fullmatch(value)]
+    if len(numbers) >= _NEARLY_ALL * len(values) and not any(map(_CODE.match, numbers)):
+        return "auto"
     if all(value.lower() in {"true", "false"} for value in values):
         return "boolean"
     if all(len(value) > 10 and _LOCAL_INSTANT.fullmatch(value) for value in values):

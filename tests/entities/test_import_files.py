@@ -27,6 +27,7 @@ from entities.imports.mapping import (
     Mapping,
     RowReader,
     cell_value,
+    kind_guess,
     mapping_check,
     mapping_guess,
     mapping_parse,
@@ -210,6 +211,20 @@ def test_a_column_called_type_is_the_entity_type_where_it_says_what_each_row_is(
     mapping = mapping_guess(["id", "Type"], rows, file_name="export.csv")
     assert (mapping.column("Type").use == "entity_type") is is_type
     assert mapping.entity_type == ("" if is_type else "export")
+
+
+@pytest.mark.parametrize(
+    ("cells", "kind"),
+    [
+        (["1", "2.5", "-3"], "number"),
+        ([*map(str, range(20)), "n/a"], "auto"),
+        (["1", "2", "many"], "string"),
+        (["007", *map(str, range(20)), "n/a"], "string"),
+        (["true", "False"], "boolean"),
+    ],
+)
+def test_a_few_cells_that_are_no_numbers_do_not_turn_the_others_into_text(cells: list[str], kind: str) -> None:
+    assert kind_guess(cells) == kind
 
 
 def test_a_row_without_its_own_id_says_so_in_words() -> None:
