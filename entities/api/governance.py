@@ -21,7 +21,7 @@ from entities.api import openapi
 from entities.api.common import attribute_name_parse, flag_parameter, parameters
 from entities.governance import jobs, store
 from entities.governance.rules import MODES, InvalidRule
-from entities.models import AttributeJob
+from entities.models import AttributeJob, JobStatus
 from entities.values import VALUE_TYPES
 from freshness.reads import read_through, write_finished
 from freshness.state import freshness_state
@@ -70,7 +70,7 @@ CHECK: Final = openapi.object_of(
     {
         "job_id": {"type": "string", "format": "uuid"},
         "name": _NAME,
-        "status": {"type": "string", "enum": list(AttributeJob.Status.values)},
+        "status": {"type": "string", "enum": list(JobStatus.values)},
         "entities_total": {"type": "integer", "description": "About how many there are to look at."},
         "entities_done": {"type": "integer"},
         "with_value": {"type": "integer", "description": "Of those, how many have the attribute."},
