@@ -79,13 +79,16 @@ class Board:
         self.is_leading = False
 
 
-def board_open(names: Iterable[str]) -> Board | None:
-    """The board of all processes of this user here that watch the same addresses; None where there can be none."""
+def board_open(names: Iterable[str], *, folder: Path | None = None) -> Board | None:
+    """The board of all processes of this user here that watch the same addresses; None where there can be none.
+
+    folder: where it lies; by default in memory, where it stays until the machine is restarted.
+    """
     clock = Path("/proc/self/ns/time")
     told = [*names, str(os.geteuid()), str(clock.stat().st_ino) if clock.exists() else ""]
     name = hashlib.sha256("\n".join(told).encode()).hexdigest()[:24]
     memory = Path("/dev/shm")  # noqa: S108 - a file of our own in it, and nobody else's is taken
-    folder = memory if os.access(memory, os.W_OK) else Path(tempfile.gettempdir())
+    folder = folder or (memory if os.access(memory, os.W_OK) else Path(tempfile.gettempdir()))
     try:
         return Board(folder / f"atlasco-monitor-{name}")
     except OSError:

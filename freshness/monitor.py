@@ -378,7 +378,9 @@ _guard = threading.Lock()
 
 def monitor_start() -> None:
     """Know of every store in this process from now on, together with the others of this machine."""
-    monitor().start(board=board_open(database_urls().values()))
+    # With an embedded stack it goes when the stack's own files go.
+    folder = settings.RUN_DIR if settings.RUN_DIR_IS_OURS else None
+    monitor().start(board=board_open(database_urls().values(), folder=folder))
 
 
 def monitor() -> Monitor:
