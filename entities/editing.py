@@ -23,7 +23,6 @@ from django.db import connections, transaction
 from atlasco.lib.clock import iso
 from atlasco.lib.errors import Conflict, FieldError
 from entities import selectors
-from entities.ingest.batch import LockedEntity
 from entities.services import EntityInput, InvalidEntity, entity_delete, value_write
 from entities.values import Value, attributes_errors, name_error, value_error, value_type
 from tenants.audit import audit_record
@@ -123,10 +122,8 @@ def attribute_edit(
     # What is written under an alias is stored under its name: that is the value to compare with.
     name = selectors.alias_target(tenant_id=tenant_id, alias=name, using="default") or name
 
-    def inspect(locked: list[LockedEntity]) -> None:
-        if not locked:
-            raise selectors.EntityNotFound
-        before = cast("Value | None", locked[0].attributes.get(name))
+    def inspect(document: dict[str, Any]) -> None:
+        before = cast("Value | None", document.get(name))
         if value_digest(before) != seen:
             raise ValueChanged(before)
         audit_record(

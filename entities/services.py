@@ -14,8 +14,9 @@ from django.db import connections, transaction
 from atlasco.lib.errors import Conflict, FieldError, Invalid, Problem
 from atlasco.lib.sql import sql_blocks
 from entities import selectors
-from entities.ingest.batch import ARCHIVED, SQL, BatchResult, Inspect, LockedEntity, batch_write
+from entities.ingest.batch import ARCHIVED, SQL
 from entities.ingest.lines import Line
+from entities.ingest.single import Inspect, Write, WriteResult, entity_write
 from entities.search.run import EntityRow
 from entities.selectors import AttributeNotFound, EntityNotFound
 from entities.values import (
@@ -127,28 +128,13 @@ def entity_create(*, tenant_id: int, entity: EntityInput, upsert: bool, now: dat
 
     Without external_id the entity gets its entity_id as one. Raises EntityExists, WriteContention.
     """
-    with transaction.atomic(using="default"), connections["default"].cursor() as cursor:
-        entity_id = None
-        if entity.external_id is None:
-            cursor.execute("SELECT entity_id_next()")
-            entity_id = int(cursor.fetchone()[0])
-        found: list[LockedEntity] = []
-
-        def inspect(locked: list[LockedEntity]) -> None:
-            found.extend(locked)
-            if not locked[0].is_new and not upsert:
-                raise EntityExists(entity_id=str(locked[0].entity_id))
-
-        result = batch_write(
-            tenant_id=tenant_id,
-            lines=[_line(entity, entity_id=entity_id)],
-            mode="merge",
-            now=now,
-            inspect=inspect,
-        )
-        _refuse(result)
-        row = selectors.entity_get(tenant_id=tenant_id, entity_id=found[0].entity_id, using="default")
-        return row, found[0].is_new
+    line = Line(
+        1, entity.entity_type, entity.external_id or "", entity.created_at, entity.at, orjson.dumps(entity.attributes)
+    )
+    result = entity_write(tenant_id=tenant_id, write=Write(line, is_upsert=upsert), now=now)
+    if result.outcome == "exists":
+        raise EntityExists(entity_id=str(_row(result).entity_id))
+    return _row(_accepted(result)), result.is_new
 
 
 def entity_patch(
@@ -159,12 +145,7 @@ def entity_patch(
     expected_versions: None for any. Raises EntityNotFound, PreconditionFailed.
     """
 
-    def inspect(locked: list[LockedEntity]) -> None:
-        _expect(locked, expected_versions)
-
-    with transaction.atomic(using="default"):
-        _write_by_id(tenant_id, entity_id, entity, inspect, now)
-        return selectors.entity_get(tenant_id=tenant_id, entity_id=entity_id, using="default")
+    return _write_by_id(tenant_id, entity_id, entity, now, versions=expected_versions)
 
 
 def attribute_put(
@@ -176,7 +157,7 @@ def attribute_put(
         raise InvalidEntity(errors[0].detail, errors=errors)
     entity = EntityInput("", None, None, None, {name: value})
     with transaction.atomic(using="default"):
-        _write_by_id(tenant_id, entity_id, entity, lambda locked: _expect(locked, expected_versions), now)
+        _write_by_id(tenant_id, entity_id, entity, now, versions=expected_versions)
         try:
             return selectors.value_get(tenant_id=tenant_id, entity_id=entity_id, name=name, using="default")
         except AttributeNotFound:  # It was written under the name that this one is an alias of.
@@ -191,12 +172,12 @@ def attribute_delete(
 ) -> None:
     """Remove one attribute. Raises EntityNotFound, AttributeNotFound, PreconditionFailed."""
 
-    def inspect(locked: list[LockedEntity]) -> None:
-        _expect(locked, expected_versions)
-        if name not in locked[0].attributes:
+    def inspect(document: dict[str, Any]) -> None:
+        if name not in document:
             raise AttributeNotFound
 
-    _write_by_id(tenant_id, entity_id, EntityInput("", None, None, None, {name: None}), inspect, now)
+    entity = EntityInput("", None, None, None, {name: None})
+    _write_by_id(tenant_id, entity_id, entity, now, versions=expected_versions, inspect=inspect)
 
 
 def entity_delete(*, tenant_id: int, entity_id: int, expected_versions: Collection[int] | None) -> None:
@@ -255,38 +236,40 @@ def registry_lock(*, tenant_id: int) -> bool:
         return bool(cursor.fetchone()[0])
 
 
-def _line(entity: EntityInput, *, entity_id: int | None) -> Line:
-    return Line(
-        number=1,
-        entity_type=entity.entity_type,
-        external_id=entity.external_id if entity.external_id is not None else str(entity_id),
-        created_at=entity.created_at,
-        at=entity.at,
-        attributes=orjson.dumps(entity.attributes),
-        entity_id=entity_id,
-    )
-
-
 def value_write(*, tenant_id: int, entity_id: int, entity: EntityInput, inspect: Inspect, now: datetime) -> None:
-    """Merge into one entity unless `inspect`, which sees it locked, objects. Raises EntityNotFound, RuleBroken."""
-    _write_by_id(tenant_id, entity_id, entity, inspect, now)
+    """Merge into one entity, unless `inspect` objects to its document. Raises EntityNotFound, RuleBroken."""
+    _write_by_id(tenant_id, entity_id, entity, now, inspect=inspect)
 
 
-def _write_by_id(tenant_id: int, entity_id: int, entity: EntityInput, inspect: Any, now: datetime) -> None:
+def _write_by_id(
+    tenant_id: int,
+    entity_id: int,
+    entity: EntityInput,
+    now: datetime,
+    *,
+    versions: Collection[int] | None = None,
+    inspect: Inspect | None = None,
+) -> EntityRow:
     line = Line(1, "", "", entity.created_at, entity.at, orjson.dumps(entity.attributes), entity_id)
-    _refuse(batch_write(tenant_id=tenant_id, lines=[line], mode="merge", now=now, inspect=inspect, by_id=True))
+    write = Write(line, versions=versions, inspect=inspect)
+    return _row(_accepted(entity_write(tenant_id=tenant_id, write=write, now=now)))
 
 
-def _refuse(result: BatchResult) -> None:
-    """Raise RuleBroken where the one line of a single write breaks a rule of the tenant; EntityInArchive."""
-    for rejection in result.rejected:
-        if rejection.code == ARCHIVED:
+def _accepted(result: WriteResult) -> WriteResult:
+    """Raises RuleBroken, EntityNotFound, PreconditionFailed, EntityInArchive where nothing was written."""
+    match result.outcome:
+        case "refused" if result.refusal is not None:
+            raise RuleBroken(result.refusal.detail, errors=list(result.refusal.errors))
+        case "missing":
+            raise EntityNotFound
+        case "outdated":
+            raise PreconditionFailed
+        case "archived":
             raise EntityInArchive
-        raise RuleBroken(rejection.detail, errors=list(rejection.errors))
+    return result
 
 
-def _expect(locked: list[LockedEntity], expected_versions: Collection[int] | None) -> None:
-    if not locked:
-        raise EntityNotFound
-    if expected_versions is not None and locked[0].version not in expected_versions:
-        raise PreconditionFailed
+def _row(result: WriteResult) -> EntityRow:
+    if result.row is None:
+        raise RuntimeError(f"A write that is {result.outcome} has no row.")
+    return result.row

@@ -136,5 +136,15 @@ def gate_read(*, tenant_id: int, version: int) -> Gate:
     return gate
 
 
+def is_governed(*, tenant_id: int) -> bool:
+    """Whether the tenant had rules or aliases when this process last looked."""
+    return tenant_id in _kept
+
+
+def gate_forget(*, tenant_id: int) -> None:
+    """The tenant has neither any longer."""
+    _kept.pop(tenant_id, None)
+
+
 def _refusal(number: int, errors: list[FieldError]) -> Rejection:
     return Rejection(number, RULE_BROKEN, " ".join(error.detail for error in errors), tuple(errors))

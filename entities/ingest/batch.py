@@ -29,17 +29,16 @@ log = logging.getLogger(__name__)
 Mode: TypeAlias = Literal["merge", "replace"]
 SQL: Final = sql_blocks(Path(__file__).parent.parent / "sql" / "ingest.sql")
 # Writers lock in one order: a deadlock needs a stranger (a DDL statement), a vanished entity a concurrent delete.
-_TRIES: Final = 5
+TRIES: Final = 5
 # Where deletes of the same entities go on and on, a batch would wait for an entity, find it gone, and start again.
-_TRIES_BESIDE_DELETES: Final = 2
+TRIES_BESIDE_DELETES: Final = 2
 # The future boundary of a promotion came nearer than its step was fast: it notices and draws back.
 _MOVE_WAIT_S: Final = 0.1
-_MOVE_WAIT_MAX_S: Final = 20.0
+MOVE_WAIT_MAX_S: Final = 20.0
 # The statements that write a batch. Where each of many entities stands once, no line depends on one before it: the new
 # ones' values go straight to their table, and nothing is sorted by line.
 _ANY: Final = ("values_resolve", "samples_tell", "values_write", "entities_insert", "entities_update")
 _BULK: Final = ("bulk_values_insert", "bulk_entities_insert", "bulk_values_resolve", "values_write", "entities_update")
-_BY_ID: Final = ("bulk_values_resolve", "values_write", "entities_update")
 # From here on a batch is worth a statement that gives it memory.
 _BULK_ENTITIES: Final = 100
 _STAGE_COPY: Final = (
@@ -133,7 +132,6 @@ def batch_write(
     mode: Mode,
     now: datetime,
     inspect: Inspect | None = None,
-    by_id: bool = False,
     dry_run: bool = False,
     governed: bool = True,
 ) -> BatchResult:
@@ -143,21 +141,19 @@ def batch_write(
     of an entity's lines carry `at` or none does.
     now: the instant of lines without `at`.
     inspect: called under the locks, before anything is changed; what it raises undoes the batch.
-    by_id: the one line names its entity by entity_id, whatever its key says, and never creates it; no such entity →
-    inspect sees an empty list.
     dry_run: everything is done, counted and undone.
     governed: the tenant's rules and aliases apply; not for what only moves what is there already.
     Raises WriteContention, EntityTooLarge, TenantBusy.
     """
     refused: list[Rejection] = []
-    move_deadline = time.monotonic() + _MOVE_WAIT_MAX_S
+    move_deadline = time.monotonic() + MOVE_WAIT_MAX_S
     attempt = 1
-    while attempt <= _TRIES:
+    while attempt <= TRIES:
         try:
             with transaction.atomic(using="default"), connections["default"].cursor() as cursor:
-                if attempt > _TRIES_BESIDE_DELETES:
+                if attempt > TRIES_BESIDE_DELETES:
                     cursor.execute(SQL["deletes_await"], {"tenant_id": tenant_id})
-                result = _batch_run(cursor, tenant_id, lines, mode, now, inspect, by_id, governed)
+                result = _batch_run(cursor, tenant_id, lines, mode, now, inspect, governed)
                 if dry_run:
                     transaction.set_rollback(True, using="default")
                 return replace(result, rejected=(*refused, *result.rejected)) if refused else result
@@ -170,20 +166,30 @@ def batch_write(
             continue
         except _EntityVanished:
             log.info("An entity was deleted under a batch; the batch starts again.", extra={"attempt": attempt})
-        except IntegrityError as error:
-            if not tenant_is_moving(error, tenant_id=tenant_id) or time.monotonic() > move_deadline:
-                raise
-            log.info("A batch met a promotion of its tenant and starts again.", extra={"attempt": attempt})
-            continue
-        except OperationalError as error:
-            state = getattr(error.__cause__, "sqlstate", None)
-            if state == _PROGRAM_LIMIT_EXCEEDED:
-                raise EntityTooLarge from error
-            if state not in {"40P01", "40001"}:
-                raise
-            log.warning("A batch was the victim of a deadlock and starts again.", extra={"attempt": attempt})
+        except (IntegrityError, OperationalError) as error:
+            if write_again(error, tenant_id=tenant_id, deadline=move_deadline, attempt=attempt):
+                continue
         attempt += 1
     raise WriteContention
+
+
+def write_again(error: IntegrityError | OperationalError, *, tenant_id: int, deadline: float, attempt: int) -> bool:
+    """Return where a write that failed so may start again; true where that is no attempt of its own.
+
+    deadline: monotonic; until then a promotion of the tenant is waited for. Raises EntityTooLarge, and the error.
+    """
+    if isinstance(error, IntegrityError):
+        if not tenant_is_moving(error, tenant_id=tenant_id) or time.monotonic() > deadline:
+            raise error
+        log.info("A write met a promotion of its tenant and starts again.", extra={"attempt": attempt})
+        return True
+    state = getattr(error.__cause__, "sqlstate", None)
+    if state == _PROGRAM_LIMIT_EXCEEDED:
+        raise EntityTooLarge from error
+    if state not in {"40P01", "40001"}:
+        raise error
+    log.warning("A write was the victim of a deadlock and starts again.", extra={"attempt": attempt})
+    return False
 
 
 def _claim_and_lock(
@@ -219,22 +225,6 @@ def _pipeline() -> Iterator[None]:
     connection = connections["default"]
     with connection.wrap_database_errors, connection.connection.pipeline():
         yield
-
-
-def _line_of_id(line: Line, *, tenant_id: int) -> tuple[Line | None, int | None]:
-    """The line with the key of its entity, by which the stage joins both; None where there is no such entity.
-
-    And what `tenant_hold` returns. The tenant's lock comes first: who waits there must hold no lock that a promotion
-    needs. Raises TenantBusy.
-    """
-    with connections["default"].cursor() as held, connections["default"].cursor() as keys:
-        with _pipeline():
-            held.execute(SQL["tenant_hold"], {"tenant_id": tenant_id})
-            keys.execute(SQL["key_of_id"], {"tenant_id": tenant_id, "entity_id": line.entity_id})
-        hold, key = held.fetchone(), keys.fetchone()
-    if hold is None:
-        raise TenantBusy
-    return (None if key is None else replace(line, entity_type=key[0], external_id=key[1])), hold[0]
 
 
 # Connections that have the stage's tables.
@@ -283,7 +273,6 @@ def _batch_run(
     mode: Mode,
     now: datetime,
     inspect: Inspect | None,
-    by_id: bool,
     governed: bool,
 ) -> BatchResult:
     values = {
@@ -293,15 +282,7 @@ def _batch_run(
         "names_max": settings.ATTRIBUTE_NAMES_MAX,
         "new_names_max": settings.NEW_ATTRIBUTE_NAMES_PER_HOUR,
     }
-    if by_id:
-        found, version = _line_of_id(lines[0], tenant_id=tenant_id)
-        if found is None:
-            if inspect is not None:
-                inspect([])
-            return BatchResult(0, 0, 0)
-        lines = [found]
-    else:
-        version = tenant_hold(tenant_id=tenant_id)
+    version = tenant_hold(tenant_id=tenant_id)
     gate = gate_read(tenant_id=tenant_id, version=version) if governed and version is not None else None
     judged = None if gate is None else gate.judge(lines, mode=mode)
     if judged is not None:
@@ -311,14 +292,9 @@ def _batch_run(
     entities = len({(line.entity_type, line.external_id) for line in lines})
     is_bulk = len(lines) == entities
     _stage_ensure(cursor)
-    if by_id:
-        with _pipeline():
-            cursor.execute(SQL["stage_insert"], _stage_row(lines[0]))
-            cursor.execute(SQL["entities_lock_by_id"], values)
-    else:
-        if is_bulk and entities >= _BULK_ENTITIES:
-            cursor.execute(SQL["bulk_begin"])
-        _claim_and_lock(cursor, lines, values, entities=entities, gate=gate)
+    if is_bulk and entities >= _BULK_ENTITIES:
+        cursor.execute(SQL["bulk_begin"])
+    _claim_and_lock(cursor, lines, values, entities=entities, gate=gate)
     if inspect is not None:
         cursor.execute("SELECT entity_id, is_new, version, attributes FROM ingest_entity")
         # Django hands jsonb over as text.
@@ -330,7 +306,7 @@ def _batch_run(
         )
     with connections["default"].cursor() as registry, connections["default"].cursor() as counts:
         with _pipeline():
-            for block in _BY_ID if by_id else _BULK if is_bulk else _ANY:
+            for block in _BULK if is_bulk else _ANY:
                 cursor.execute(SQL[block], values)
             registry.execute(SQL["registry_write"], values)
             counts.execute(SQL["lines_count"], values)

@@ -1,4 +1,4 @@
--- One batch of an import, or one single write: COPY → ingest_stage → the statements below, in this order, in one
+-- One batch of an import: COPY → ingest_stage → the statements below, in this order, in one
 -- transaction. Lock order: keys by (external_id, entity_type), then entities by entity_id; every writer takes both in
 -- that order, so batches wait for each other and never deadlock. Attribute counts are inserts only and block nobody.
 -- The lock of the tenant comes before both; writers share it, and only a deletion of the tenant waits for it.
@@ -7,7 +7,7 @@
 -- Once a connection. One row a line; a line's number is its order.
 CREATE TEMP TABLE IF NOT EXISTS ingest_stage (
     line integer NOT NULL,
-    entity_id bigint,                    -- Set where the caller chose it: an update by id, or a new entity without external_id.
+    entity_id bigint,                    -- Set where the caller chose it.
     entity_type text COLLATE "C" NOT NULL,
     external_id text COLLATE "C" NOT NULL,
     created_at timestamptz,
@@ -56,14 +56,6 @@ FOR KEY SHARE;
 -- name: move_await
 SELECT pg_advisory_xact_lock_shared(hashtext('tenant_move'), %(tenant_id)s);
 
--- name: key_of_id
-SELECT e.entity_type, e.external_id FROM entities e WHERE e.tenant_id = %(tenant_id)s AND e.entity_id = %(entity_id)s;
-
--- name: stage_insert
--- The one line of a single write.
-INSERT INTO ingest_stage (line, entity_id, entity_type, external_id, created_at, at, attributes)
-VALUES (%s, %s, %s, %s, %s::timestamptz, %s::timestamptz, %s::jsonb);
-
 -- name: deletes_await
 -- For a batch whose entities were deleted under it twice: running deletes end, later ones wait for the batch.
 SELECT pg_advisory_xact_lock(hashtext('entity_delete'), %(tenant_id)s);
@@ -111,6 +103,22 @@ FROM (
     FOR NO KEY UPDATE OF e
 ) e;
 
+-- name: entity_hold
+-- For a single write that somebody has to judge first: the entity, locked.
+SELECT e.entity_type, e.external_id, e.version, e.attributes::text
+FROM entities e
+WHERE e.tenant_id = %(tenant_id)s AND e.entity_id = %(entity_id)s
+FOR NO KEY UPDATE;
+
+-- name: entity_write
+SELECT w.outcome, w.is_new, (w.written).entity_id, (w.written).entity_type, (w.written).external_id,
+       (w.written).created_at, (w.written).updated_at, (w.written).version, (w.written).attributes::text
+FROM entity_write(
+    %(tenant_id)s, %(entity_id)s, %(entity_type)s, %(external_id)s, %(attributes)s::jsonb, %(created_at)s::timestamptz,
+    %(at)s::timestamptz, %(now)s, %(versions)s::bigint[], %(is_upsert)s, %(is_judged)s, %(may_create)s, %(names_max)s,
+    %(new_names_max)s
+) w;
+
 -- name: lines_archived
 -- Lines whose entity lies in an archived month: its key is there, and its row is in a file.
 SELECT s.line
@@ -119,17 +127,6 @@ JOIN entity_keys k ON k.tenant_id = %(tenant_id)s AND k.external_id = s.external
 JOIN partition_archives a ON a.tenant_id = %(tenant_id)s AND k.entity_id < a.range_to
                          AND k.entity_id >= coalesce(a.range_from, k.entity_id)
 WHERE NOT EXISTS (SELECT FROM ingest_entity t WHERE t.entity_id = k.entity_id);
-
--- name: entities_lock_by_id
--- The same for a single write that names the entity by its id and never creates it.
-INSERT INTO ingest_entity (entity_id, entity_type, external_id, is_new, version, created_at, updated_at, attributes)
-SELECT e.entity_id, e.entity_type, e.external_id, false, e.version, e.created_at, e.updated_at, e.attributes
-FROM (
-    SELECT e.*
-    FROM entities e
-    WHERE e.tenant_id = %(tenant_id)s AND e.entity_id = (SELECT entity_id FROM ingest_stage)
-    FOR NO KEY UPDATE OF e
-) e;
 
 -- name: values_resolve
 -- Each attribute of each line, in line order, judged: a given `at` that is older than what is stored, or than an earlier
@@ -357,8 +354,7 @@ WHERE NOT t.is_new
   AND (v.changes OR v.at > t.updated_at OR s.created_at <> t.created_at);
 
 -- name: registry_write
--- Names seen for the first time, then what changed for each name and type. Returns the new names that are quarantined:
--- those that look like ids, and those beyond the room that the tenant has left, which is counted only where a name is new.
+-- Names seen for the first time, and what changed for each name and type. Returns the new names that are quarantined.
 WITH observed AS (
     SELECT attribute_name, value_type, value_kind(stored) AS stored_type,
            nullif(value, 'null') IS DISTINCT FROM stored AS changes, 1 AS entities
@@ -367,34 +363,16 @@ WITH observed AS (
     UNION ALL
     SELECT attribute_name, value_type, NULL, true, entities FROM ingest_count
 ), fresh AS (
-    SELECT o.attribute_name, min(o.value_type) AS value_type, attribute_name_suspect(o.attribute_name) AS suspect
-    FROM observed o
-    WHERE o.value_type <> 'null'
-      AND NOT EXISTS (
-          SELECT FROM attribute_metadata m WHERE m.tenant_id = %(tenant_id)s AND m.attribute_name = o.attribute_name
-      )
-    GROUP BY o.attribute_name
-), placed AS (
-    SELECT f.*, row_number() OVER (PARTITION BY f.suspect IS NULL ORDER BY f.attribute_name) AS place FROM fresh f
-), room AS (
-    SELECT coalesce(
-               (SELECT t.quota_attributes FROM public.tenants_tenant t WHERE t.id = %(tenant_id)s), %(names_max)s
-           ) - count(*) AS in_all,
-           %(new_names_max)s - count(*) FILTER (WHERE first_seen_at > %(now)s::timestamptz - interval '1 hour') AS this_hour
-    FROM attribute_metadata
-    WHERE tenant_id = %(tenant_id)s AND status <> 'quarantined' AND EXISTS (SELECT FROM fresh WHERE suspect IS NULL)
-), named AS (
-    INSERT INTO attribute_metadata (tenant_id, attribute_name, value_type, first_seen_at, status, quarantine_reason)
-    SELECT %(tenant_id)s, p.attribute_name, p.value_type, %(now)s,
-           CASE WHEN r.reason IS NULL THEN 'active' ELSE 'quarantined' END, coalesce(r.reason, '')
-    FROM placed p
-    CROSS JOIN room
-    CROSS JOIN LATERAL (SELECT coalesce(p.suspect, CASE
-        WHEN p.place > room.in_all THEN 'quota' WHEN p.place > room.this_hour THEN 'flood'
-    END)) r(reason)
-    ORDER BY p.attribute_name
-    ON CONFLICT DO NOTHING
-    RETURNING attribute_name, status
+    SELECT array_agg(n.attribute_name) AS names, array_agg(n.value_type) AS types
+    FROM (
+        SELECT o.attribute_name, min(o.value_type) AS value_type
+        FROM observed o
+        WHERE o.value_type <> 'null'
+          AND NOT EXISTS (
+              SELECT FROM attribute_metadata m WHERE m.tenant_id = %(tenant_id)s AND m.attribute_name = o.attribute_name
+          )
+        GROUP BY o.attribute_name
+    ) n
 ), changed AS (
     INSERT INTO attribute_changes (tenant_id, attribute_name, value_type, entity_delta, value_changes)
     SELECT %(tenant_id)s, attribute_name, value_type, sum(entity_delta), sum(value_changes)
@@ -409,7 +387,10 @@ WITH observed AS (
     WHERE value_type <> 'null'
     GROUP BY attribute_name, value_type
 )
-SELECT attribute_name FROM named WHERE status = 'quarantined' ORDER BY attribute_name;
+SELECT q.name
+FROM fresh f
+CROSS JOIN attribute_names_add(%(tenant_id)s, f.names, f.types, %(now)s, %(names_max)s, %(new_names_max)s) q(name)
+WHERE f.names IS NOT NULL;
 
 -- name: lines_count
 -- What each line did, had they come one by one.

@@ -91,6 +91,107 @@ CREATE FUNCTION public.attribute_name_suspect(name text) RETURNS text
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
     RETURN CASE WHEN (name ~* '[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}'::text) THEN 'uuid'::text WHEN (name ~ '(19|20)[0-9]{2}[-_./](0[1-9]|1[0-2])[-_./]([0-2][0-9]|3[01])'::text) THEN 'date'::text WHEN (name ~ '[0-9]{7}'::text) THEN 'digits'::text WHEN (name ~* '(^|[^0-9a-z])(?=[a-f]*[0-9])[0-9a-f]{12,}($|[^0-9a-z])'::text) THEN 'hex'::text ELSE NULL::text END;
 
+CREATE TABLE public.attribute_metadata (
+    tenant_id integer NOT NULL,
+    attribute_name character varying(255) NOT NULL COLLATE pg_catalog."C",
+    value_type character varying(20) NOT NULL COLLATE pg_catalog."C",
+    value_types jsonb DEFAULT '{}'::jsonb NOT NULL,
+    is_indexed boolean DEFAULT false NOT NULL,
+    cardinality_estimate bigint,
+    null_rate double precision,
+    most_common jsonb DEFAULT '[]'::jsonb NOT NULL,
+    histogram double precision[],
+    hot_score double precision DEFAULT 0 NOT NULL,
+    pending_changes bigint DEFAULT 0 NOT NULL,
+    last_analyzed timestamp with time zone,
+    first_seen_at timestamp with time zone DEFAULT now() NOT NULL,
+    description text DEFAULT ''::text NOT NULL,
+    unit character varying(50) DEFAULT ''::character varying NOT NULL,
+    status character varying(20) DEFAULT 'active'::character varying NOT NULL,
+    is_indexing boolean DEFAULT false NOT NULL,
+    value_bytes double precision,
+    owner character varying(150) DEFAULT ''::character varying NOT NULL,
+    quarantine_reason character varying(20) DEFAULT ''::character varying NOT NULL,
+    CONSTRAINT attribute_metadata_status CHECK (((status)::text = ANY ((ARRAY['active'::character varying, 'deprecated'::character varying, 'hidden'::character varying, 'quarantined'::character varying])::text[])))
+);
+
+ALTER TABLE ONLY public.attribute_metadata FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE public.tenants_tenant (
+    schema_name character varying(63) NOT NULL,
+    id integer NOT NULL,
+    slug character varying(40) NOT NULL,
+    name character varying(200) NOT NULL,
+    status character varying(10) NOT NULL,
+    placement character varying(10) NOT NULL,
+    schema_version text NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    status_changed_at timestamp with time zone NOT NULL,
+    mfa_required boolean NOT NULL,
+    quota_attributes integer,
+    quota_entities bigint,
+    quota_requests_per_s integer,
+    quota_values bigint,
+    freshness jsonb NOT NULL,
+    CONSTRAINT tenant_schema_named_by_id CHECK (((schema_name)::text = (COALESCE('tenant_'::text, ''::text) || COALESCE((id)::text, ''::text)))),
+    CONSTRAINT tenants_tenant_quota_attributes_check CHECK ((quota_attributes >= 0)),
+    CONSTRAINT tenants_tenant_quota_entities_check CHECK ((quota_entities >= 0)),
+    CONSTRAINT tenants_tenant_quota_requests_per_s_check CHECK ((quota_requests_per_s >= 0)),
+    CONSTRAINT tenants_tenant_quota_values_check CHECK ((quota_values >= 0))
+);
+
+CREATE FUNCTION public.attribute_names_add(p_tenant_id integer, p_names text[], p_types text[], p_now timestamp with time zone, p_names_max bigint, p_new_names_max bigint) RETURNS SETOF text
+    LANGUAGE sql
+    SET search_path TO 'public', 'pg_temp'
+    BEGIN ATOMIC
+ WITH fresh AS (
+          SELECT n.name,
+             n.kind,
+             public.attribute_name_suspect(n.name) AS suspect
+            FROM UNNEST(attribute_names_add.p_names, attribute_names_add.p_types) n(name, kind)
+         ), placed AS (
+          SELECT f.name,
+             f.kind,
+             f.suspect,
+             row_number() OVER (PARTITION BY (f.suspect IS NULL) ORDER BY (f.name COLLATE "C")) AS place
+            FROM fresh f
+         ), room AS (
+          SELECT (COALESCE((( SELECT t.quota_attributes
+                    FROM public.tenants_tenant t
+                   WHERE (t.id = attribute_names_add.p_tenant_id)))::bigint, attribute_names_add.p_names_max) - count(*)) AS in_all,
+             (attribute_names_add.p_new_names_max - count(*) FILTER (WHERE (m.first_seen_at > (attribute_names_add.p_now - '01:00:00'::interval)))) AS this_hour
+            FROM public.attribute_metadata m
+           WHERE ((m.tenant_id = attribute_names_add.p_tenant_id) AND ((m.status)::text <> 'quarantined'::text) AND (EXISTS ( SELECT
+                    FROM fresh
+                   WHERE (fresh.suspect IS NULL))))
+         ), named AS (
+          INSERT INTO public.attribute_metadata (tenant_id, attribute_name, value_type, first_seen_at, status, quarantine_reason)  SELECT attribute_names_add.p_tenant_id AS p_tenant_id,
+                     p.name,
+                     p.kind,
+                     attribute_names_add.p_now AS p_now,
+                         CASE
+                             WHEN (r.reason IS NULL) THEN 'active'::text
+                             ELSE 'quarantined'::text
+                         END AS "case",
+                     COALESCE(r.reason, ''::text) AS "coalesce"
+                    FROM ((placed p
+                      CROSS JOIN room)
+                      CROSS JOIN LATERAL ( SELECT COALESCE(p.suspect,
+                                 CASE
+                                     WHEN (p.place > room.in_all) THEN 'quota'::text
+                                     WHEN (p.place > room.this_hour) THEN 'flood'::text
+                                     ELSE NULL::text
+                                 END) AS "coalesce") r(reason))
+                   ORDER BY (p.name COLLATE "C") ON CONFLICT DO NOTHING
+           RETURNING attribute_metadata.attribute_name,
+             attribute_metadata.status
+         )
+  SELECT (named.attribute_name)::text AS attribute_name
+    FROM named
+   WHERE ((named.status)::text = 'quarantined'::text)
+   ORDER BY (named.attribute_name)::text;
+END;
+
 CREATE FUNCTION public.audit_log_erase(p_tenant_id integer) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
@@ -125,6 +226,196 @@ CREATE SEQUENCE public.entity_seq
 CREATE FUNCTION public.entity_id_next() RETURNS bigint
     LANGUAGE sql
     RETURN (public.entity_id_at(clock_timestamp()) | (nextval('public.entity_seq'::regclass) & (4194303)::bigint));
+
+CREATE TABLE public.entities (
+    entity_id bigint DEFAULT public.entity_id_next() NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    version bigint DEFAULT 1 NOT NULL,
+    tenant_id integer NOT NULL,
+    entity_type character varying(100) NOT NULL COLLATE pg_catalog."C",
+    external_id character varying(512) NOT NULL COLLATE pg_catalog."C",
+    attributes jsonb DEFAULT '{}'::jsonb NOT NULL
+)
+PARTITION BY HASH (tenant_id);
+
+ALTER TABLE ONLY public.entities FORCE ROW LEVEL SECURITY;
+
+CREATE FUNCTION public.entity_write(p_tenant_id integer, p_entity_id bigint, p_entity_type text, p_external_id text, p_attributes jsonb, p_created_at timestamp with time zone, p_at timestamp with time zone, p_now timestamp with time zone, p_versions bigint[], p_is_upsert boolean, p_is_judged boolean, p_may_create boolean, p_names_max bigint, p_new_names_max bigint, OUT outcome text, OUT rules_version bigint, OUT is_new boolean, OUT written public.entities) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+DECLARE
+    existing_id bigint;
+    document jsonb;
+    removed text[];
+    value_at timestamptz;
+    has_changes boolean;
+    fresh_names text[];
+    fresh_types text[];
+BEGIN
+    is_new := false;
+    PERFORM pg_advisory_xact_lock_shared(hashtext('tenant_move'), p_tenant_id);
+    SELECT (SELECT g.version FROM attribute_governance g WHERE g.tenant_id = p_tenant_id) INTO rules_version
+    FROM tenants_tenant t
+    WHERE t.id = p_tenant_id AND t.status <> 'deleting'
+    FOR KEY SHARE;
+    IF NOT FOUND THEN
+        outcome := 'tenant_busy';
+        RETURN;
+    END IF;
+    IF rules_version IS NOT NULL AND NOT p_is_judged THEN
+        SELECT e.* INTO written FROM entities e
+        WHERE p_entity_type IS NULL AND e.tenant_id = p_tenant_id AND e.entity_id = p_entity_id;
+        outcome := CASE WHEN written.entity_id IS NULL AND p_entity_type IS NULL THEN 'missing' ELSE 'governed' END;
+        RETURN;
+    END IF;
+
+    IF p_entity_type IS NOT NULL THEN
+        IF p_external_id IS NULL THEN
+            p_entity_id := entity_id_next();
+            p_external_id := p_entity_id::text;
+        END IF;
+        SELECT k.entity_id INTO existing_id FROM entity_keys k
+        WHERE k.tenant_id = p_tenant_id AND k.external_id = p_external_id AND k.entity_type = p_entity_type;
+        IF NOT FOUND THEN
+            IF NOT p_may_create THEN
+                outcome := 'incomplete';
+                RETURN;
+            END IF;
+            -- A key that another transaction is just claiming is waited for.
+            INSERT INTO entity_keys AS k (tenant_id, external_id, entity_type, entity_id)
+            VALUES (p_tenant_id, p_external_id, p_entity_type, coalesce(p_entity_id, entity_id_next()))
+            ON CONFLICT DO NOTHING
+            RETURNING k.entity_id INTO p_entity_id;
+            is_new := FOUND;
+            IF NOT is_new THEN
+                SELECT k.entity_id INTO existing_id FROM entity_keys k
+                WHERE k.tenant_id = p_tenant_id AND k.external_id = p_external_id AND k.entity_type = p_entity_type;
+            END IF;
+        END IF;
+        IF NOT is_new THEN
+            p_entity_id := existing_id;
+        END IF;
+    END IF;
+
+    IF is_new THEN
+        written.tenant_id := p_tenant_id;
+        written.entity_id := p_entity_id;
+        written.entity_type := p_entity_type;
+        written.external_id := p_external_id;
+        written.version := 1;
+        written.attributes := '{}';
+        value_at := coalesce(p_at, p_now);
+    ELSE
+        SELECT e.* INTO written FROM entities e
+        WHERE e.tenant_id = p_tenant_id AND e.entity_id = p_entity_id
+        FOR NO KEY UPDATE;
+        IF NOT FOUND THEN
+            outcome := CASE
+                WHEN p_entity_type IS NULL THEN 'missing'
+                WHEN EXISTS (
+                    SELECT FROM partition_archives a
+                    WHERE a.tenant_id = p_tenant_id AND p_entity_id < a.range_to
+                      AND p_entity_id >= coalesce(a.range_from, p_entity_id)
+                ) THEN 'archived'
+                ELSE 'vanished'
+            END;
+            RETURN;
+        END IF;
+        IF p_entity_type IS NOT NULL AND NOT p_is_upsert THEN
+            outcome := 'exists';
+            RETURN;
+        END IF;
+        IF p_versions IS NOT NULL AND written.version <> ALL (p_versions) THEN
+            outcome := 'outdated';
+            RETURN;
+        END IF;
+        value_at := coalesce(p_at, greatest(p_now, written.updated_at));
+        -- No value of an entity is newer than the entity: only then may one be newer than what was sent.
+        IF p_at < written.updated_at THEN
+            SELECT coalesce(jsonb_object_agg(s.key, s.value), '{}') INTO p_attributes
+            FROM jsonb_each(p_attributes) s
+            WHERE NOT EXISTS (
+                SELECT FROM entity_attributes ea
+                WHERE ea.tenant_id = p_tenant_id AND ea.entity_id = p_entity_id AND ea.attribute_name = s.key
+                  AND ea.updated_at > p_at
+            );
+        END IF;
+    END IF;
+
+    -- A value that did not change is written only to move its `at` forward.
+    WITH sent AS MATERIALIZED (
+        SELECT s.key, s.value, s.value #>> '{}' AS text, jsonb_typeof(s.value) AS json_type,
+               value_instant(s.value) AS instant, written.attributes -> s.key AS stored
+        FROM jsonb_each(p_attributes) s
+    ), applied AS MATERIALIZED (
+        SELECT s.*, CASE WHEN s.instant IS NULL THEN s.json_type ELSE 'timestamp' END AS kind,
+               nullif(s.value, 'null') IS DISTINCT FROM s.stored AS changes, m.is_marked
+        FROM sent s
+        LEFT JOIN LATERAL (
+            -- LIMIT keeps it a look-up: a join might read all names of the tenant.
+            SELECT m.is_indexed OR m.is_indexing AS is_marked
+            FROM attribute_metadata m
+            WHERE m.tenant_id = p_tenant_id AND m.attribute_name = s.key
+            LIMIT 1
+        ) m ON true
+        WHERE p_at IS NOT NULL OR nullif(s.value, 'null') IS DISTINCT FROM s.stored
+    ), valued AS (
+        INSERT INTO entity_attributes AS ea (tenant_id, entity_id, attribute_name, value_type, attribute_value,
+                                             numeric_value, instant_value, indexed, created_at, updated_at)
+        SELECT p_tenant_id, p_entity_id, a.key, CASE a.kind WHEN 'null' THEN 'removed' ELSE a.kind END, coalesce(a.text, ''),
+               CASE WHEN a.kind = 'number' THEN a.value::numeric END, a.instant,
+               coalesce(a.is_marked, false) AND a.kind <> 'null' AND octet_length(a.text) <= 1000, value_at, value_at
+        FROM applied a
+        ORDER BY a.key COLLATE "C"
+        ON CONFLICT (tenant_id, entity_id, attribute_name) DO UPDATE
+        SET value_type = excluded.value_type, attribute_value = excluded.attribute_value,
+            numeric_value = excluded.numeric_value, instant_value = excluded.instant_value,
+            indexed = excluded.indexed, updated_at = excluded.updated_at
+    ), counted AS (
+        INSERT INTO attribute_changes (tenant_id, attribute_name, value_type, entity_delta, value_changes)
+        SELECT p_tenant_id, d.key, d.kind, sum(d.entity_delta), sum(d.value_changes)
+        FROM (
+            SELECT a.key, a.kind, 1 AS entity_delta, 1 AS value_changes FROM applied a WHERE a.changes
+            UNION ALL
+            -- A removal is a change, too; the change of a value was counted above.
+            SELECT a.key, value_kind(a.stored), -1, (a.kind = 'null')::integer
+            FROM applied a
+            WHERE a.changes AND a.stored IS NOT NULL
+        ) d
+        WHERE d.kind <> 'null'
+        GROUP BY d.key, d.kind
+    )
+    SELECT jsonb_object_agg(a.key, a.value) FILTER (WHERE a.kind <> 'null'),
+           array_agg(a.key) FILTER (WHERE a.kind = 'null'),
+           bool_or(a.changes),
+           array_agg(a.key) FILTER (WHERE a.kind <> 'null' AND a.is_marked IS NULL),
+           array_agg(a.kind) FILTER (WHERE a.kind <> 'null' AND a.is_marked IS NULL)
+    INTO document, removed, has_changes, fresh_names, fresh_types
+    FROM applied a;
+
+    IF is_new THEN
+        INSERT INTO entities (tenant_id, entity_id, entity_type, external_id, created_at, updated_at, attributes)
+        VALUES (p_tenant_id, p_entity_id, p_entity_type, p_external_id, coalesce(p_created_at, value_at), value_at,
+                coalesce(document, '{}'))
+        RETURNING * INTO written;
+    ELSIF has_changes OR (has_changes IS NOT NULL AND value_at > written.updated_at)
+          OR p_created_at <> written.created_at THEN
+        UPDATE entities e
+        SET attributes = (written.attributes - coalesce(removed, '{}')) || coalesce(document, '{}'),
+            updated_at = CASE WHEN has_changes IS NULL THEN e.updated_at ELSE greatest(written.updated_at, value_at) END,
+            created_at = coalesce(p_created_at, written.created_at),
+            version = written.version + 1
+        WHERE e.tenant_id = p_tenant_id AND e.entity_id = p_entity_id
+        RETURNING e.* INTO written;
+    END IF;
+    IF fresh_names IS NOT NULL THEN
+        PERFORM attribute_names_add(p_tenant_id, fresh_names, fresh_types, p_now, p_names_max, p_new_names_max);
+    END IF;
+    outcome := 'written';
+END
+$$;
 
 CREATE FUNCTION public.notice_tenants_due(p_now timestamp with time zone) RETURNS SETOF integer
     LANGUAGE sql STABLE SECURITY DEFINER
@@ -168,29 +459,6 @@ BEGIN
     EXECUTE format('DROP TABLE %I', p_name);
 END
 $$;
-
-CREATE TABLE public.tenants_tenant (
-    schema_name character varying(63) NOT NULL,
-    id integer NOT NULL,
-    slug character varying(40) NOT NULL,
-    name character varying(200) NOT NULL,
-    status character varying(10) NOT NULL,
-    placement character varying(10) NOT NULL,
-    schema_version text NOT NULL,
-    created_at timestamp with time zone NOT NULL,
-    status_changed_at timestamp with time zone NOT NULL,
-    mfa_required boolean NOT NULL,
-    quota_attributes integer,
-    quota_entities bigint,
-    quota_requests_per_s integer,
-    quota_values bigint,
-    freshness jsonb NOT NULL,
-    CONSTRAINT tenant_schema_named_by_id CHECK (((schema_name)::text = (COALESCE('tenant_'::text, ''::text) || COALESCE((id)::text, ''::text)))),
-    CONSTRAINT tenants_tenant_quota_attributes_check CHECK ((quota_attributes >= 0)),
-    CONSTRAINT tenants_tenant_quota_entities_check CHECK ((quota_entities >= 0)),
-    CONSTRAINT tenants_tenant_quota_requests_per_s_check CHECK ((quota_requests_per_s >= 0)),
-    CONSTRAINT tenants_tenant_quota_values_check CHECK ((quota_values >= 0))
-);
 
 CREATE FUNCTION public.partition_orphans() RETURNS SETOF text
     LANGUAGE sql STABLE SECURITY DEFINER
@@ -573,20 +841,6 @@ CREATE FUNCTION public.snapshot_is_whole() RETURNS boolean
 CREATE FUNCTION public.tenant_bound() RETURNS integer
     LANGUAGE sql STABLE PARALLEL SAFE
     RETURN (NULLIF(current_setting('atlasco.tenant_id'::text, true), ''::text))::integer;
-
-CREATE TABLE public.entities (
-    entity_id bigint DEFAULT public.entity_id_next() NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    updated_at timestamp with time zone DEFAULT now() NOT NULL,
-    version bigint DEFAULT 1 NOT NULL,
-    tenant_id integer NOT NULL,
-    entity_type character varying(100) NOT NULL COLLATE pg_catalog."C",
-    external_id character varying(512) NOT NULL COLLATE pg_catalog."C",
-    attributes jsonb DEFAULT '{}'::jsonb NOT NULL
-)
-PARTITION BY HASH (tenant_id);
-
-ALTER TABLE ONLY public.entities FORCE ROW LEVEL SECURITY;
 
 CREATE FUNCTION public.tenant_bucket(p_tenant_id integer) RETURNS text
     LANGUAGE sql STABLE
@@ -1117,32 +1371,6 @@ CREATE TABLE public.attribute_jobs (
 );
 
 ALTER TABLE ONLY public.attribute_jobs FORCE ROW LEVEL SECURITY;
-
-CREATE TABLE public.attribute_metadata (
-    tenant_id integer NOT NULL,
-    attribute_name character varying(255) NOT NULL COLLATE pg_catalog."C",
-    value_type character varying(20) NOT NULL COLLATE pg_catalog."C",
-    value_types jsonb DEFAULT '{}'::jsonb NOT NULL,
-    is_indexed boolean DEFAULT false NOT NULL,
-    cardinality_estimate bigint,
-    null_rate double precision,
-    most_common jsonb DEFAULT '[]'::jsonb NOT NULL,
-    histogram double precision[],
-    hot_score double precision DEFAULT 0 NOT NULL,
-    pending_changes bigint DEFAULT 0 NOT NULL,
-    last_analyzed timestamp with time zone,
-    first_seen_at timestamp with time zone DEFAULT now() NOT NULL,
-    description text DEFAULT ''::text NOT NULL,
-    unit character varying(50) DEFAULT ''::character varying NOT NULL,
-    status character varying(20) DEFAULT 'active'::character varying NOT NULL,
-    is_indexing boolean DEFAULT false NOT NULL,
-    value_bytes double precision,
-    owner character varying(150) DEFAULT ''::character varying NOT NULL,
-    quarantine_reason character varying(20) DEFAULT ''::character varying NOT NULL,
-    CONSTRAINT attribute_metadata_status CHECK (((status)::text = ANY ((ARRAY['active'::character varying, 'deprecated'::character varying, 'hidden'::character varying, 'quarantined'::character varying])::text[])))
-);
-
-ALTER TABLE ONLY public.attribute_metadata FORCE ROW LEVEL SECURITY;
 
 CREATE TABLE public.attribute_rules (
     tenant_id integer NOT NULL,
@@ -2485,10 +2713,20 @@ GRANT ALL ON FUNCTION public.archive_detach(p_leaf text, p_entities bigint, p_va
 
 REVOKE ALL ON FUNCTION public.archive_leaf(p_parent text, p_leaf text) FROM PUBLIC;
 
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.attribute_metadata TO atlasco_app;
+GRANT SELECT ON TABLE public.attribute_metadata TO atlasco_replication;
+
+GRANT SELECT ON TABLE public.tenants_tenant TO atlasco_replication;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.tenants_tenant TO atlasco_app;
+
 REVOKE ALL ON FUNCTION public.audit_log_erase(p_tenant_id integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.audit_log_erase(p_tenant_id integer) TO atlasco_app;
 
 GRANT USAGE ON SEQUENCE public.entity_seq TO atlasco_app;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.entities TO atlasco_app;
+GRANT SELECT ON TABLE public.entities TO atlasco_replication;
+GRANT SELECT ON TABLE public.entities TO atlasco_search;
 
 REVOKE ALL ON FUNCTION public.notice_tenants_due(p_now timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.notice_tenants_due(p_now timestamp with time zone) TO atlasco_app;
@@ -2497,9 +2735,6 @@ REVOKE ALL ON FUNCTION public.partition_lock(tables text[], patience_s double pr
 
 REVOKE ALL ON FUNCTION public.partition_orphan_drop(p_name text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.partition_orphan_drop(p_name text) TO atlasco_app;
-
-GRANT SELECT ON TABLE public.tenants_tenant TO atlasco_replication;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.tenants_tenant TO atlasco_app;
 
 REVOKE ALL ON FUNCTION public.partition_orphans() FROM PUBLIC;
 GRANT ALL ON FUNCTION public.partition_orphans() TO atlasco_app;
@@ -2541,10 +2776,6 @@ REVOKE ALL ON FUNCTION public.promotion_slice_attach(p_parent text, p_tenant_id 
 REVOKE ALL ON FUNCTION public.promotion_upper(p_parent text, p_tenant_id integer) FROM PUBLIC;
 
 GRANT SELECT ON SEQUENCE public.partition_moves TO atlasco_app;
-
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.entities TO atlasco_app;
-GRANT SELECT ON TABLE public.entities TO atlasco_replication;
-GRANT SELECT ON TABLE public.entities TO atlasco_search;
 
 REVOKE ALL ON FUNCTION public.tenant_dedicate(p_tenant_id integer, months_ahead integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.tenant_dedicate(p_tenant_id integer, months_ahead integer) TO atlasco_app;
@@ -2597,9 +2828,6 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.attribute_index_jobs TO atlasc
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.attribute_job_changes TO atlasco_app;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.attribute_jobs TO atlasco_app;
-
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.attribute_metadata TO atlasco_app;
-GRANT SELECT ON TABLE public.attribute_metadata TO atlasco_replication;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.attribute_rules TO atlasco_app;
 

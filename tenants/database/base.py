@@ -16,6 +16,7 @@ not seen here. A pooler in between must pool sessions, not transactions, because
 
 from __future__ import annotations
 
+import select
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -30,6 +31,14 @@ from psycopg.pq import TransactionStatus
 from tenants.binding import Binding, binding_current, binding_replace
 
 _BIND = "select set_config('search_path', %s, false), set_config('atlasco.tenant_id', %s, false)"
+
+
+def _has_input(socket: int) -> bool:
+    """Whether there is something to read on it now, its end among it."""
+    # Not select(): a process with more than 1,024 open files would fail.
+    look = select.poll()
+    look.register(socket, select.POLLIN)
+    return bool(look.poll(0))
 
 
 class BindingChanged(ProgrammingError):
@@ -136,6 +145,18 @@ class DatabaseWrapper(base.DatabaseWrapper):  # type: ignore[misc]  # django-ten
         with self.wrap_database_errors, self.connection.cursor() as cursor:
             cursor.execute(_BIND, (wanted.search_path, wanted.tenant_id))
         self._bound = wanted
+
+    def is_usable(self) -> bool:
+        """Whether the server has said nothing since the last answer: it would, before it ends a connection.
+
+        Asked before a connection's first statement in each request, so it must not cost a round trip. A server that
+        vanished without a word says nothing to a `SELECT 1` either.
+        """
+        if self.connection is None or self.connection.closed:
+            return False
+        if not _has_input(self.connection.pgconn.socket):
+            return True
+        return bool(super().is_usable())
 
     def make_cursor(self, cursor: Any) -> BoundCursor:
         return BoundCursor(cursor, self)

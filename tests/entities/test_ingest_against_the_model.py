@@ -5,12 +5,14 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
+import orjson
 import pytest
 from hypothesis import event, given
 from hypothesis import strategies as st
 
 from entities import services
 from entities.ingest import importer
+from entities.services import EntityInput
 from tenants.binding import tenant_bind
 from tenants.models import Tenant
 from tests.entities import plane
@@ -126,3 +128,46 @@ def test_sending_lines_that_carry_their_instants_again_changes_nothing(updates: 
     before = plane.stored(acme)
     plane.write(acme, updates, now=NOW + 100 * DAY)
     assert plane.stored(acme) == before
+
+
+@given(
+    writes=st.lists(st.tuples(UPDATES, st.booleans()), min_size=1, max_size=10),
+    fold=st.booleans(),
+)
+@examples(60)
+def test_single_writes_by_key_or_by_id_are_what_their_lines_are(
+    writes: list[tuple[Update, bool]], fold: bool, acme: Tenant, globex: Tenant
+) -> None:
+    tenant_empty(acme)
+    model = Store()
+    now = NOW
+    ids: dict[tuple[str, str], int] = {}
+    for update, by_id in writes:
+        is_new = update.key not in model.entities
+        version = 0 if is_new else plane.stored(acme)[update.key].version
+        counted = model.counts.copy()
+        model.apply(update, mode="merge", now=now)
+        entity = EntityInput(*update.key, _text(update.created_at), _text(update.at), update.attributes)
+        with tenant_bind(acme):
+            if by_id and not is_new:
+                row = services.entity_patch(
+                    tenant_id=acme.pk, entity_id=ids[update.key], entity=entity, expected_versions={version}, now=now
+                )
+            else:
+                row, created = services.entity_create(tenant_id=acme.pk, entity=entity, upsert=True, now=now)
+                assert created == is_new
+            if fold:
+                services.attribute_changes_fold(tenant_id=acme.pk)
+        ids[update.key] = row.entity_id
+        expected = model.entities[update.key]
+        assert same_document(orjson.loads(row.attributes), expected.document)
+        assert (row.created_at, row.updated_at) == (expected.created_at, expected.updated_at)
+        if model.counts["updated"] > counted["updated"]:
+            assert row.version == version + 1
+        now += timedelta(seconds=1)
+    assert_equal_to_the_model(acme, model)
+    assert plane.stored(globex) == {} and plane.registry(globex) == {}
+
+
+def _text(instant: datetime | None) -> str | None:
+    return None if instant is None else instant.isoformat()
