@@ -87,7 +87,7 @@ class AttributePage:
     next_cursor: str | None
 
 
-def _missing(*, tenant_id: int, entity_id: int, using: str) -> EntityNotFound:
+def entity_missing(*, tenant_id: int, entity_id: int, using: str) -> EntityNotFound:
     """What to say of an id that is not there: whether it lies in an archived range; what was there, files know."""
     with connections[using].cursor() as cursor:
         cursor.execute(SQL["archive_of_id"], {"tenant_id": tenant_id, "entity_id": entity_id})
@@ -100,7 +100,7 @@ def entity_get(*, tenant_id: int, entity_id: int, using: str) -> EntityRow:
         cursor.execute(SQL["entity_by_id"], {"tenant_id": tenant_id, "entity_id": entity_id})
         row = cursor.fetchone()
     if row is None:
-        raise _missing(tenant_id=tenant_id, entity_id=entity_id, using=using)
+        raise entity_missing(tenant_id=tenant_id, entity_id=entity_id, using=using)
     return EntityRow(*row)
 
 

@@ -18,7 +18,7 @@ from entities.ingest.batch import ARCHIVED, SQL
 from entities.ingest.lines import Line
 from entities.ingest.single import Inspect, Write, WriteResult, entity_write
 from entities.search.run import EntityRow
-from entities.selectors import AttributeNotFound, EntityNotFound
+from entities.selectors import AttributeNotFound
 from entities.values import (
     ENTITY_TYPE_MAX_CHARS,
     EXTERNAL_ID_MAX_CHARS,
@@ -188,7 +188,7 @@ def entity_delete(*, tenant_id: int, entity_id: int, expected_versions: Collecti
         cursor.execute(SQL["entity_lock"], values)
         locked = cursor.fetchone()
         if locked is None:
-            raise EntityNotFound
+            raise selectors.entity_missing(tenant_id=tenant_id, entity_id=entity_id, using="default")
         if expected_versions is not None and locked[0] not in expected_versions:
             raise PreconditionFailed
         cursor.execute(SQL["key_delete"], values)
@@ -252,16 +252,17 @@ def _write_by_id(
 ) -> EntityRow:
     line = Line(1, "", "", entity.created_at, entity.at, orjson.dumps(entity.attributes), entity_id)
     write = Write(line, versions=versions, inspect=inspect)
-    return _row(_accepted(entity_write(tenant_id=tenant_id, write=write, now=now)))
+    result = entity_write(tenant_id=tenant_id, write=write, now=now)
+    if result.outcome == "missing":
+        raise selectors.entity_missing(tenant_id=tenant_id, entity_id=entity_id, using="default")
+    return _row(_accepted(result))
 
 
 def _accepted(result: WriteResult) -> WriteResult:
-    """Raises RuleBroken, EntityNotFound, PreconditionFailed, EntityInArchive where nothing was written."""
+    """Raises RuleBroken, PreconditionFailed, EntityInArchive where nothing was written."""
     match result.outcome:
         case "refused" if result.refusal is not None:
             raise RuleBroken(result.refusal.detail, errors=list(result.refusal.errors))
-        case "missing":
-            raise EntityNotFound
         case "outdated":
             raise PreconditionFailed
         case "archived":

@@ -7,18 +7,19 @@ entities and the note of how far the job is are one transaction, so no slice is 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from django.db import connections, transaction
+from django.db.models import Min, QuerySet
 
 from atlasco.lib.errors import Conflict, FieldError, Invalid, NotFound
 from entities.governance.rules import conditions_parse, conditions_write
 from entities.governance.store import alias_set
 from entities.ingest.batch import tenant_hold
 from entities.jobs import KEPT_FOR, UNFINISHED, unfinished
-from entities.models import AttributeJob, JobStatus
+from entities.models import AttributeJob, JobStatus, PartitionArchive
 from entities.selectors import attribute_get, tenant_usage
 from entities.values import name_error
 from freshness.defaults import attribute_renamed
@@ -29,6 +30,7 @@ from tenants.roles import role_require
 
 Kind = AttributeJob.Kind
 Enqueue = Callable[[AttributeJob], None]
+_CHANGING: Final = (Kind.RENAME, Kind.DROP, Kind.UNDO)
 
 
 class JobUnknown(NotFound):
@@ -173,25 +175,93 @@ def job_cancel(*, tenant_id: int, job_id: uuid.UUID, now: datetime) -> Attribute
     return job
 
 
-def jobs_expire(*, tenant_id: int, now: datetime) -> int:
-    """Forget the bound tenant's old jobs, and with them what could be undone. Returns how many jobs."""
-    old = AttributeJob.objects.using("default").filter(tenant_id=tenant_id, finished_at__lt=now - KEPT_FOR)
-    forgotten = list(old.exclude(status__in=UNFINISHED).values_list("job_id", flat=True))
-    with connections["default"].cursor() as cursor:
-        cursor.execute(
-            "DELETE FROM attribute_job_changes WHERE tenant_id = %s AND job_id = ANY (%s)", (tenant_id, forgotten)
+def moves_since(*, tenant_id: int, since: datetime) -> dict[str, str]:
+    """Where the values of an attribute belong that were out of reach since then: {name: name now, "" for nowhere}.
+
+    Of all renames and removals that have ended since and were not undone, one after the other.
+    """
+    moved: dict[str, str] = {}
+    for job in _moves(tenant_id).filter(finished_at__gte=since).order_by("finished_at", "job_id"):
+        if job.result.get("undone"):
+            continue
+        moved = {name: job.target if target == job.attribute_name else target for name, target in moved.items()}
+        moved[job.attribute_name] = job.target
+    return {name: target for name, target in moved.items() if name != target}
+
+
+def moves_repeat(
+    *, tenant_id: int, names: Collection[str], since: datetime, created_by: str, now: datetime
+) -> list[AttributeJob]:
+    """Rename and remove anew, of these attributes, what was renamed and removed since. Call it where they came back.
+
+    Inside the transaction that brings them back, with the tenant's writers paused: what begins later finds them. A
+    worker's next round takes the jobs up. Raises JobUnderWay where one is under way, which may have passed them by.
+    """
+    if (
+        AttributeJob.objects.using("default")
+        .filter(tenant_id=tenant_id, status__in=UNFINISHED, kind__in=_CHANGING)
+        .exists()
+    ):
+        raise JobUnderWay("Attributes of this tenant are being renamed or removed. Wait until that has ended.")
+    return [
+        _start(
+            AttributeJob(
+                kind=Kind.RENAME if target else Kind.DROP,
+                attribute_name=name,
+                target=target,
+                options={"keep_alias": False},
+            ),
+            tenant_id=tenant_id,
+            created_by=created_by,
+            now=now,
+            enqueue=lambda _: None,
         )
+        for name, target in moves_since(tenant_id=tenant_id, since=since).items()
+        if name in names
+    ]
+
+
+def _moves(tenant_id: int) -> QuerySet[AttributeJob]:
+    return AttributeJob.objects.using("default").filter(
+        tenant_id=tenant_id, kind__in=(Kind.RENAME, Kind.DROP), status=JobStatus.DONE
+    )
+
+
+def jobs_expire(*, tenant_id: int, now: datetime) -> int:
+    """Forget the bound tenant's old jobs, and with them what could be undone. Returns how many jobs.
+
+    While months are archived, what was renamed and removed since is kept in mind: their values come back some day.
+    """
+    old = AttributeJob.objects.using("default").filter(tenant_id=tenant_id, finished_at__lt=now - KEPT_FOR)
+    archives = PartitionArchive.objects.using("default").filter(tenant_id=tenant_id)
+    since = archives.aggregate(first=Min("archived_at"))["first"]
+    if since is not None:
+        needed = _moves(tenant_id).filter(finished_at__gte=since, finished_at__lt=now - KEPT_FOR)
+        old = old.exclude(job_id__in=list(needed.values_list("job_id", flat=True)))
+        for job in needed.filter(changed__gt=0):
+            # Nothing of it can be undone any longer.
+            job.changed = 0
+            job.save(using="default", update_fields=["changed"])
+            _changes_forget(tenant_id, [job.job_id])
+    forgotten = list(old.exclude(status__in=UNFINISHED).values_list("job_id", flat=True))
+    _changes_forget(tenant_id, forgotten)
     AttributeJob.objects.using("default").filter(tenant_id=tenant_id, job_id__in=forgotten).delete()
     return len(forgotten)
 
 
+def _changes_forget(tenant_id: int, job_ids: list[uuid.UUID]) -> None:
+    with connections["default"].cursor() as cursor:
+        cursor.execute(
+            "DELETE FROM attribute_job_changes WHERE tenant_id = %s AND job_id = ANY (%s)", (tenant_id, job_ids)
+        )
+
+
 def _free_require(tenant_id: int, name: str, kind: str) -> None:
     """Raise JobUnderWay where another job is at the attribute. A check changes nothing, so it may go on beside any."""
-    changing = (Kind.RENAME, Kind.DROP, Kind.UNDO)
     others = AttributeJob.objects.using("default").filter(
         tenant_id=tenant_id, status__in=UNFINISHED, attribute_name=name
     )
-    if others.filter(kind__in=changing if kind in changing else (kind,)).exists():
+    if others.filter(kind__in=_CHANGING if kind in _CHANGING else (kind,)).exists():
         raise JobUnderWay
 
 

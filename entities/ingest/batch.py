@@ -309,7 +309,7 @@ def _batch_run(
             for block in _BULK if is_bulk else _ANY:
                 cursor.execute(SQL[block], values)
             registry.execute(SQL["registry_write"], values)
-            counts.execute(SQL["lines_count"], values)
+            counts.execute(SQL["bulk_lines_count" if is_bulk else "lines_count"], values)
         quarantined = tuple(name for (name,) in registry.fetchall())
         created, updated, unchanged = counts.fetchone()
     if judged is None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import islice
 from typing import Any, Final, TypeAlias
 
 from entities.ingest.batch import EntityTooLarge, Mode, batch_write
@@ -116,14 +118,54 @@ def lines_import(
     Raises what the stream of lines raises, and WriteContention.
     """
     importer = _Importer(tenant_id, mode, now, dry_run, progress, refused, summary or ImportSummary())
-    lines_left_out = importer.summary.lines_done
-    for number, raw, original in lines:
-        if lines_left_out:
-            lines_left_out -= 1
-            continue
-        importer.take(number, raw, original)
+    for source, line in _parsed_ahead(islice(lines, importer.summary.lines_done, None)):
+        importer.take(source, line)
     importer.flush()
     return importer.summary
+
+
+def _parsed_ahead(lines: Iterable[SourceLine]) -> Iterator[tuple[SourceLine, Line | Rejection]]:
+    """Each line beside what it says. A batch's worth is parsed in a thread while the one before it is being written.
+
+    The stream is read here, in the caller's thread; what it raises comes after all lines that were read before.
+    """
+    broken: list[Exception] = []
+    waiting: Future[list[tuple[SourceLine, Line | Rejection]]] | None = None
+    with ThreadPoolExecutor(1, thread_name_prefix="import-parse") as thread:
+        for piece in _pieces(lines, broken):
+            parsing = thread.submit(_piece_parse, piece)
+            if waiting is not None:
+                yield from waiting.result()
+            waiting = parsing
+        if waiting is not None:
+            yield from waiting.result()
+    if broken:
+        raise broken[0]
+
+
+def _pieces(lines: Iterable[SourceLine], broken: list[Exception]) -> Iterator[list[SourceLine]]:
+    """Lines by the batch. What the stream raises goes to `broken`, after the lines before it."""
+    piece: list[SourceLine] = []
+    size = 0
+    try:
+        for source in lines:
+            piece.append(source)
+            size += len(source[1]) if isinstance(source[1], bytes) else 0
+            if len(piece) >= BATCH_LINES or size >= BATCH_BYTES:
+                yield piece
+                piece, size = [], 0
+    except Exception as error:  # noqa: BLE001  # Whatever it is, it is raised in its place.
+        broken.append(error)
+    if piece:
+        yield piece
+
+
+def _piece_parse(piece: list[SourceLine]) -> list[tuple[SourceLine, Line | Rejection]]:
+    return [
+        (source, raw if isinstance(raw, Rejection) else line_parse(number, raw))
+        for source in piece
+        for number, raw in [source[:2]]
+    ]
 
 
 @dataclass(slots=True)
@@ -142,14 +184,15 @@ class _Importer:
     summary: ImportSummary
     batch: list[Line] = field(default_factory=list)
     keys: dict[tuple[str, str], bool] = field(default_factory=dict)
-    originals: dict[int, bytes] = field(default_factory=dict)
+    originals: dict[int, bytes | None] = field(default_factory=dict)
     size: int = 0
 
-    def take(self, number: int, raw: bytes | Rejection, original: bytes | None) -> None:
+    def take(self, source: SourceLine, line: Line | Rejection) -> None:
+        number, raw, original = source
         self.summary.received += 1
-        line = raw if isinstance(raw, Rejection) else line_parse(number, raw)
+        kept = original if original is not None or isinstance(raw, Rejection) else raw
         if isinstance(line, Rejection):
-            self._reject(line, original if isinstance(raw, Rejection) or original is not None else raw)
+            self._reject(line, kept)
             return
         key = (line.entity_type, line.external_id)
         has_at = line.at is not None
@@ -161,7 +204,7 @@ class _Importer:
         self.keys[key] = has_at
         self.size += len(line.attributes)
         if self.refused is not None:
-            self.originals[number] = original if original is not None else raw  # type: ignore[assignment]
+            self.originals[number] = kept
         if len(self.batch) >= BATCH_LINES or self.size >= BATCH_BYTES:
             self.flush()
 

@@ -11,6 +11,7 @@ import logging
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Any, Final
@@ -27,6 +28,7 @@ from django.db.backends.utils import CursorWrapper
 from atlasco.lib.clock import iso
 from atlasco.lib.errors import Conflict, Invalid, NotFound, Unavailable
 from atlasco.lib.sql import sql_blocks
+from entities.governance.jobs import moves_repeat
 from entities.models import PartitionArchive
 from tenants.binding import public_bind, tenant_bind
 from tenants.database.snapshot import read_snapshot
@@ -97,6 +99,14 @@ class MonthChanges(Unavailable):
     code = "month_changes"
 
 
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """A month that is back. moved: attributes that were renamed or removed meanwhile, which a worker does anew."""
+
+    archive: PartitionArchive
+    moved: list[str]
+
+
 def archives_of(*, tenant: Tenant) -> list[PartitionArchive]:
     """The tenant's archived months, oldest first."""
     with public_bind():
@@ -138,10 +148,11 @@ def archive_run(*, tenant: Tenant, leaf: str, now: datetime) -> PartitionArchive
     raise MonthChanges
 
 
-def archive_restore(*, tenant: Tenant, leaf: str) -> PartitionArchive:
+def archive_restore(*, tenant: Tenant, leaf: str, now: datetime) -> Restored:
     """Bring an archived month back, exactly, and indexed as the registry says now. Its files stay until the next time.
 
-    Raises ArchiveUnknown, ArchiveBroken.
+    Attributes that were renamed or removed meanwhile come back under their old names; a worker then moves them, as it
+    moved the others. Raises ArchiveUnknown, ArchiveBroken; JobUnderWay while attributes are being renamed or removed.
     """
     with public_bind():
         archive = PartitionArchive.objects.using("default").filter(tenant_id=tenant.pk, leaf=leaf).first()
@@ -154,9 +165,17 @@ def archive_restore(*, tenant: Tenant, leaf: str) -> PartitionArchive:
             rows = _read_back(cursor, table, manifest["files"][table])
             if rows != manifest["files"][table]["rows"]:
                 raise ArchiveBroken
+        cursor.execute(SQL["names_restored"])
+        jobs = moves_repeat(
+            tenant_id=tenant.pk,
+            names={name for (name,) in cursor.fetchall()},
+            since=archive.archived_at,
+            created_by=f"the restore of {leaf}",
+            now=now,
+        )
         PartitionArchive.objects.using("default").filter(tenant_id=tenant.pk, leaf=leaf).delete()
     log.info("A month was restored.", extra={"slug": tenant.slug, "leaf": leaf})
-    return archive
+    return Restored(archive, [job.attribute_name for job in jobs])
 
 
 def archived_rows(*, tenant: Tenant, table: str) -> Iterator[dict[str, Any]]:

@@ -70,3 +70,6 @@ SELECT tenant_bound(), entity_id, attribute_name, value_type, attribute_value, n
        'epoch'::timestamptz + created_us * interval '1 microsecond', 'epoch'::timestamptz + updated_us * interval '1 microsecond'
 FROM restore_entity_attributes
 ORDER BY entity_id, attribute_name;
+
+-- name: names_restored
+SELECT DISTINCT attribute_name FROM restore_entity_attributes WHERE value_type <> 'removed';

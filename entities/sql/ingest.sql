@@ -93,11 +93,13 @@ FROM (
     WHERE e.tenant_id = %(tenant_id)s
       AND e.entity_id = ANY (ARRAY(
           SELECT k.entity_id
-          FROM (SELECT DISTINCT external_id, entity_type FROM ingest_stage) s
+          FROM (
+              -- EXCEPT, which hashes: estimates of a stage are guesses, and a join may compare each with each.
+              SELECT external_id, entity_type FROM ingest_stage
+              EXCEPT
+              SELECT external_id, entity_type FROM ingest_entity
+          ) s
           JOIN entity_keys k ON k.tenant_id = %(tenant_id)s AND k.external_id = s.external_id AND k.entity_type = s.entity_type
-          WHERE NOT EXISTS (
-              SELECT FROM ingest_entity n WHERE n.external_id = s.external_id AND n.entity_type = s.entity_type
-          )
       ))
     ORDER BY e.entity_id
     FOR NO KEY UPDATE OF e
@@ -355,13 +357,18 @@ WHERE NOT t.is_new
 
 -- name: registry_write
 -- Names seen for the first time, and what changed for each name and type. Returns the new names that are quarantined.
-WITH observed AS (
-    SELECT attribute_name, value_type, value_kind(stored) AS stored_type,
-           nullif(value, 'null') IS DISTINCT FROM stored AS changes, 1 AS entities
-    FROM ingest_value
-    WHERE is_last
-    UNION ALL
-    SELECT attribute_name, value_type, NULL, true, entities FROM ingest_count
+-- Counted once, since there are thousands of values to a name; what was stored before has a name and a type, too.
+WITH observed AS MATERIALIZED (
+    SELECT attribute_name, value_type, stored_type, changes, sum(entities) AS entities
+    FROM (
+        SELECT attribute_name, value_type, value_kind(stored) AS stored_type,
+               nullif(value, 'null') IS DISTINCT FROM stored AS changes, 1 AS entities
+        FROM ingest_value
+        WHERE is_last
+        UNION ALL
+        SELECT attribute_name, value_type, NULL, true, entities FROM ingest_count
+    ) o
+    GROUP BY attribute_name, value_type, stored_type, changes
 ), fresh AS (
     SELECT array_agg(n.attribute_name) AS names, array_agg(n.value_type) AS types
     FROM (
@@ -380,7 +387,7 @@ WITH observed AS (
         SELECT attribute_name, value_type, entities AS entity_delta, entities AS value_changes FROM observed WHERE changes
         UNION ALL
         -- A removal is a change, too; the change of a value was counted above.
-        SELECT attribute_name, stored_type, -1, (value_type = 'null')::integer
+        SELECT attribute_name, stored_type, -entities, CASE WHEN value_type = 'null' THEN entities ELSE 0 END
         FROM observed
         WHERE changes AND stored_type IS NOT NULL
     ) d
@@ -408,6 +415,15 @@ FROM (
     LEFT JOIN (SELECT line, bool_or(changes) AS changes FROM ingest_value GROUP BY line) v ON v.line = s.line
     WINDOW lines AS (PARTITION BY t.entity_id ORDER BY s.line)
 ) l;
+
+-- name: bulk_lines_count
+-- The same where every entity stands once.
+SELECT count(*) FILTER (WHERE t.is_new), count(*) FILTER (WHERE NOT t.is_new AND c.changes),
+       count(*) FILTER (WHERE NOT t.is_new AND NOT c.changes)
+FROM ingest_entity t
+JOIN ingest_stage s ON s.external_id = t.external_id AND s.entity_type = t.entity_type
+LEFT JOIN (SELECT entity_id, bool_or(changes) AS changes FROM ingest_value GROUP BY entity_id) v ON v.entity_id = t.entity_id
+CROSS JOIN LATERAL (SELECT coalesce(v.changes, false) OR coalesce(s.created_at <> t.created_at, false)) c(changes);
 
 -- name: entity_delete
 -- Last of the three of a delete: entity_lock, key_delete, entity_delete. Who waits for the entity's lock meanwhile finds

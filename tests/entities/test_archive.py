@@ -15,7 +15,10 @@ from django.core.management import call_command
 
 from atlasco.lib import clock
 from entities import selectors, services
+from entities.governance import jobs, work
 from entities.indexing.jobs import index_request, index_work
+from entities.jobs import KEPT_FOR
+from entities.models import AttributeJob
 from entities.partitions.archive import (
     ArchiveBroken,
     ArchiveUnknown,
@@ -73,6 +76,8 @@ def initech(tenant_make: Make, owner_db: psycopg.Connection[Any]) -> Tenant:
 def test_a_month_goes_to_files_and_comes_back_exactly(initech: Tenant, capsys: pytest.CaptureFixture[str]) -> None:
     before = plane.stored(initech)
     assert len(before) == 4
+    call_command("partitions", "archive", initech.slug)
+    assert f"Nothing of {initech.slug} is archived." in capsys.readouterr().out
     call_command("partitions", "archive", initech.slug, "--leaf", OLD)
     assert "Archived 3 entities" in capsys.readouterr().out
     assert [key for _, key in plane.rows_read(initech, "SELECT 1, external_id FROM entities")] == ["today"]
@@ -82,7 +87,7 @@ def test_a_month_goes_to_files_and_comes_back_exactly(initech: Tenant, capsys: p
     assert plane.stored(initech) == before
     # And again: the files of the first time are not in the way.
     archive_run(tenant=initech, leaf=OLD, now=clock.now())
-    archive_restore(tenant=initech, leaf=OLD)
+    archive_restore(tenant=initech, leaf=OLD, now=clock.now())
     assert plane.stored(initech) == before
 
 
@@ -96,6 +101,12 @@ def test_meanwhile_answers_say_that_the_entity_is_archived(initech: Tenant, glob
         for upsert in (False, True):
             with pytest.raises(EntityInArchive):
                 services.entity_create(tenant_id=initech.pk, entity=body, upsert=upsert, now=clock.now())
+        with pytest.raises(EntityArchived):
+            services.entity_patch(
+                tenant_id=initech.pk, entity_id=entity_id, entity=body, expected_versions=None, now=clock.now()
+            )
+        with pytest.raises(EntityArchived):
+            services.entity_delete(tenant_id=initech.pk, entity_id=entity_id, expected_versions=None)
     # Good lines beside it are written.
     summary = plane.write(initech, [entity("2", a=1), entity("today", a=2), entity("new", a=3)])
     assert [(rejection.line, rejection.code) for rejection in summary.rejected] == [(1, "entity_archived")]
@@ -113,7 +124,7 @@ def test_the_present_month_and_what_is_no_month_are_refused(initech: Tenant) -> 
     with pytest.raises(LeafUnknown):
         archive_run(tenant=initech, leaf="199901", now=clock.now())
     with pytest.raises(ArchiveUnknown):
-        archive_restore(tenant=initech, leaf=OLD)
+        archive_restore(tenant=initech, leaf=OLD, now=clock.now())
     assert len(plane.stored(initech)) == 4
 
 
@@ -123,10 +134,10 @@ def test_files_that_were_changed_are_not_restored(initech: Tenant) -> None:
     content = parquet.read_bytes()
     parquet.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     with pytest.raises(ArchiveBroken):
-        archive_restore(tenant=initech, leaf=OLD)
+        archive_restore(tenant=initech, leaf=OLD, now=clock.now())
     assert [key for _, key in plane.rows_read(initech, "SELECT 1, external_id FROM entities")] == ["today"]
     parquet.write_bytes(content)
-    archive_restore(tenant=initech, leaf=OLD)
+    archive_restore(tenant=initech, leaf=OLD, now=clock.now())
     assert len(plane.stored(initech)) == 4
 
 
@@ -143,7 +154,7 @@ def test_what_was_indexed_meanwhile_is_found_by_its_index_when_it_is_back(initec
     with tenant_bind(initech):
         index_request(tenant_id=initech.pk, names=["a", "n"], action="build", now=clock.now())
         index_work(tenant_id=initech.pk, clock=clock.now, seconds_max=60)
-    archive_restore(tenant=initech, leaf=OLD)
+    archive_restore(tenant=initech, leaf=OLD, now=clock.now())
     assert {name for name, marked in marks().items() if marked != {False}} == {"a", "n"}
     assert marks()["a"] == marks()["n"] == {True}
     # And what is indexed no more comes back without marks.
@@ -151,8 +162,42 @@ def test_what_was_indexed_meanwhile_is_found_by_its_index_when_it_is_back(initec
     with tenant_bind(initech):
         index_request(tenant_id=initech.pk, names=["a", "n"], action="drop", now=clock.now())
         index_work(tenant_id=initech.pk, clock=clock.now, seconds_max=60)
-    archive_restore(tenant=initech, leaf=OLD)
+    archive_restore(tenant=initech, leaf=OLD, now=clock.now())
     assert set().union(*marks().values()) == {False}
+
+
+def test_what_was_renamed_and_removed_meanwhile_is_when_it_is_back(initech: Tenant) -> None:
+    def job_done(start: Callable[..., AttributeJob], **arguments: Any) -> None:
+        job = start(tenant_id=initech.pk, created_by="test", now=clock.now(), enqueue=lambda _: None, **arguments)
+        assert job_run(job) == "done"
+
+    def job_run(job: AttributeJob) -> str:
+        return work.attribute_job_run(tenant_id=initech.pk, job_id=job.job_id, clock=clock.now)
+
+    archive_run(tenant=initech, leaf=OLD, now=clock.now())
+    with tenant_bind(initech):
+        job_done(jobs.rename_start, name="a", target="b", keep_alias=False)
+        job_done(jobs.rename_start, name="b", target="c", keep_alias=False)
+        job_done(jobs.drop_start, name="yes")
+        job_done(jobs.rename_start, name="n", target="m", keep_alias=False)
+        [unmoved] = [job for job in jobs.jobs_read(tenant_id=initech.pk, using="default", limit=9) if job.target == "m"]
+        assert unmoved.changed == 0
+        # Kept in mind for as long as the month is away.
+        assert jobs.jobs_expire(tenant_id=initech.pk, now=clock.now() + 2 * KEPT_FOR) == 0
+        running = jobs.drop_start(
+            tenant_id=initech.pk, name="big", created_by="test", now=clock.now(), enqueue=lambda _: None
+        )
+    with pytest.raises(jobs.JobUnderWay):
+        archive_restore(tenant=initech, leaf=OLD, now=clock.now())
+    with tenant_bind(initech):
+        jobs.job_cancel(tenant_id=initech.pk, job_id=running.job_id, now=clock.now())
+        restored = archive_restore(tenant=initech, leaf=OLD, now=clock.now())
+        assert sorted(restored.moved) == ["a", "n", "yes"]
+        waiting = jobs.jobs_read(tenant_id=initech.pk, using="default", limit=3)
+        assert [job_run(job) for job in waiting] == ["done"] * 3
+    documents = {key: entity.document for (_, key), entity in plane.stored(initech).items()}
+    assert documents["3"] == {"c": "y"} and documents["today"] == {"c": "z"}
+    assert documents["1"]["m"] == 1.5 and not documents["1"].keys() & {"n", "yes"} and documents["1"]["big"] == 2**60
 
 
 def test_an_export_of_the_tenant_reads_archived_months_from_their_files(initech: Tenant) -> None:

@@ -15,7 +15,7 @@ import pytest
 import requests
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
-from django.db import OperationalError
+from django.db import OperationalError, connections
 from pytest_django import Settings
 
 from atlasco.lib import clock
@@ -288,7 +288,9 @@ def test_a_running_job_stops_after_the_batch_in_which_it_is_cancelled(
     assert files(acme) == 0
 
 
-def test_a_long_file_without_any_good_line_can_be_cancelled(acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_file_without_any_good_line_can_be_cancelled(
+    acme: Tenant, two_lines_a_batch: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(formats, "CHUNK", 10)
     monkeypatch.setattr(run, "_REPORT_BYTES", 20)
     job = job_make(acme, b"no json\n" * 20)
@@ -296,6 +298,7 @@ def test_a_long_file_without_any_good_line_can_be_cancelled(acme: Tenant, monkey
     def cancelled_meanwhile(number: int, raw: bytes) -> Line | Rejection:
         if number == 5:
             cancel(acme, job)
+            connections.close_all()  # Lines are parsed in a thread of their own.
         return line_parse(number, raw)
 
     monkeypatch.setattr(importer, "line_parse", cancelled_meanwhile)

@@ -5,6 +5,8 @@ From `tenant_id = … AND entity_id > …` PostgreSQL 18 concludes there that no
 
 from __future__ import annotations
 
+import ast
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -12,7 +14,9 @@ from typing import Any
 import orjson
 import psycopg
 import pytest
+from django.conf import settings
 
+from atlasco.lib.sql import sql_blocks
 from entities.governance import jobs, work
 from entities.indexing.jobs import index_request, index_work
 from entities.search.query import query_parse
@@ -24,6 +28,16 @@ from tests.entities import plane
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 IDS = [str(n) for n in range(7)]
+_BY_ID = re.compile(r"\bentity_id\s*[<>]=?\s*[%\w{(:]")
+_TABLES = re.compile(r"\b(entities|entity_attributes|entity_documents|entity_values)\b")
+# Blocks that compare ids alone, and why they may.
+_MAY = {
+    "changes_slice": "attribute_job_changes is not partitioned",
+    "lines_archived": "entity_keys has no ranges",
+    "fingerprint": "only of a tenant with partitions of its own",
+    "entities_page": "only of a tenant with partitions of its own",
+    "entity_attributes_page": "only of a tenant with partitions of its own",
+}
 
 
 @pytest.fixture(autouse=True)
@@ -110,3 +124,25 @@ def test_an_index_holds_every_value(acme: Tenant) -> None:
         index_work(tenant_id=acme.pk, clock=lambda: NOW, seconds_max=20.0, batch=3)
     marked = plane.rows_read(acme, "SELECT count(*) FROM entity_attributes WHERE tenant_id = %s AND indexed", [acme.pk])
     assert marked == [(7,)]
+
+
+def test_no_statement_compares_the_id_alone() -> None:
+    """`(tenant_id, entity_id) > (…)` it must be. What looks like it is, is looked for in every statement of the app."""
+    found = {
+        name: text
+        for path in sorted((settings.BASE_DIR / "entities" / "sql").glob("*.sql"))
+        if not path.name[0].isdigit() and path.name != "schema.sql"
+        for name, text in sql_blocks(path).items()
+    }
+    for path in sorted((settings.BASE_DIR / "entities").rglob("*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant | ast.JoinedStr):
+                found[f"{path.name}:{node.lineno}"] = ast.unparse(node)
+    suspects = {
+        name for name, text in found.items() if _TABLES.search(text) and _BY_ID.search(re.sub(r"--.*", "", text))
+    }
+    assert suspects - _MAY.keys() == set()
+    assert _BY_ID.search("WHERE tenant_id = 1 AND e.entity_id >= 5") and not _BY_ID.search(
+        "(tenant_id, entity_id) > (1, 5)"
+    )

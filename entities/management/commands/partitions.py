@@ -62,15 +62,25 @@ class Command(TenantsCommand):
     def _archive(self, slug: str, leaf: str | None, *, restore: bool) -> None:
         tenant = tenant_get(slug=slug)
         if leaf is None:
-            for archive in archives_of(tenant=tenant):
+            archives = archives_of(tenant=tenant)
+            if not archives:
+                self.stdout.write(
+                    f"Nothing of {slug} is archived. `--leaf MONTH` archives a month; "
+                    "`manage.py partitions plan` names those that are old enough."
+                )
+            for archive in archives:
                 self.stdout.write(
                     f"{archive.leaf:10} {archive.entities:,} entities, {archive.attribute_values:,} values, "
                     f"{size_text(archive.bytes)} in {archive.path}"
                 )
             return
         if restore:
-            archive = archive_restore(tenant=tenant, leaf=leaf)
-            self.stdout.write(f"Restored {archive.entities:,} entities of {leaf}.")
+            restored = archive_restore(tenant=tenant, leaf=leaf, now=clock.now())
+            self.stdout.write(f"Restored {restored.archive.entities:,} entities of {leaf}.")
+            if restored.moved:
+                self.stdout.write(
+                    f"Renamed or removed meanwhile, and soon done here, too: {', '.join(restored.moved)}."
+                )
             return
         archive = archive_run(tenant=tenant, leaf=leaf, now=clock.now())
         self.stdout.write(
