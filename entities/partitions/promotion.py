@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 SLICE_ROWS_FIRST: Final = 50_000
 SLICE_ROWS_MIN: Final = 5_000
 SLICE_ROWS_MAX: Final = 1_000_000
-# How long the tenant's writers should wait at the most for one slice.
+# How long the tenant's writers should wait at the most for one slice, where looking through the leaf leaves that.
 PAUSE_S: Final = 3.0
 # The future boundary must not be reached before the shared leaf has been looked through.
 BOUNDARY_AHEAD_S: Final = 30.0
@@ -169,12 +169,13 @@ def _run(
         _save(promotion, step="open", rows_total=_rows_all(tenant))
         _open(cursor, promotion, step)
     slice_rows = SLICE_ROWS_FIRST
+    taken: list[tuple[int, float]] = []
     while not _is_whole(cursor, tenant.pk):
         _save(promotion, step="slices", beat_at=clock())
+        moved_before = promotion.rows_moved
         paused_s = _slice(cursor, promotion, slice_rows, step)
-        # Half or double at the most: a slice also costs a look through the leaf, whatever its size.
-        factor = min(2.0, max(0.5, PAUSE_S / max(paused_s, 0.001)))
-        slice_rows = int(min(SLICE_ROWS_MAX, max(SLICE_ROWS_MIN, slice_rows * factor)))
+        taken.append((promotion.rows_moved - moved_before, paused_s))
+        slice_rows = slice_rows_next(slice_rows, taken)
         progress(promotion)
     _save(promotion, step="finish", beat_at=clock())
     step("finish")
@@ -182,6 +183,21 @@ def _run(
     _execute(cursor, "SELECT promotion_analyze(%s)", tenant.pk)
     Tenant.objects.using("default").filter(pk=tenant.pk).update(placement=Tenant.Placement.DEDICATED.value)
     _save(promotion, status="done", step="", finished_at=clock())
+
+
+def slice_rows_next(slice_rows: int, taken: Sequence[tuple[int, float]]) -> int:
+    """How many rows the next slice should have. taken: rows and seconds of pause of the slices so far, one at least.
+
+    A slice also costs a look through the whole leaf, whatever its size. Where that alone takes long, small slices would
+    only add looks: so at least half of a pause is moving. Half or double of the last one at the most.
+    """
+    (few, few_s), (many, many_s) = min(taken), max(taken)
+    look_s = 0.0
+    # What slices of other sizes cost tells a look from the moving; of nearly the same size they tell nothing.
+    if many > 1.2 * few:
+        look_s = max(0.0, few_s - max(0.0, (many_s - few_s) / (many - few)) * few)
+    factor = min(2.0, max(0.5, max(PAUSE_S, 2 * look_s) / max(taken[-1][1], 0.001)))
+    return int(min(SLICE_ROWS_MAX, max(SLICE_ROWS_MIN, slice_rows * factor)))
 
 
 def _open(cursor: CursorWrapper, promotion: PartitionPromotion, step: OnStep) -> None:

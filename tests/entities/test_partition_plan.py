@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import pytest
+
 from entities.admin.partitions import branches_draw
 from entities.bench.growth import exponent
 from entities.partitions.plan import Action, months_wanted, plan_make, size_text
+from entities.partitions.promotion import SLICE_ROWS_FIRST, SLICE_ROWS_MAX, slice_rows_next
 from entities.partitions.tree import Leaf, SharedTenant, id_at, month_end, month_start
 from tenants.models import Tenant
 
@@ -109,3 +112,13 @@ def test_a_growth_exponent_is_the_power_of_the_size() -> None:
     assert round(exponent([1, 10, 100], [5, 5, 5]), 6) == 0
     assert round(exponent([1, 10, 100], [2, 20, 200]), 6) == 1
     assert round(exponent([100, 10_000], [3, 30]), 6) == 0.5
+
+
+@pytest.mark.parametrize(("look_s", "pause_s"), [(0.0, 3.0), (0.5, 3.0), (20.0, 40.0)])
+def test_slices_grow_or_shrink_until_their_pause_is_as_it_should_be(look_s: float, pause_s: float) -> None:
+    """look_s: what a slice costs however small it is."""
+    rows, taken = SLICE_ROWS_FIRST, list[tuple[int, float]]()
+    for _ in range(20):
+        taken.append((rows, look_s + rows / 80_000))
+        rows = slice_rows_next(rows, taken)
+    assert look_s + rows / 80_000 == pytest.approx(min(pause_s, look_s + SLICE_ROWS_MAX / 80_000), rel=0.02)
