@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager, nullcontext
@@ -27,6 +28,8 @@ from entities.ingest.lines import Line, Rejection
 from entities.search.run import EntityRow
 from entities.values import instant_text
 from tenants.services import TenantBusy
+
+log = logging.getLogger(__name__)
 
 Outcome: TypeAlias = Literal["written", "missing", "outdated", "exists", "archived", "refused"]
 Inspect: TypeAlias = Callable[[dict[str, Any]], None]
@@ -91,7 +94,7 @@ def entity_write(*, tenant_id: int, write: Write, now: datetime) -> WriteResult:
             is_judged = True
             continue
         except _Vanished:
-            pass
+            log.info("An entity was deleted under a write; the write starts again.", extra={"attempt": attempt})
         except (IntegrityError, OperationalError) as error:
             if write_again(error, tenant_id=tenant_id, deadline=deadline, attempt=attempt):
                 continue
