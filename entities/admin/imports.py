@@ -211,6 +211,8 @@ class ImportCancel(JobPage):
         with self.scope.bind():
             job = self.job(job_id)
         waits = job.status in jobs.WAITING
+        if not waits and job.status not in UNFINISHED:
+            return HttpResponseRedirect(self.scope.url("import", job_id=job_id))  # It has ended meanwhile.
         return self.render(
             question=f"Throw “{job.file_name}” away?" if waits else f"Stop importing “{job.file_name}”?",
             effects=("Nothing of it was written.", "The file is removed.")
