@@ -21,7 +21,7 @@ from entities.browser.tables import TableRow, columns_choose, table_rows
 from entities.search.cursors import InvalidCursor
 from entities.search.explain import search_explain
 from entities.search.query import Query
-from entities.search.run import Page, search_run
+from entities.search.run import Page, search_run, search_total
 from entities.selectors import Count, entities_lookup, entity_types_recent, tenant_usage
 from entities.values import EXTERNAL_ID_MAX_CHARS, NAME_MAX_CHARS, value_type
 from freshness.reads import ReadSource
@@ -248,9 +248,8 @@ def state_count(*, tenant_id: int, state: BrowserState, source: ReadSource) -> C
         return None
     if state.is_everything:
         return tenant_usage(tenant_id=tenant_id, using=source.using).entities
-    query = replace(state.query, limit=1, cursor=None, count="estimate")
-    page = search_run(tenant_id=tenant_id, query=query, using=source.using, position=source.position)
-    return Count(page.total_count or 0, "exact" if page.is_whole else "about")
+    total, is_whole = search_total(tenant_id=tenant_id, query=state.query, using=source.using)
+    return Count(total, "exact" if is_whole else "about")
 
 
 def _heads(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from math import inf
 from typing import Any, Final
@@ -60,10 +60,7 @@ class Trace:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """entities: at most query.limit; next_cursor: None on the last page; total_count: None unless asked for.
-
-    is_whole: an estimate looked at every entity, so that it is none.
-    """
+    """entities: at most query.limit; next_cursor: None on the last page; total_count: None unless asked for."""
 
     entities: list[EntityRow]
     next_cursor: str | None
@@ -71,7 +68,6 @@ class Page:
     count_kind: CountKind
     plan: Plan
     trace: Trace
-    is_whole: bool = False
 
 
 def search_run(
@@ -104,14 +100,30 @@ def search_run(
             return search.run(plan), _count(database, search, statistics), search.trace
 
     # Inside somebody's snapshot it is that one's to repeat.
-    rows, (total, is_whole), trace = snapshot_repeat(read)
+    rows, (total, _), trace = snapshot_repeat(read)
     if is_counted:
         search_count(tenant_id=tenant_id, query=query, ms=(time.perf_counter() - began) * 1000)
     next_cursor = None
     if len(rows) > query.limit:
         rows.pop()
         next_cursor = cursor_encode(_cursor_after(rows[-1], query, position), tenant_id=tenant_id, query=query)
-    return Page(rows, next_cursor, total, query.count, plan, trace, is_whole)
+    return Page(rows, next_cursor, total, query.count, plan, trace)
+
+
+def search_total(*, tenant_id: int, query: Query, using: str) -> tuple[int, bool]:
+    """How many of the tenant's entities satisfy the query, and whether that is exact; none of them is looked for.
+
+    By the newest entities where there are many: what `count` "estimate" says.
+    """
+    statistics = statistics_read(tenant_id=tenant_id, names=names_of(query.where), using=using)
+
+    def read() -> tuple[int | None, bool]:
+        with read_snapshot(using), connections[using].cursor() as database:
+            search = _Search(database, tenant_id, replace(query, count="estimate"), None, statistics.entities)
+            return _count(database, search, statistics)
+
+    total, is_whole = snapshot_repeat(read)
+    return total or 0, is_whole
 
 
 class _Search:

@@ -8,6 +8,7 @@ import orjson
 import pytest
 from django.db import connections
 
+from entities.search import run
 from tenants.members.models import Role
 from tenants.models import Tenant
 from tests.admin_client import Browser, platform_browser, tenant_browser
@@ -108,12 +109,17 @@ def test_the_same_search_is_there_to_copy(acme: Tenant, reader: tuple[Browser, s
     assert '["seats","eq",1]' in response.context["code"]["curl"]
 
 
-def test_the_total_is_counted_beside_the_page(acme: Tenant, reader: tuple[Browser, str]) -> None:
+def test_the_total_is_counted_beside_the_page(
+    acme: Tenant, reader: tuple[Browser, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     browser, base = reader
     entities_write(acme, *(aircraft(f"N{number:02}", seats=number) for number in range(40)))
     assert "<strong>40</strong>" in browser.text(f"{base}entities/count/")
     assert "<strong>35</strong>" in browser.text(f"{base}entities/count/", data={"where": asking(["seats", "ge", 5])})
     assert "Not counted" in browser.text(f"{base}entities/count/", data={"where": "x"})
+    # Of more than are looked at, about how many.
+    monkeypatch.setattr(run, "ESTIMATE_SAMPLE", 10)
+    assert "about 40" in browser.text(f"{base}entities/count/", data={"where": asking(["seats", "ge", 5])})
 
 
 def test_a_search_is_explained(acme: Tenant, globex: Tenant, reader: tuple[Browser, str]) -> None:
