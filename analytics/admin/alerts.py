@@ -53,10 +53,15 @@ class RuleForm(forms.Form):
     attribute = forms.CharField(max_length=NAME_MAX_CHARS, strip=False, widget=TextInput(placeholder="temperature"))
     operator = forms.ChoiceField(
         label="Fires when the value is",
-        choices=[(name, f"{SIGNS[name]}  {words}") for name, words in zip(
-            OPERATORS, ("above", "at least", "below", "at most", "equal to", "not equal to"), strict=True)],
+        choices=[(name, f"{SIGNS[name]}  {words}".strip()) for name, words in zip(
+            OPERATORS, ("above", "at least", "below", "at most", "equal to", "not equal to", "for so many seconds"),
+            strict=True)],
     )  # fmt: skip
-    threshold = forms.FloatField(widget=forms.NumberInput({"step": "any"}))
+    threshold = forms.FloatField(
+        required=False,
+        widget=forms.NumberInput({"step": "any"}),
+        help_text="Left empty for “not set”, which is about values of any type that don't come any more.",
+    )
     clear_threshold = forms.FloatField(
         label="Cleared at",
         required=False,
@@ -75,7 +80,7 @@ class RuleForm(forms.Form):
         min_value=0,
         max_value=FOR_SECONDS_MAX,
         initial=0,
-        help_text="By the instants of the values themselves. 0: with the first one.",
+        help_text="By the instants of the values themselves, and by the clock while no other comes. 0: with the first.",
     )
     entity_type = forms.CharField(
         label="Only entities of type", required=False, max_length=ENTITY_TYPE_MAX_CHARS, strip=False, widget=TextInput()
@@ -312,6 +317,8 @@ class FiringAcknowledge(DataPage):
 def condition_words(rule: RuleInput) -> str:
     """When a rule fires, in words."""
     condition = rule.condition
+    if condition.operator == "stale":
+        return f"not set for {condition.for_seconds:,} s"
     words = f"{SIGNS[condition.operator]} {condition.threshold:g}"
     if condition.for_samples > 1:
         words += f", {condition.for_samples:,} times in a row"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import heapq
 import logging
 import time
 from collections import OrderedDict, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any, Final
 
 import psycopg
 
-from analytics.alerts.evaluate import SIGNS, Condition, Outcome, Sample, State, sample_judge
+from analytics.alerts.evaluate import SIGNS, Condition, Outcome, Sample, State, sample_judge, time_judge
 from analytics.feed.events import Change, Event, Heartbeat, Position
 from analytics.feed.slots import plain_connect
 from atlasco.lib import clock
@@ -56,7 +57,10 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class _Happening:
-    """A rule that fired for an entity or was cleared. firing_lsn: of the sample with which it fired."""
+    """A rule that fired for an entity or was cleared. firing_lsn: of the sample with which it fired.
+
+    sample: where time was up, the last one, at that instant.
+    """
 
     rule: Rule
     entity_id: int
@@ -78,6 +82,11 @@ class AlertApplier:
         self._revision = -1
         self._rules: dict[tuple[int, str], list[Rule]] = {}
         self._states: dict[tuple[int, int], State] = {}
+        self._by_id: dict[int, Rule] = {}
+        # When states are due, with their keys; those that are due at another time by now are passed over.
+        self._timers: list[tuple[int, tuple[int, int]]] = []
+        # States that only memory has yet.
+        self._unwritten: set[tuple[int, int]] = set()
         self._known: OrderedDict[tuple[int, int], tuple[str, str]] = OrderedDict()
         self._position_written_at = 0.0
 
@@ -99,11 +108,10 @@ class AlertApplier:
             self._rules_read(connection)
             happenings: list[_Happening] = []
             changed: set[tuple[int, int]] = set()
-            for rule in [rule for rules in self._rules.values() for rule in rules]:
-                rows = connection.execute(SQL["present"], {"rule_id": rule.rule_id, "limit": _PRESENT_MAX}).fetchall()
-                for entity_id, entity_type, external_id, value, at_us in rows:
-                    sample = Sample(start.lsn, at_us, value)
-                    self._judge(rule, entity_id, (entity_type, external_id), sample, happenings, changed)
+            seen_us = clock.to_us(clock.now())
+            for rule in self._by_id.values():
+                for entity_id, entity, sample in self._present(connection, rule, lsn=start.lsn, seen_us=seen_us):
+                    self._judge(rule, entity_id, entity, sample, happenings, changed)
             self._write(connection, happenings, changed, start)
         return start
 
@@ -113,20 +121,24 @@ class AlertApplier:
         if row is not None and row[0] != self._revision:
             self._rules_read(connection)
         samples = self._samples(events)
-        if not samples and time.monotonic() - self._position_written_at < _POSITION_EVERY_S:
+        seen_us = 0 if position.heartbeat is None else position.heartbeat.ts_us
+        has_news = samples or self._unwritten or (self._timers and self._timers[0][0] <= seen_us)
+        if not has_news and time.monotonic() - self._position_written_at < _POSITION_EVERY_S:
             return
         with connection.transaction():
             happenings: list[_Happening] = []
             changed: set[tuple[int, int]] = set()
-            self._entities_look_up(connection, samples)
+            self._entities_look_up(connection, [(change.tenant_id, change.key[1]) for change, _ in samples])
             for change, rules in samples:
                 entity = self._known.get((change.tenant_id, change.key[1]))
-                sample = _sample(change)
-                if entity is None or sample is None:
+                if entity is None:
                     continue
+                sample = _sample(change)
                 for rule in rules:
                     if rule.is_about(entity) and change.commit_lsn > rule.effective_lsn:
+                        self._time_judge(rule, change.key[1], entity, change.committed_us, happenings, changed)
                         self._judge(rule, change.key[1], entity, sample, happenings, changed)
+            self._timers_judge(connection, seen_us, happenings, changed)
             self._write(connection, happenings, changed, position)
 
     def close(self) -> None:
@@ -151,8 +163,35 @@ class AlertApplier:
             rules[rule.tenant_id, rule.attribute].append(rule)
         states = connection.execute(SQL["states"]).fetchall()
         self._rules = dict(rules)
+        self._by_id = {rule.rule_id: rule for found in rules.values() for rule in found}
         self._states = {(rule_id, entity_id): State(*state) for rule_id, entity_id, *state in states}
+        self._unwritten = set()
+        have_states = {rule_id for rule_id, _ in self._states}
+        for rule in self._by_id.values():
+            # Entities of which nothing comes are what such a rule is about: it counts from its making on.
+            if rule.condition.operator == "stale" and rule.rule_id not in have_states:
+                for entity_id, entity, sample in self._present(connection, rule, lsn=rule.effective_lsn):
+                    key = (rule.rule_id, entity_id)
+                    self._remember((rule.tenant_id, entity_id), entity)
+                    self._states[key], _ = sample_judge(rule.condition, State(), sample)
+                    self._unwritten.add(key)
+        self._timers = [(state.due_us, key) for key, state in self._states.items() if state.due_us]
+        heapq.heapify(self._timers)
         self._revision = -1 if row is None else row[0]
+
+    def _present(
+        self, connection: psycopg.Connection[tuple[Any, ...]], rule: Rule, *, lsn: int, seen_us: int = 0
+    ) -> Iterator[tuple[int, tuple[str, str], Sample]]:
+        """What the rule's entities have now, as samples. seen_us: when they came; of a `stale` rule, 0 its making."""
+        is_stale = rule.condition.operator == "stale"
+        block = SQL["present_stale" if is_stale else "present"]
+        rows = connection.execute(block, {"rule_id": rule.rule_id, "limit": _PRESENT_MAX}).fetchall()
+        for entity_id, entity_type, external_id, value, at_us, *rule_since_us in rows:
+            known = self._states.get((rule.rule_id, entity_id))
+            if is_stale and known is not None and known.run_since_us == at_us:
+                continue  # The same value as before: it goes on growing old.
+            came_us = seen_us or (rule_since_us[0] if is_stale else 0)
+            yield entity_id, (entity_type, external_id), Sample(lsn, at_us, value, came_us)
 
     def _samples(self, events: list[Event]) -> list[tuple[Change, list[Rule]]]:
         """The changes that some rule is about, in order; entities that come by are remembered."""
@@ -174,14 +213,14 @@ class AlertApplier:
         self._known.move_to_end(key)
 
     def _entities_look_up(
-        self, connection: psycopg.Connection[tuple[Any, ...]], samples: list[tuple[Change, list[Rule]]]
+        self, connection: psycopg.Connection[tuple[Any, ...]], wanted: Iterable[tuple[int, int]]
     ) -> None:
         while len(self._known) > _KNOWN_MAX:
             self._known.popitem(last=False)
         missing: dict[int, set[int]] = defaultdict(set)
-        for change, _ in samples:
-            if (change.tenant_id, change.key[1]) not in self._known:
-                missing[change.tenant_id].add(change.key[1])
+        for tenant_id, entity_id in wanted:
+            if (tenant_id, entity_id) not in self._known:
+                missing[tenant_id].add(entity_id)
         for tenant_id, entity_ids in missing.items():
             rows = connection.execute(
                 SQL["entities"], {"tenant_id": tenant_id, "entity_ids": sorted(entity_ids)}
@@ -199,9 +238,51 @@ class AlertApplier:
         happenings: list[_Happening],
         changed: set[tuple[int, int]],
     ) -> None:
-        key = (rule.rule_id, entity_id)
-        before = self._states.get(key, State())
+        before = self._states.get((rule.rule_id, entity_id), State())
         after, outcome = sample_judge(rule.condition, before, sample)
+        self._keep((rule.rule_id, entity_id), before, after, changed)
+        if outcome is not None:
+            firing_lsn = before.firing_lsn if outcome == "cleared" else after.firing_lsn
+            happenings.append(_Happening(rule, entity_id, entity, outcome, sample, firing_lsn or 0))
+
+    def _time_judge(
+        self,
+        rule: Rule,
+        entity_id: int,
+        entity: tuple[str, str],
+        now_us: int,
+        happenings: list[_Happening],
+        changed: set[tuple[int, int]],
+    ) -> None:
+        key = (rule.rule_id, entity_id)
+        if (before := self._states.get(key)) is None:
+            return
+        after, outcome = time_judge(before, now_us)
+        self._keep(key, before, after, changed)
+        if outcome is not None:
+            sample = Sample(before.last_lsn, before.due_us, before.value)
+            happenings.append(_Happening(rule, entity_id, entity, outcome, sample, before.last_lsn))
+
+    def _timers_judge(
+        self,
+        connection: psycopg.Connection[tuple[Any, ...]],
+        now_us: int,
+        happenings: list[_Happening],
+        changed: set[tuple[int, int]],
+    ) -> None:
+        """Let fire whose time is up at an instant up to which everything has come."""
+        due: list[tuple[Rule, int]] = []
+        while self._timers and self._timers[0][0] <= now_us:
+            due_us, (rule_id, entity_id) = heapq.heappop(self._timers)
+            state, rule = self._states.get((rule_id, entity_id)), self._by_id.get(rule_id)
+            if state is not None and rule is not None and state.due_us == due_us:
+                due.append((rule, entity_id))
+        self._entities_look_up(connection, [(rule.tenant_id, entity_id) for rule, entity_id in due])
+        for rule, entity_id in due:
+            if (entity := self._known.get((rule.tenant_id, entity_id))) is not None:
+                self._time_judge(rule, entity_id, entity, now_us, happenings, changed)
+
+    def _keep(self, key: tuple[int, int], before: State, after: State, changed: set[tuple[int, int]]) -> None:
         if after.is_quiet:
             if key in self._states:
                 del self._states[key]
@@ -209,9 +290,8 @@ class AlertApplier:
         elif after != before:
             self._states[key] = after
             changed.add(key)
-        if outcome is not None:
-            firing_lsn = before.firing_lsn if outcome == "cleared" else after.firing_lsn
-            happenings.append(_Happening(rule, entity_id, entity, outcome, sample, firing_lsn or 0))
+            if after.due_us:
+                heapq.heappush(self._timers, (after.due_us, key))
 
     def _write(
         self,
@@ -232,7 +312,7 @@ class AlertApplier:
                 for values in queue_values(tenant_id=rule.tenant_id, notice=notice, targets=rule.targets, now=now):
                     connection.execute(NOTICES_SQL["notice_queue"], values)
         with connection.cursor() as cursor:
-            for rule_id, entity_id in changed:
+            for rule_id, entity_id in {*changed, *self._unwritten}:
                 state = self._states.get((rule_id, entity_id))
                 if state is None:
                     cursor.execute(SQL["state_delete"], {"rule_id": rule_id, "entity_id": entity_id})
@@ -246,8 +326,11 @@ class AlertApplier:
                             "run_since_us": state.run_since_us,
                             "firing_lsn": state.firing_lsn,
                             "last_lsn": state.last_lsn,
+                            "due_us": state.due_us,
+                            "value": state.value,
                         },
                     )
+        self._unwritten = set()
         beat = position.heartbeat or Heartbeat(0, 0, 0)
         connection.execute(
             SQL["position_write"],
@@ -286,16 +369,15 @@ def _rule(
     return Rule(rule_id, tenant_id, name, attribute, entity_type, external_id, condition, tuple(targets), effective_lsn)
 
 
-def _sample(change: Change) -> Sample | None:
-    """The sample that a changed value is; None for one that is no number."""
-    row = change.row
+def _sample(change: Change) -> Sample:
+    """The sample that a changed value is."""
+    row, seen_us = change.row, change.committed_us
     if row is None:
-        return Sample(change.lsn, change.committed_us, None)
+        return Sample(change.lsn, seen_us, None, seen_us, is_there=False)
     if row["value_type"] == "removed":
-        return Sample(change.lsn, row["updated_at"], None)
-    if row["numeric_value"] is None:
-        return None
-    return Sample(change.lsn, row["updated_at"], float(row["numeric_value"]))
+        return Sample(change.lsn, row["updated_at"], None, seen_us, is_there=False)
+    digits = row["numeric_value"]
+    return Sample(change.lsn, row["updated_at"], None if digits is None else float(digits), seen_us)
 
 
 def _firing_write(connection: psycopg.Connection[tuple[Any, ...]], happening: _Happening, now: datetime) -> int | None:
@@ -346,15 +428,11 @@ def _notices(found: list[tuple[_Happening, int]], now: datetime) -> list[Notice]
 def _notice(happening: _Happening, firing_id: int, event: str, now: datetime) -> Notice:
     rule, condition, sample = happening.rule, happening.rule.condition, happening.sample
     entity_type, external_id = happening.entity
-    limit = f"{SIGNS[condition.operator]} {condition.threshold:g}"
     at = iso(clock.from_us(sample.at_us))
-    if happening.outcome == "fired":
-        subject = f"{rule.name}: {external_id}"
-        body = f"{rule.attribute} of {entity_type} {external_id} was {sample.value:g} at {at}, which is {limit}."
-    else:
-        value = "was removed" if sample.value is None else f"was {sample.value:g}"
-        subject = f"{rule.name}: {external_id}, cleared"
-        body = f"{rule.attribute} of {entity_type} {external_id} {value} at {at}: no longer {limit}."
+    subject = f"{rule.name}: {external_id}"
+    if happening.outcome == "cleared":
+        subject += ", cleared"
+    body = f"{rule.attribute} of {entity_type} {external_id} {_told(condition, happening.outcome, sample, at)}"
     return Notice(
         key=f"alert:{rule.rule_id}:{happening.entity_id}:{happening.firing_lsn}:{happening.outcome}",
         event=event,
@@ -370,9 +448,23 @@ def _notice(happening: _Happening, firing_id: int, event: str, now: datetime) ->
             },
             "attribute": rule.attribute,
             "operator": condition.operator,
-            "threshold": condition.threshold,
+            "threshold": None if condition.operator == "stale" else condition.threshold,
+            "for_seconds": condition.for_seconds,
             "value": sample.value,
             "sample_at": at,
         },
         happened_at=now,
     )
+
+
+def _told(condition: Condition, outcome: Outcome, sample: Sample, at: str) -> str:
+    """What happened, as the end of a sentence."""
+    if condition.operator == "stale":
+        if outcome == "fired":
+            return f"has not been set for {condition.for_seconds:,} s, at {at}."
+        return f"was set again at {at}." if sample.is_there else f"was removed at {at}."
+    limit = f"{SIGNS[condition.operator]} {condition.threshold:g}"
+    if outcome == "cleared":
+        return f"{'was removed' if sample.value is None else f'was {sample.value:g}'} at {at}: no longer {limit}."
+    lasting = f", and has been for {condition.for_seconds:,} s" if condition.for_seconds else ""
+    return f"was {sample.value:g} at {at}, which is {limit}{lasting}."

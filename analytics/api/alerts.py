@@ -13,7 +13,7 @@ from rest_framework.views import APIView
 from analytics.alerts import services
 from analytics.alerts.evaluate import OPERATORS
 from analytics.alerts.services import FIRING_STATES, RULES_MAX, AlertRule, Firing, FiringState, rule_body, rule_parse
-from analytics.api.rollups import signed_decode, signed_encode, whole_parameter
+from analytics.api.common import signed_decode, signed_encode, whole_parameter
 from atlasco.lib.clock import iso, now
 from atlasco.lib.json_api import json_body
 from entities.api import openapi
@@ -35,7 +35,7 @@ _FIELDS: Final[dict[str, Any]] = {
     "entity_type": {"type": "string", "description": "Empty: entities of any type."},
     "external_id": {"type": "string", "description": "Empty: each entity, by itself."},
     "operator": {"type": "string", "enum": list(OPERATORS)},
-    "threshold": {"type": "number"},
+    "threshold": {"type": "number", "nullable": True, "description": "null with `stale`, and needed with all others."},
     "clear_threshold": {
         "type": "number",
         "nullable": True,
@@ -46,13 +46,14 @@ _FIELDS: Final[dict[str, Any]] = {
         "type": "integer",
         "minimum": 0,
         "maximum": services.FOR_SECONDS_MAX,
-        "description": "By the samples' own instants.",
+        "description": "From the first sample's own instant to the last one's, and then by the clock while no other "
+        "comes. With `stale`: for so long no value came, of any type; from the rule's making on at the earliest.",
     },
     "is_enabled": {"type": "boolean"},
     "webhook_url": {"type": "string", "description": "Empty: none. Each POST is signed in X-Atlasco-Signature."},
     "emails": {"type": "array", "items": {"type": "string", "format": "email"}, "maxItems": services.EMAILS_MAX},
 }
-_RULE_NEW: Final = openapi.object_of(_FIELDS, required=["name", "attribute", "operator", "threshold"])
+_RULE_NEW: Final = openapi.object_of(_FIELDS, required=["name", "attribute", "operator"])
 _RULE_PATCH: Final = openapi.object_of(_FIELDS)
 _RULE: Final = openapi.object_of(
     {
@@ -76,12 +77,12 @@ _FIRING: Final = openapi.object_of(
         "rule_name": {"type": "string"},
         "attribute": {"type": "string"},
         "operator": {"type": "string"},
-        "threshold": {"type": "number"},
+        "threshold": {"type": "number", "nullable": True},
         "entity_id": _ID,
         "entity_type": {"type": "string"},
         "external_id": {"type": "string"},
-        "value": {"type": "number"},
-        "fired_at": {**_INSTANT, "description": "Of the sample."},
+        "value": {"type": "number", "nullable": True, "description": "null: no number had come."},
+        "fired_at": {**_INSTANT, "description": "Of the sample, or when its time was up."},
         "noticed_at": {**_INSTANT, "description": "When it was evaluated."},
         "cleared_at": {**_INSTANT, "nullable": True},
         "cleared_value": {"type": "number", "nullable": True},
@@ -307,7 +308,7 @@ def firing_json(firing: Firing) -> dict[str, Any]:
         "rule_name": firing.rule_name,
         "attribute": firing.attribute,
         "operator": firing.operator,
-        "threshold": firing.threshold,
+        "threshold": None if firing.operator == "stale" else firing.threshold,
         "entity_id": str(firing.entity_id),
         "entity_type": firing.entity_type,
         "external_id": firing.external_id,

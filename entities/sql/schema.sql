@@ -1192,7 +1192,7 @@ CREATE TABLE public.alert_firings (
     external_id character varying(512) NOT NULL COLLATE pg_catalog."C",
     fired_lsn bigint NOT NULL,
     fired_us bigint NOT NULL,
-    value double precision NOT NULL,
+    value double precision,
     noticed_at timestamp with time zone NOT NULL,
     cleared_us bigint,
     cleared_value double precision,
@@ -1248,7 +1248,7 @@ CREATE TABLE public.alert_rules (
     updated_at timestamp with time zone NOT NULL,
     CONSTRAINT alert_rules_for_samples_check CHECK (((for_samples >= 1) AND (for_samples <= 10000))),
     CONSTRAINT alert_rules_for_seconds_check CHECK (((for_seconds >= 0) AND (for_seconds <= 31536000))),
-    CONSTRAINT alert_rules_operator_check CHECK ((operator = ANY (ARRAY['gt'::text, 'ge'::text, 'lt'::text, 'le'::text, 'eq'::text, 'ne'::text])))
+    CONSTRAINT alert_rules_operator_check CHECK (((operator = ANY (ARRAY['gt'::text, 'ge'::text, 'lt'::text, 'le'::text, 'eq'::text, 'ne'::text, 'stale'::text])) AND ((operator <> 'stale'::text) OR (for_seconds > 0))))
 );
 
 ALTER TABLE ONLY public.alert_rules FORCE ROW LEVEL SECURITY;
@@ -1269,7 +1269,9 @@ CREATE TABLE public.alert_states (
     run_length integer NOT NULL,
     run_since_us bigint NOT NULL,
     firing_lsn bigint,
-    last_lsn bigint NOT NULL
+    last_lsn bigint NOT NULL,
+    due_us bigint DEFAULT 0 NOT NULL,
+    last_value double precision
 );
 
 ALTER TABLE ONLY public.alert_states FORCE ROW LEVEL SECURITY;

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analytics.alerts.evaluate import Condition, Operator, Sample, State, firings_count, sample_judge
+from analytics.alerts.evaluate import Condition, Operator, Sample, State, firings_count, sample_judge, time_judge
 
 SECOND = 1_000_000
 
@@ -16,11 +16,16 @@ def _database_for_every_test() -> None:
     """None is needed."""
 
 
+def sample_at(lsn: int, at_s: int, value: float | None, seen_s: int = 0) -> Sample:
+    """Without a value: a removal."""
+    return Sample(lsn, at_s * SECOND, value, seen_s * SECOND, is_there=value is not None)
+
+
 def outcomes(condition: Condition, *values: float | None, apart_s: int = 60) -> str:
     """One letter a sample: f fired, c cleared, . neither."""
     state, told = State(), ""
     for place, value in enumerate(values):
-        state, outcome = sample_judge(condition, state, Sample(place + 1, place * apart_s * SECOND, value))
+        state, outcome = sample_judge(condition, state, sample_at(place + 1, place * apart_s, value))
         told += outcome[0] if outcome else "."
     return told
 
@@ -58,6 +63,63 @@ def test_a_removed_value_clears_and_begins_anew() -> None:
     assert outcomes(Condition("gt", 5, for_samples=2), 6, None, 6, 6) == "...f"
 
 
+def timed(condition: Condition, *steps: tuple[int, float | None] | int) -> str:
+    """As outcomes, of (second, value), or of a second at which nothing came. Samples come at their own instants."""
+    state, told = State(), ""
+    for place, step in enumerate(steps):
+        at_s = step if isinstance(step, int) else step[0]
+        state, outcome = time_judge(state, at_s * SECOND)
+        told += outcome[0] if outcome else "."
+        if not isinstance(step, int):
+            state, outcome = sample_judge(condition, state, sample_at(place + 1, at_s, step[1], at_s))
+            told += outcome[0] if outcome else "."
+    return told
+
+
+def test_a_run_fires_when_its_time_is_up_though_nothing_comes() -> None:
+    hot = Condition("gt", 5, for_seconds=60)
+    assert timed(hot, (100, 6), 159, 160, 200, (300, 1)) == "..." + "f" + "." + ".c"
+    assert timed(hot, (100, 6), (150, 7), 160) == "...." + "f"
+    # It held until it was replaced, also where both come at once to whoever judges.
+    assert timed(hot, (100, 6), (170, 1)) == "..fc"
+    assert timed(hot, (100, 6), (150, 1), 160) == "....."
+    assert timed(hot, (100, 6), (150, None), 160) == "....."
+    assert timed(Condition("gt", 5, for_seconds=60, for_samples=2), (100, 6), 200, (210, 7)) == "....f"
+    assert timed(Condition("gt", 5, for_seconds=0), (100, 6), 200) == ".f."
+
+
+def test_samples_of_long_ago_that_come_now_are_judged_by_their_own_instants() -> None:
+    hot = Condition("gt", 5, for_seconds=60)
+    state, _ = sample_judge(hot, State(), sample_at(1, 100, 6, seen_s=9_000))
+    assert time_judge(state, 9_059 * SECOND) == (state, None)
+    state, _ = sample_judge(hot, state, sample_at(2, 140, 6, seen_s=9_001))
+    # Forty seconds are over by the samples, so twenty are left.
+    assert time_judge(state, 9_020 * SECOND)[1] is None
+    assert time_judge(state, 9_021 * SECOND)[1] == "fired"
+    assert sample_judge(hot, state, sample_at(3, 161, 6, seen_s=9_002))[1] == "fired"
+
+
+def test_what_is_no_number_neither_fires_nor_clears_but_ends_the_waiting() -> None:
+    hot = Condition("gt", 5, for_seconds=60)
+    word = Sample(2, 130 * SECOND, None, 130 * SECOND)
+    state, _ = sample_judge(hot, State(), sample_at(1, 100, 6, seen_s=100))
+    state, outcome = sample_judge(hot, state, word)
+    assert (outcome, time_judge(state, 10**15)[1]) == (None, None)
+    firing, _ = sample_judge(Condition("gt", 5), State(), sample_at(1, 100, 6))
+    assert sample_judge(Condition("gt", 5), firing, word)[0].firing_lsn == 1
+
+
+def test_stale_fires_when_nothing_comes_and_is_cleared_by_anything() -> None:
+    silent = Condition("stale", 0, for_seconds=60)
+    assert timed(silent, (100, 6), 159, 160, 500, (600, 6), (659, 6), 718, 719) == "..." + "f." + ".c" + ".." + ".f"
+    assert timed(silent, (100, 6), (160, 6)) == "..fc"
+    assert timed(silent, (100, 6), 200, (210, None), 900) == "..f.c."
+    samples = [sample_at(place, at, 1.0, at) for place, at in enumerate((0, 50, 200, 250), 1)]
+    assert firings_count(silent, samples[:2], until_us=100 * SECOND) == 0
+    assert firings_count(silent, samples, until_us=300 * SECOND) == 1
+    assert firings_count(silent, samples, until_us=310 * SECOND) == 2
+
+
 @given(
     st.lists(st.one_of(st.integers(0, 9), st.none()), max_size=30),
     st.integers(0, 9),
@@ -68,7 +130,7 @@ def test_what_comes_again_does_nothing(
     values: list[int | None], threshold: int, for_samples: int, data: st.DataObject
 ) -> None:
     condition = Condition("gt", threshold, clear_threshold=max(0, threshold - 2), for_samples=for_samples)
-    samples = [Sample(place, place * SECOND, value) for place, value in enumerate(values, 1)]
+    samples = [sample_at(place, place, value) for place, value in enumerate(values, 1)]
     once = State()
     firings = set()
     for sample in samples:
@@ -84,4 +146,4 @@ def test_what_comes_again_does_nothing(
             state, outcome = sample_judge(condition, again, old)
             assert (state, outcome) == (again, None)
     assert (again, repeated) == (once, firings)
-    assert firings_count(condition, samples) == len(firings)
+    assert firings_count(condition, samples, until_us=10**15) == len(firings)

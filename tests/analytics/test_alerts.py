@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,10 @@ from analytics.alerts import services
 from analytics.alerts.applier import AlertApplier
 from analytics.alerts.evaluate import Condition
 from analytics.alerts.services import Firing, InvalidRule, RuleInput, RuleUnknown, rule_parse
-from analytics.feed.events import Event, Position
+from analytics.feed.events import Event, Heartbeat, Position
 from analytics.feed.run import Feed
 from atlasco.lib import clock
+from atlasco.lib.clock import to_us
 from entities.ingest.importer import import_run
 from tenants.binding import tenant_bind
 from tenants.models import Tenant
@@ -182,6 +184,66 @@ def test_many_firings_at_once_are_told_in_one_notice(feed: Feed, dsn: str, acme:
     assert told(acme) == [("alert.fired", "ops@acme.example")]
 
 
+def time_passes(dsn: str, seconds: float) -> None:
+    """A feed that starts anew comes to a heartbeat of so many seconds from now, and nothing else was written."""
+    applier = AlertApplier(dsn=dsn)
+    position = applier.recover()
+    assert position is not None
+    at_us = to_us(clock.now() + timedelta(seconds=seconds))
+    applier.apply([], replace(position, heartbeat=Heartbeat(1, at_us, position.lsn)))
+    applier.close()
+
+
+def test_a_rule_fires_when_its_time_is_up_though_nothing_is_written(
+    feed: Feed, dsn: str, acme: Tenant, globex: Tenant
+) -> None:
+    rule(acme, for_seconds=300, emails=("ops@acme.example",))
+    rule(globex, 1000, for_seconds=300)
+    row = write(acme, "hot", heat=50)
+    write(acme, "cold", heat=5)
+    write(globex, "hot", heat=50)
+    settle(feed, dsn)
+    feed.stop()
+    time_passes(dsn, 290)
+    assert firings(acme) == []
+    for seconds in (310, 320):
+        time_passes(dsn, seconds)
+    [firing] = firings(acme)
+    assert (firing.external_id, firing.value) == ("hot", 50)
+    assert told(acme) == [("alert.fired", "ops@acme.example")]
+    assert firings(globex) == []
+    with feed_running(dsn, [AlertApplier(dsn=dsn)], slot=slot_name()) as again:
+        patch(acme, row.entity_id, heat=1)
+        settle(again, dsn)
+    assert [event for event, _ in told(acme)] == ["alert.fired", "alert.cleared"]
+
+
+def test_what_is_not_set_for_long_is_told(feed: Feed, dsn: str, acme: Tenant, globex: Tenant) -> None:
+    before = write(acme, "before the rule", state="on")
+    write(acme, "never had one", heat=1)
+    rule(acme, 0, operator="stale", attribute="state", for_seconds=300, emails=("ops@acme.example",))
+    after = write(acme, "after", state="on")
+    gone = write(acme, "gone", state="on")
+    write(globex, "other", state="on")
+    settle(feed, dsn)
+    delete(acme, gone.entity_id)
+    settle(feed, dsn)
+    feed.stop()
+    time_passes(dsn, 290)
+    assert firings(acme) == []
+    time_passes(dsn, 310)
+    assert sorted((found.external_id, found.value) for found in firings(acme)) == [
+        ("after", None),
+        ("before the rule", None),
+    ]
+    assert len(told(acme)) == 2 and firings(globex) == []
+    with feed_running(dsn, [AlertApplier(dsn=dsn)], slot=slot_name()) as again:
+        patch(acme, after.entity_id, state="off")
+        patch(acme, before.entity_id, state=None)
+        settle(again, dsn)
+    assert firings(acme, state="open") == []
+
+
 class Dying(AlertApplier):
     """Dies after the database has everything, or before, as often as it is told."""
 
@@ -290,6 +352,11 @@ def test_how_far_the_feed_has_evaluated_is_known(feed: Feed, dsn: str, acme: Ten
         ({"entity_type": "x" * 101}, "entity_type"),
         ({"external_id": "a\x00"}, "external_id"),
         ({"color": "red"}, "color"),
+        ({"operator": "stale", "for_seconds": 60}, "threshold"),
+        ({"operator": "stale", "threshold": None}, "for_seconds"),
+        ({"operator": "stale", "threshold": None, "for_seconds": 60, "for_samples": 2}, "for_samples"),
+        ({"operator": "stale", "threshold": None, "for_seconds": 60, "clear_threshold": 1}, "clear_threshold"),
+        ({"threshold": None}, "threshold"),
     ],
 )
 def test_a_rule_that_makes_no_sense_is_refused(change: dict[str, Any], path: str) -> None:

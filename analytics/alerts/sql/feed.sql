@@ -21,7 +21,7 @@ WHERE is_enabled
 ORDER BY rule_id;
 
 -- name: states
-SELECT rule_id, entity_id, run_length, run_since_us, firing_lsn, last_lsn FROM alert_states;
+SELECT rule_id, entity_id, run_length, run_since_us, firing_lsn, last_lsn, due_us, last_value FROM alert_states;
 
 -- name: entities
 SELECT tenant_id, entity_id, entity_type, external_id
@@ -29,12 +29,12 @@ FROM entities
 WHERE tenant_id = %(tenant_id)s AND entity_id = ANY (%(entity_ids)s);
 
 -- name: state_write
-INSERT INTO alert_states (rule_id, entity_id, tenant_id, run_length, run_since_us, firing_lsn, last_lsn)
-SELECT rule_id, %(entity_id)s, tenant_id, %(run_length)s, %(run_since_us)s, %(firing_lsn)s, %(last_lsn)s
+INSERT INTO alert_states (rule_id, entity_id, tenant_id, run_length, run_since_us, firing_lsn, last_lsn, due_us, last_value)
+SELECT rule_id, %(entity_id)s, tenant_id, %(run_length)s, %(run_since_us)s, %(firing_lsn)s, %(last_lsn)s, %(due_us)s, %(value)s
 FROM alert_rules WHERE rule_id = %(rule_id)s
 ON CONFLICT (rule_id, entity_id) DO UPDATE
 SET run_length = excluded.run_length, run_since_us = excluded.run_since_us, firing_lsn = excluded.firing_lsn,
-    last_lsn = excluded.last_lsn;
+    last_lsn = excluded.last_lsn, due_us = excluded.due_us, last_value = excluded.last_value;
 
 -- name: state_delete
 DELETE FROM alert_states WHERE rule_id = %(rule_id)s AND entity_id = %(entity_id)s;
@@ -51,6 +51,18 @@ RETURNING firing_id;
 UPDATE alert_firings SET cleared_us = %(at_us)s, cleared_value = %(value)s
 WHERE rule_id = %(rule_id)s AND entity_id = %(entity_id)s AND fired_lsn = %(firing_lsn)s AND cleared_us IS NULL
 RETURNING firing_id;
+
+-- name: present_stale
+-- What a `stale` rule's entities have now, however old; and since when the rule is in force.
+SELECT a.entity_id, e.entity_type, e.external_id, a.numeric_key, (extract(epoch FROM a.updated_at) * 1000000)::bigint,
+       (extract(epoch FROM r.updated_at) * 1000000)::bigint
+FROM entity_attributes a
+JOIN entities e ON e.tenant_id = a.tenant_id AND e.entity_id = a.entity_id
+JOIN alert_rules r ON r.rule_id = %(rule_id)s
+WHERE a.tenant_id = r.tenant_id AND a.attribute_name = r.attribute_name AND a.value_type <> 'removed'
+  AND (r.entity_type = '' OR e.entity_type = r.entity_type) AND (r.external_id = '' OR e.external_id = r.external_id)
+ORDER BY a.entity_id
+LIMIT %(limit)s;
 
 -- name: present
 -- What a rule's entities have now, of values that were set since it is in force.

@@ -71,13 +71,13 @@ WHERE tenant_id = %(tenant_id)s AND firing_id = %(firing_id)s;
 SELECT heartbeat_ts_us FROM alert_position;
 
 -- name: history
--- ClickHouse: an attribute's samples of some days, entity by entity, in order.
-SELECT h.entity_id, h.updated_us, h.lsn, if(h.value_type = 'number', h.number, NULL)
+-- ClickHouse: an attribute's samples of some days, entity by entity, in order. is_any: those that are no numbers, too.
+SELECT h.entity_id, h.updated_us, h.lsn, if(h.value_type = 'number', h.number, NULL), h.value_type != 'removed'
 FROM (
     SELECT entity_id, updated_us, lsn, value_type, number
     FROM attribute_history FINAL
     WHERE tenant_id = {tenant:UInt32} AND attribute_name = {attribute:String} AND updated_us >= {from_us:Int64}
-      AND value_type IN ('number', 'removed')
+      AND ({is_any:UInt8} = 1 OR value_type IN ('number', 'removed'))
 ) AS h
 INNER JOIN (
     SELECT entity_id FROM attribute_values FINAL

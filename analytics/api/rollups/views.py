@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
-import orjson
-from django.core import signing
 from django.utils.dateparse import parse_datetime
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from analytics.api.common import signed_decode, signed_encode, whole_parameter
+from analytics.api.rollups import schema
+from analytics.api.rollups.shapes import distribution_json, rows_response, value_json
 from analytics.rollups import reading
 from analytics.rollups.reading import (
     EARLIEST,
@@ -22,13 +23,9 @@ from analytics.rollups.reading import (
     LATEST,
     LIMIT_DEFAULT,
     LIMIT_MAX,
-    Distribution,
     DistributionRead,
     EntitiesRead,
-    Numbers,
-    Rows,
     TrendRead,
-    ValueCount,
     ValuesRead,
 )
 from atlasco.lib.clock import iso
@@ -36,83 +33,10 @@ from entities.api import openapi
 from entities.api.common import flag_parameter, parameter_error, parameters
 from entities.search.cursors import InvalidCursor
 from entities.values import ENTITY_TYPE_MAX_CHARS, NAME_MAX_CHARS
-from freshness.state import freshness_state
 from tenants.binding import tenant_required
 
 _SALT: Final = "analytics.rollups.cursor"
 _COUNT_MAX: Final = 2**53
-
-_NUMBER: Final = {"type": "number", "nullable": True}
-_INSTANT: Final = {"type": "string", "format": "date-time"}
-_NUMBERS: Final = openapi.object_of(
-    {
-        "count": {"type": "integer"},
-        **dict.fromkeys(("average", "min", "p05", "p25", "median", "p75", "p95", "p99", "max"), _NUMBER),
-    }
-)
-_RECENT: Final = openapi.object_of(
-    {"count": {"type": "integer"}, **dict.fromkeys(("average", "median", "max"), _NUMBER)}
-)
-_HISTOGRAM: Final = {
-    **openapi.object_of(
-        {
-            "start": {"type": "number"},
-            "width": {"type": "number"},
-            "counts": {"type": "array", "items": {"type": "integer"}},
-        }
-    ),
-    "nullable": True,
-    "description": "Stretches of equal width; the first and the last one hold what lies beyond them, too.",
-}
-_METADATA: Final = openapi.object_of(
-    {
-        "freshness": openapi.FRESHNESS,
-        "refreshed_at": {**_INSTANT, "nullable": True, "description": "null: answered by a database, not by a rollup."},
-        "recent_from": {**_INSTANT, "description": "Where the last seven days of `recent` begin."},
-    }
-)
-_ATTRIBUTE: Final = OpenApiParameter("attribute", OpenApiTypes.STR, description="The attribute's name.")
-_ATTRIBUTE_REQUIRED: Final = OpenApiParameter(
-    "attribute", OpenApiTypes.STR, required=True, description="The attribute's name."
-)
-_TYPE: Final = OpenApiParameter("entity_type", OpenApiTypes.STR, description="Only entities of this type.")
-_LIMIT: Final = OpenApiParameter(
-    "limit", OpenApiTypes.INT, description=f"1 to {LIMIT_MAX}; {LIMIT_DEFAULT} by default."
-)
-_FROM: Final = OpenApiParameter("from", OpenApiTypes.DATETIME, description="Not before this instant.")
-_TO: Final = OpenApiParameter("to", OpenApiTypes.DATETIME, description="Before this instant.")
-_NEWEST: Final = OpenApiParameter(
-    "newest", OpenApiTypes.BOOL, description="The newest rather than the oldest of the range; in order of time anyhow."
-)
-
-
-def _page(rows: dict[str, Any]) -> dict[str, Any]:
-    return openapi.object_of(
-        {
-            "rows": {"type": "array", "items": openapi.object_of(rows)},
-            "next_cursor": {"type": "string", "nullable": True},
-            "metadata": _METADATA,
-        }
-    )
-
-
-def _example(name: str, *rows: dict[str, Any]) -> OpenApiExample:
-    freshness = {
-        "tier": "EVENTUAL",
-        "lag_seconds": 21.4,
-        "source": "clickhouse",
-        "sla_target": 1800,
-        "sla_met": True,
-        "position": "0/1A2B3C4D",
-    }
-    metadata = {
-        "freshness": freshness,
-        "refreshed_at": "2026-03-01T12:00:10Z",
-        "recent_from": "2026-02-22T12:00:10Z",
-    }
-    return OpenApiExample(
-        name, value={"rows": list(rows), "next_cursor": None, "metadata": metadata}, response_only=True
-    )
 
 
 class RollupDistribution(APIView):
@@ -123,31 +47,31 @@ class RollupDistribution(APIView):
     @extend_schema(
         operation_id="rollups_distribution",
         parameters=[
-            _ATTRIBUTE,
-            _TYPE,
+            schema.ATTRIBUTE,
+            schema.TYPE,
             OpenApiParameter("min_count", OpenApiTypes.INT, description="Leave smaller groups out."),
             OpenApiParameter(
                 "recent", OpenApiTypes.BOOL, description="Count only numbers first set in the last seven days."
             ),
             OpenApiParameter("top", OpenApiTypes.INT, description=f"So many of the largest, 1 to {LIMIT_MAX}."),
-            _LIMIT,
+            schema.LIMIT,
             openapi.CURSOR,
         ],
         responses={
-            200: _page(
+            200: schema.page(
                 {
                     "attribute": {"type": "string"},
                     "entity_type": {"type": "string"},
                     "values": {"type": "integer"},
                     "distinct": {"type": "integer", "description": "About how many different values."},
-                    "numbers": _NUMBERS,
-                    "histogram": _HISTOGRAM,
-                    "recent": _RECENT,
+                    "numbers": schema.NUMBERS,
+                    "histogram": schema.HISTOGRAM,
+                    "recent": schema.RECENT,
                 }
             )
         },
         examples=[
-            _example(
+            schema.example(
                 "Seats of aircraft",
                 {
                     "attribute": "seats",
@@ -188,7 +112,7 @@ class RollupDistribution(APIView):
         if not found.is_whole and top is None:
             last = found.rows[-1]
             cursor = _cursor_encode((last.attribute, last.entity_type), identity)
-        return _response(map(distribution_json, found.rows), found, cursor)
+        return rows_response(map(distribution_json, found.rows), found, cursor)
 
 
 class RollupValues(APIView):
@@ -198,9 +122,9 @@ class RollupValues(APIView):
 
     @extend_schema(
         operation_id="rollups_values",
-        parameters=[_ATTRIBUTE_REQUIRED, _TYPE, _LIMIT],
+        parameters=[schema.ATTRIBUTE_REQUIRED, schema.TYPE, schema.LIMIT],
         responses={
-            200: _page(
+            200: schema.page(
                 {
                     "attribute": {"type": "string"},
                     "entity_type": {"type": "string"},
@@ -211,7 +135,7 @@ class RollupValues(APIView):
             )
         },
         examples=[
-            _example(
+            schema.example(
                 "Engines of aircraft",
                 {"attribute": "engines", "entity_type": "aircraft", "value": 2, "value_type": "number", "count": 203},
             )
@@ -227,7 +151,7 @@ class RollupValues(APIView):
             limit=whole_parameter(values, "limit", 1, LIMIT_MAX) or LIMIT_DEFAULT,
         )
         found = reading.values_read(read)
-        return _response(map(value_json, found.rows), found, None)
+        return rows_response(map(value_json, found.rows), found, None)
 
 
 class RollupTrend(APIView):
@@ -238,26 +162,26 @@ class RollupTrend(APIView):
     @extend_schema(
         operation_id="rollups_trend",
         parameters=[
-            _ATTRIBUTE_REQUIRED,
-            _TYPE,
+            schema.ATTRIBUTE_REQUIRED,
+            schema.TYPE,
             OpenApiParameter("grain", OpenApiTypes.STR, enum=list(GRAINS), description="`day` by default."),
-            _FROM,
-            _TO,
-            _NEWEST,
-            _LIMIT,
+            schema.FROM,
+            schema.TO,
+            schema.NEWEST,
+            schema.LIMIT,
         ],
         responses={
-            200: _page(
+            200: schema.page(
                 {
-                    "bucket": _INSTANT,
+                    "bucket": schema.INSTANT,
                     "entity_type": {"type": "string"},
                     "samples": {"type": "integer"},
-                    **dict.fromkeys(("average", "min", "median", "p95", "max"), _NUMBER),
+                    **dict.fromkeys(("average", "min", "median", "p95", "max"), schema.NUMBER),
                 }
             )
         },
         examples=[
-            _example(
+            schema.example(
                 "A day of a sensor",
                 {
                     "bucket": "2026-03-01T00:00:00Z", "entity_type": "sensor", "samples": 288, "average": 21.2,
@@ -296,7 +220,7 @@ class RollupTrend(APIView):
             }
             for point in found.rows
         )
-        return _response(rows, found, None)
+        return rows_response(rows, found, None)
 
 
 class RollupEntities(APIView):
@@ -306,11 +230,11 @@ class RollupEntities(APIView):
 
     @extend_schema(
         operation_id="rollups_entities",
-        parameters=[_TYPE, _FROM, _TO, _NEWEST, _LIMIT],
+        parameters=[schema.TYPE, schema.FROM, schema.TO, schema.NEWEST, schema.LIMIT],
         responses={
-            200: _page(
+            200: schema.page(
                 {
-                    "day": _INSTANT,
+                    "day": schema.INSTANT,
                     "entity_type": {"type": "string"},
                     "created": {"type": "integer"},
                     "total": {"type": "integer", "description": "Of those that exist now, at the end of that day."},
@@ -318,7 +242,7 @@ class RollupEntities(APIView):
             )
         },
         examples=[
-            _example(
+            schema.example(
                 "Aircraft",
                 {"day": "2026-03-01T00:00:00Z", "entity_type": "aircraft", "created": 12, "total": 203},
             )
@@ -345,75 +269,7 @@ class RollupEntities(APIView):
             }
             for point in found.rows
         )
-        return _response(rows, found, None)
-
-
-# --- JSON -------------------------------------------------------------------------------------------------------------
-def distribution_json(row: Distribution) -> dict[str, Any]:
-    histogram = row.histogram
-    return {
-        "attribute": row.attribute,
-        "entity_type": row.entity_type,
-        "values": row.values,
-        "distinct": row.distinct,
-        "numbers": numbers_json(row.numbers),
-        "histogram": None
-        if histogram is None
-        else {"start": histogram.start, "width": histogram.width, "counts": histogram.counts},
-        "recent": {
-            "count": row.recent.count,
-            "average": row.recent.average,
-            "median": row.recent.quantiles.get("median"),
-            "max": row.recent.greatest,
-        },
-    }
-
-
-def numbers_json(numbers: Numbers) -> dict[str, Any]:
-    quantiles = {name: numbers.quantiles.get(name) for name in reading.QUANTILES}
-    return {
-        "count": numbers.count,
-        "average": numbers.average,
-        "min": numbers.least,
-        **quantiles,
-        "max": numbers.greatest,
-    }
-
-
-def value_json(row: ValueCount) -> dict[str, Any]:
-    # A number and a boolean are as PostgreSQL writes them in JSON.
-    is_text = row.value_type in {"string", "timestamp"}
-    return {
-        "attribute": row.attribute,
-        "entity_type": row.entity_type,
-        "value": row.value if is_text else orjson.Fragment(row.value),
-        "value_type": row.value_type,
-        "count": row.count,
-    }
-
-
-def _response(rows: Iterable[dict[str, Any]], found: Rows[Any], cursor: str | None) -> Response:
-    return Response(
-        {
-            "rows": list(rows),
-            "next_cursor": cursor,
-            "metadata": {
-                "freshness": freshness_state().metadata(),
-                "refreshed_at": None if found.refreshed_at is None else iso(found.refreshed_at),
-                "recent_from": iso(found.recent_from),
-            },
-        }
-    )
-
-
-# --- Parameters -------------------------------------------------------------------------------------------------------
-def whole_parameter(values: dict[str, str], name: str, least: int, most: int) -> int | None:
-    text = values.get(name)
-    if text is None:
-        return None
-    if text.isascii() and text.isdigit() and len(text) <= 19 and least <= int(text) <= most:
-        return int(text)
-    raise parameter_error(name, f"`{name}` is a whole number from {least} to {most}.")
+        return rows_response(rows, found, None)
 
 
 def _name(values: dict[str, str], name: str, most: int = NAME_MAX_CHARS) -> str:
@@ -458,19 +314,3 @@ def _cursor_decode(text: str, identity: Sequence[object]) -> tuple[str, str] | N
     if made_for != list(identity):
         raise InvalidCursor
     return attribute, entity_type
-
-
-def signed_encode(body: list[Any], *, salt: str) -> str:
-    """A list as a cursor."""
-    return signing.Signer(salt=salt).sign(signing.b64_encode(orjson.dumps(body)).decode())
-
-
-def signed_decode(text: str, *, salt: str, size: int) -> list[Any]:
-    """The list that a cursor is. Raises InvalidCursor for one that is none of ours."""
-    try:
-        body = orjson.loads(signing.b64_decode(signing.Signer(salt=salt).unsign(text).encode()))
-    except (signing.BadSignature, ValueError):
-        raise InvalidCursor from None
-    if not isinstance(body, list) or len(body) != size:
-        raise InvalidCursor
-    return body

@@ -1,0 +1,135 @@
+"""Rules of the bound tenant: read and kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+from django.db import DEFAULT_DB_ALIAS, connections, transaction
+
+from analytics.alerts.evaluate import Condition, Operator
+from analytics.alerts.services.checking import RuleInput, rule_body
+from atlasco.lib.clock import to_us
+from atlasco.lib.errors import Conflict, NotFound
+from atlasco.lib.sql import sql_blocks
+from tenants.members.models import Role
+from tenants.notices.channels import nonce_make, webhook_secret
+from tenants.roles import role_require
+
+SQL: Final = sql_blocks(Path(__file__).parent.parent / "sql" / "queries.sql")
+RULES_MAX: Final = 500
+_ID_MAX: Final = 2**63 - 1
+
+
+class RuleUnknown(NotFound):
+    """There is no such alert rule."""
+
+    code = "rule_unknown"
+
+
+class TooManyRules(Conflict):
+    """A tenant has at most 500 alert rules. Delete one that nobody needs."""
+
+    code = "too_many_rules"
+
+
+@dataclass(frozen=True, slots=True)
+class AlertRule:
+    """A rule as it is kept. open_firings: how many have not been cleared."""
+
+    rule_id: int
+    wanted: RuleInput
+    created_at: datetime
+    updated_at: datetime
+    open_firings: int
+
+
+def rules_read(*, tenant_id: int, limit: int = RULES_MAX, after: int = 0) -> list[AlertRule]:
+    """The tenant's rules, oldest first."""
+    with connections[DEFAULT_DB_ALIAS].cursor() as cursor:
+        cursor.execute(SQL["rules"], {"tenant_id": tenant_id, "after": after, "limit": limit})
+        return [_rule(*row) for row in cursor.fetchall()]
+
+
+def rule_get(*, tenant_id: int, rule_id: int) -> AlertRule:
+    """One rule. Raises RuleUnknown."""
+    found = rules_read(tenant_id=tenant_id, limit=1, after=min(rule_id, _ID_MAX) - 1)
+    if not found or found[0].rule_id != rule_id:
+        raise RuleUnknown
+    return found[0]
+
+
+def _rule(
+    rule_id: int,
+    name: str,
+    attribute: str,
+    entity_type: str,
+    external_id: str,
+    operator: Operator,
+    threshold: float,
+    clear_threshold: float | None,
+    for_samples: int,
+    for_seconds: int,
+    is_enabled: bool,
+    webhook_url: str,
+    emails: list[str],
+    created_at: datetime,
+    updated_at: datetime,
+    open_firings: int,
+) -> AlertRule:
+    condition = Condition(operator, threshold, clear_threshold, for_samples, for_seconds)
+    wanted = RuleInput(name, attribute, condition, entity_type, external_id, is_enabled, webhook_url, tuple(emails))
+    return AlertRule(rule_id, wanted, created_at, updated_at, open_firings)
+
+
+def rule_create(*, tenant_id: int, rule: RuleInput, now: datetime) -> tuple[AlertRule, str]:
+    """Keep a new rule; it tests what is committed from now on. Return it with its webhook's secret, empty without one.
+
+    The secret is told here and never again. Raises TooManyRules, RoleMissing.
+    """
+    role_require(Role.EDITOR)
+    nonce = nonce_make() if rule.webhook_url else ""
+    with transaction.atomic(using=DEFAULT_DB_ALIAS), connections[DEFAULT_DB_ALIAS].cursor() as cursor:
+        cursor.execute(SQL["rules_count"], {"tenant_id": tenant_id})
+        if cursor.fetchone()[0] >= RULES_MAX:
+            raise TooManyRules
+        cursor.execute(SQL["rule_create"], {**_values(tenant_id, rule, now), "webhook_nonce": nonce})
+        rule_id = cursor.fetchone()[0]
+    return rule_get(tenant_id=tenant_id, rule_id=rule_id), webhook_secret(nonce=nonce) if nonce else ""
+
+
+def rule_update(*, tenant_id: int, rule_id: int, rule: RuleInput, now: datetime) -> tuple[AlertRule, str]:
+    """Keep a rule as it is wanted now. Another webhook gets another secret, which is returned; else it is empty.
+
+    What decides about firing begins anew where it was changed: runs are forgotten, open firings end.
+    Raises RuleUnknown, RoleMissing.
+    """
+    role_require(Role.EDITOR)
+    before = rule_get(tenant_id=tenant_id, rule_id=rule_id).wanted
+    restarts = _decisive(before) != _decisive(rule)
+    nonce = nonce_make() if rule.webhook_url and rule.webhook_url != before.webhook_url else None
+    with transaction.atomic(using=DEFAULT_DB_ALIAS), connections[DEFAULT_DB_ALIAS].cursor() as cursor:
+        values = {**_values(tenant_id, rule, now), "rule_id": rule_id, "restarts": restarts, "webhook_nonce": nonce}
+        cursor.execute(SQL["rule_update"], values)
+        if restarts:
+            cursor.execute(SQL["rule_restart"], {"tenant_id": tenant_id, "rule_id": rule_id, "now_us": to_us(now)})
+    return rule_get(tenant_id=tenant_id, rule_id=rule_id), webhook_secret(nonce=nonce) if nonce else ""
+
+
+def _decisive(rule: RuleInput) -> RuleInput:
+    return replace(rule, name="", webhook_url="", emails=())
+
+
+def _values(tenant_id: int, rule: RuleInput, now: datetime) -> dict[str, Any]:
+    return {**rule_body(rule), "threshold": rule.condition.threshold, "tenant_id": tenant_id, "now": now}
+
+
+def rule_delete(*, tenant_id: int, rule_id: int) -> None:
+    """Remove a rule with its firings. Raises RuleUnknown, RoleMissing."""
+    role_require(Role.EDITOR)
+    with connections[DEFAULT_DB_ALIAS].cursor() as cursor:
+        cursor.execute(SQL["rule_delete"], {"tenant_id": tenant_id, "rule_id": rule_id})
+        if cursor.rowcount == 0:
+            raise RuleUnknown
