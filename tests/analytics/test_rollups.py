@@ -24,6 +24,7 @@ from analytics.rollups.reading import (
     EntitiesRead,
     Grain,
     TrendRead,
+    TypesRead,
     ValuesRead,
 )
 from analytics.rollups.refresh import rollups_advance, rollups_plan, rollups_refresh, rollups_round
@@ -102,7 +103,7 @@ def distributions(tenant: Tenant, **wish: Any) -> list[Distribution]:
 
 def of_primary(tenant: Tenant, **wish: Any) -> list[Distribution]:
     with tenant_bind(tenant):
-        found = reading._distribution_primary(DistributionRead(tenant.pk, **wish), ReadSource("default", "0/0"))
+        found = reading.distribution_primary(DistributionRead(tenant.pk, **wish), ReadSource("default", "0/0"))
     return list(found.rows)
 
 
@@ -189,10 +190,10 @@ def test_a_change_makes_its_own_stretch_anew_and_no_other(
         for name in ("size", "kind"):
             assert_values_equal(acme, name)
         entities = EntitiesRead(acme.pk)
-        found = reading._entities_rollup(entities)
+        found = reading.entities_rollup(entities)
         with tenant_bind(acme):
             assert found is not None
-            assert found.value.rows == reading._entities_primary(entities, ReadSource("default", "0/0")).rows
+            assert found.value.rows == reading.entities_primary(entities, ReadSource("default", "0/0")).rows
 
     rows = [write(acme, f"t{n}", size=n * 1.5, kind=f"k{n % 2}") for n in range(16)]
     write(globex, "other", size=7)
@@ -263,7 +264,7 @@ def test_a_refresh_that_died_anywhere_is_made_good_by_the_next(
         rollups_refresh(client, tenant_id=acme.pk, now=clock.now())
         rollups_refresh(client, tenant_id=acme.pk, now=clock.now())
         assert_equal(distributions(acme), of_primary(acme))
-        values = reading._values_rollup(ValuesRead(acme.pk, "name"))
+        values = reading.values_rollup(ValuesRead(acme.pk, "name"))
         assert values is not None and [found.value for found in values.value.rows] == [f"b{statements}"]
 
 
@@ -288,10 +289,10 @@ def test_the_older_of_two_refreshes_never_wins(
 
 def assert_values_equal(tenant: Tenant, attribute: str) -> list[tuple[str, str, int]]:
     request = ValuesRead(tenant.pk, attribute)
-    found = reading._values_rollup(request)
+    found = reading.values_rollup(request)
     assert found is not None
     with tenant_bind(tenant):
-        theirs = reading._values_primary(request, ReadSource("default", "0/0"))
+        theirs = reading.values_primary(request, ReadSource("default", "0/0"))
     ours = [(row.value_type, row.value, row.count) for row in found.value.rows]
     assert sorted(ours) == sorted((row.value_type, row.value, row.count) for row in theirs.rows)
     return ours
@@ -330,7 +331,7 @@ def test_a_trend_is_kept_by_the_hour_and_the_day(
     )
     import_samples(globex, sample("s1", NOON, '{"heat": 1000}'))
     refreshed(client, feed, dsn, acme, globex)
-    found = reading._trend_rollup(TrendRead(acme.pk, "heat", grain="hour"))
+    found = reading.trend_rollup(TrendRead(acme.pk, "heat", grain="hour"))
     assert found is not None
     assert [(point.bucket, point.samples, point.median, point.greatest) for point in found.value.rows] == [
         (datetime(1, 1, 1, 5, tzinfo=UTC), 1, 2, 2),
@@ -338,7 +339,7 @@ def test_a_trend_is_kept_by_the_hour_and_the_day(
         (NOON + timedelta(hours=1), 1, 100, 100),
         (NOON + timedelta(days=1), 1, 7, 7),
     ]
-    days = reading._trend_rollup(TrendRead(acme.pk, "heat", newest=True, limit=2))
+    days = reading.trend_rollup(TrendRead(acme.pk, "heat", newest=True, limit=2))
     assert days is not None and not days.value.is_whole
     assert [(point.bucket.day, point.samples, point.average, point.median) for point in days.value.rows] == [
         (1, 4, 28, 5.5),
@@ -347,7 +348,7 @@ def test_a_trend_is_kept_by_the_hour_and_the_day(
     # A sample that comes late changes its own day.
     import_samples(acme, sample("s3", NOON + timedelta(minutes=1), '{"heat": 0}'))
     refreshed(client, feed, dsn, acme)
-    late = reading._trend_rollup(TrendRead(acme.pk, "heat", start=NOON - timedelta(days=1)))
+    late = reading.trend_rollup(TrendRead(acme.pk, "heat", start=NOON - timedelta(days=1)))
     assert late is not None and [point.samples for point in late.value.rows] == [5, 1]
 
 
@@ -359,7 +360,7 @@ def test_samples_of_a_deleted_entity_leave_the_trend(
     import_samples(acme, sample("gone", NOON, '{"heat": 3}'), sample("gone", NOON + timedelta(days=1), '{"heat": 4}'))
 
     def trend(tenant: Tenant, grain: Grain) -> list[tuple[int, int, float | None]]:
-        found = reading._trend_rollup(TrendRead(tenant.pk, "heat", grain=grain, end=NOON + timedelta(days=30)))
+        found = reading.trend_rollup(TrendRead(tenant.pk, "heat", grain=grain, end=NOON + timedelta(days=30)))
         assert found is not None
         return [(point.bucket.day, point.samples, point.greatest) for point in found.value.rows]
 
@@ -388,15 +389,20 @@ def test_entities_are_counted_by_the_day_of_their_creation(
     delete(acme, gone.entity_id)
     refreshed(client, feed, dsn, acme)
     request = EntitiesRead(acme.pk)
-    found = reading._entities_rollup(request)
+    found = reading.entities_rollup(request)
     assert found is not None
     assert [(point.day.day, point.entity_type, point.created, point.total) for point in found.value.rows] == [
         (1, "lamp", 1, 1),
         (1, "sensor", 1, 1),
         (3, "sensor", 1, 2),
     ]
+    types = reading.types_rollup(TypesRead(acme.pk))
+    assert types is not None
+    assert [(row.entity_type, row.entities) for row in types.value.rows] == [("sensor", 2), ("lamp", 1)]
     with tenant_bind(acme):
-        assert list(reading._entities_primary(request, ReadSource("default", "0/0")).rows) == list(found.value.rows)
+        assert list(reading.entities_primary(request, ReadSource("default", "0/0")).rows) == list(found.value.rows)
+        theirs = reading.types_primary(TypesRead(acme.pk), ReadSource("default", "0/0"))
+    assert theirs.rows == types.value.rows
 
 
 def test_what_rollups_reflect_is_known_and_moves_on_where_nothing_changes(

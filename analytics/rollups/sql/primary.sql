@@ -43,3 +43,10 @@ SELECT day_us, entity_type, created, total FROM (
 WHERE day_us >= %(from_us)s AND day_us < %(to_us)s
 ORDER BY day_us {direction}, entity_type
 LIMIT %(limit)s
+
+-- name: types
+SELECT entity_type::text, count(*) FROM entities
+WHERE tenant_id = %(tenant_id)s
+GROUP BY entity_type
+ORDER BY count(*) DESC, entity_type
+LIMIT %(limit)s

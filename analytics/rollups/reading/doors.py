@@ -1,0 +1,61 @@
+"""The doors: the best store for each question."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from analytics.rollups.reading.database import (
+    distribution_primary,
+    entities_primary,
+    trend_primary,
+    types_primary,
+    values_primary,
+)
+from analytics.rollups.reading.shapes import (
+    Distribution,
+    DistributionRead,
+    EntitiesPoint,
+    EntitiesRead,
+    Rows,
+    TrendPoint,
+    TrendRead,
+    TypeCount,
+    TypesRead,
+    ValueCount,
+    ValuesRead,
+)
+from freshness.reads import ReadSource, read_through
+
+R = TypeVar("R")
+
+
+def distribution_read(request: DistributionRead) -> Rows[Distribution]:
+    """Distributions by attribute and entity type. Raises what `read_through` raises."""
+    return _read("rollup_distribution", "analytics", request, distribution_primary)
+
+
+def values_read(request: ValuesRead) -> Rows[ValueCount]:
+    """How often each value occurs, most frequent first. From the rollup, only of attributes with few different ones."""
+    return _read("rollup_values", "analytics", request, values_primary)
+
+
+def trend_read(request: TrendRead) -> Rows[TrendPoint]:
+    """Numbers by the hour or day at which they were set, in order of time. Raises TrendNotFresh."""
+    return _read("rollup_trend", "historical", request, trend_primary)
+
+
+def entities_read(request: EntitiesRead) -> Rows[EntitiesPoint]:
+    """Entities by the day of their creation, in order of time."""
+    return _read("rollup_entities", "analytics", request, entities_primary)
+
+
+def types_read(request: TypesRead) -> Rows[TypeCount]:
+    """Entity types with how many entities there are, most first."""
+    return _read("rollup_types", "analytics", request, types_primary)
+
+
+def _read(operation: str, query_class: str, request: Any, primary: Callable[[Any, ReadSource], Rows[R]]) -> Rows[R]:
+    return read_through(
+        lambda source: primary(request, source), operation=operation, request=request, query_class=query_class
+    )
