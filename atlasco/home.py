@@ -12,10 +12,9 @@ from django.http.response import HttpResponseBase
 from atlasco.lib import clock
 from atlasco.platform_load import platform_problems, platform_queues
 from atlasco.services_health import service_names, services_health
-from entities.search.query import Query
-from entities.search.run import EntityRow, search_run
+from entities.overview import Overview, overview_read
 from entities.selectors import Usage, platform_usage, tenant_usage
-from freshness.reads import primary_source
+from freshness.state import Answer, FreshnessState, freshness_scope, freshness_state
 from tenants.admin.pages import Page, TenantScope, request_host_tenant, request_role
 from tenants.binding import tenant_bind
 from tenants.members.models import Role
@@ -31,7 +30,6 @@ from tenants.selectors import (
 )
 
 NEWEST_TENANTS: Final = 8
-NEWEST_ENTITIES: Final = 8
 # As many as the longest list that asks for them; each costs one query.
 USAGE_TENANTS_MAX: Final = 50
 
@@ -58,13 +56,15 @@ class Home(Page):
     def _tenant(self, tenant: Tenant) -> HttpResponseBase:
         now = clock.now()
         is_admin = role_covers(request_role(self.request), Role.ADMIN)
+        overview, answer = _overview(tenant)
         return self.render(
             "atlasco/home_tenant.html",
             title=tenant.name,
             tenant=tenant,
             scope=TenantScope(tenant, on_platform=False),
-            usage=_usage(tenant),
-            newest=_newest_entities(tenant),
+            usage=overview.usage,
+            newest=overview.newest,
+            answer=answer,
             members=members_count(tenant=tenant) if is_admin else None,
             tokens_usable=tokens_usable_count(tenant=tenant, now=now) if is_admin else 0,
             host=tenant_domain(tenant=tenant),
@@ -72,11 +72,12 @@ class Home(Page):
         )
 
 
-def _newest_entities(tenant: Tenant) -> list[EntityRow]:
-    with tenant_bind(tenant):
-        source = primary_source(query_class="operational")
-        query = Query(limit=NEWEST_ENTITIES, fields=())
-        return search_run(tenant_id=tenant.pk, query=query, using=source.using, position=source.position).entities
+def _overview(tenant: Tenant) -> tuple[Overview, Answer | None]:
+    """The tenant's overview, and how fresh it is. What this browser wrote before is in it."""
+    page = freshness_state()
+    own = FreshnessState(asker=page.asker, orm_class=page.orm_class, seen=page.seen, wrote=page.wrote)
+    with tenant_bind(tenant), freshness_scope(own):
+        return overview_read(tenant_id=tenant.pk), own.answer
 
 
 def _usage(tenant: Tenant) -> Usage:

@@ -43,6 +43,7 @@ OPERATION_CLASS: Final[dict[str, str]] = {
     "entity": "critical",
     "value": "critical",
     "search": "operational",
+    "overview": "dashboard",
     "attributes": "operational",
     "jobs": "critical",
     "history": "historical",

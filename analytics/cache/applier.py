@@ -15,6 +15,7 @@ from redis.retry import Retry
 
 from analytics.feed.events import UNCHANGED, Change, Event, Heartbeat, Position, TableTruncated, TenantErased
 from entities.cache import STATE_KEY, bucket_of, entity_key, hex_number, row_pack
+from entities.overview import overview_key
 
 log = logging.getLogger(__name__)
 
@@ -226,6 +227,7 @@ def tenant_forget(client: Any, *, tenant_id: int) -> int:
 
     Tombstones too: a row that was read before its deletion is kept out by the clock of its bucket.
     """
+    client.unlink(overview_key(tenant_id))
     removed = 0
     for keys in _key_slices(client, tenant_id):
         removed += int(client.unlink(*keys))
