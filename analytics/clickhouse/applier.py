@@ -12,7 +12,7 @@ from analytics.clickhouse.client import clickhouse_client, text_escape
 from analytics.clickhouse.load import snapshot_load
 from analytics.clickhouse.migrate import migrations_apply
 from analytics.feed.events import UNCHANGED, Change, Event, Position, Table, TableTruncated, TenantErased
-from analytics.feed.slots import snapshot_export
+from analytics.feed.slots import lost_from, snapshot_export
 from analytics.rollups.state import rollups_erase
 
 log = logging.getLogger(__name__)
@@ -51,6 +51,13 @@ class ClickHouseApplier:
         """Read a snapshot of the primary into every table, and hide what the primary has no more."""
         before = position_read(self._client)
         if before is not None and before.cluster != start.cluster:
+            if (lost_lsn := lost_from(self._dsn, cluster=before.cluster)) is not None:
+                # Samples of transactions that a promotion has undone.
+                self._client.command(
+                    "ALTER TABLE attribute_history DELETE WHERE lsn >= {lost:UInt64}",
+                    parameters={"lost": lost_lsn},
+                    settings={"mutations_sync": "2"},
+                )
             # LSNs of another cluster mean nothing here, so they must not decide which row is the newer. What the
             # position spoke for goes, so the position goes first.
             position_write(self._client, Position(start.cluster, 0))

@@ -93,6 +93,14 @@ class Worker(threading.Thread):
                 self.state, self.trouble = "down", trouble
             self._condition.notify_all()
 
+    def leave(self, cluster: str) -> None:
+        """Stop feeding a store whose position is of another history than this one: it has to be loaded anew."""
+        with self._condition:
+            known = self.position
+            if known is not None and known.cluster != cluster and self.state in {"running", "waiting"}:
+                self.state, self.trouble = "down", "another primary"
+                self._condition.notify_all()
+
     def offer(self, batch: Batch, *, timeout_s: float) -> bool:
         """Queue a batch; False where there was no room for so long. A worker that is not running takes nothing."""
         with self._condition:

@@ -111,7 +111,11 @@ class Feed:
     # --- One connection -----------------------------------------------------------------------------------------------
     def _stream_once(self) -> None:
         """Stream until a store has to be sent from an earlier position, or until `stop`."""
+        # What answers now may be another server than before, see Note [Positions after a promotion].
+        self._cluster = cluster_identify(self._dsn)
         self._start_read()
+        for worker in self.workers:
+            worker.leave(self._cluster)
         self._slot_read_at = time.monotonic()
         ready = self._wait_for_workers()
         if not ready:
@@ -170,8 +174,8 @@ class Feed:
                 return
 
     def _acknowledge(self, stream: ReplicationStream) -> None:
-        # A store that has no position yet is being loaded: its snapshot may need everything that is still there.
-        positions = [worker.position.lsn if worker.position is not None else 0 for worker in self.workers]
+        # A store that has no position here yet is being loaded: its snapshot may need everything that is still there.
+        positions = [self._reached(worker) for worker in self.workers]
         now = time.monotonic()
         if not self._trail or now - self._trail[-1][0] > 0.2:
             self._trail.append((now, min(positions)))
@@ -180,6 +184,10 @@ class Feed:
         if now - self._trail[0][0] > ACKNOWLEDGE_DELAY_S:
             # Never more than what holds now: a store may have fallen back meanwhile.
             stream.acknowledge(min(self._trail[0][1], *positions))
+
+    def _reached(self, worker: Worker) -> int:
+        known = worker.position
+        return known.lsn if known is not None and known.cluster == self._cluster else 0
 
     # --- The slot -----------------------------------------------------------------------------------------------------
     def _start_read(self) -> Position:
@@ -193,7 +201,7 @@ class Feed:
         if slot.state == "lost":
             raise SlotLost(slot.detail)
         if slot.state == "missing":
-            if any(worker.position is not None for worker in self.workers):
+            if any(self._reached(worker) for worker in self.workers):
                 raise SlotLost("the slot is missing")
             return self._first_slot()
         return Position(self._cluster, slot.confirmed_lsn)

@@ -92,13 +92,43 @@ def slot_drop(dsn: str, *, name: str = SLOT) -> None:
             raise SlotInUse from None
 
 
+# Note [Positions after a promotion]
+# A promoted replica has the old primary's identifier and goes on with its positions, but what the old one had written
+# beyond the point of the promotion is lost, while a store may have it, under positions that now mean something else.
+# So a cluster is the identifier together with the timeline: to the feed another timeline is another primary. It makes
+# the slot anew, which a replica does not have, and loads every store.
 def cluster_identify(dsn: str) -> str:
-    """The primary's system identifier, which tells whether two positions can be compared."""
+    """Which history the primary's positions belong to: positions of two of them can't be compared.
+
+    Its system identifier; after promotions followed by a slash and the timeline. Raises psycopg.OperationalError.
+    """
+    system, timeline = _replication_command(dsn, b"IDENTIFY_SYSTEM")[:2]
+    return system if timeline == "1" else f"{system}/{timeline}"
+
+
+def lost_from(dsn: str, *, cluster: str) -> int | None:
+    """From which position on the history of an earlier timeline of this primary is lost; None for another primary's.
+
+    cluster: as `cluster_identify` gave it before. Raises psycopg.OperationalError.
+    """
+    system, _, timeline = cluster.partition("/")
+    now_system, _, now_timeline = cluster_identify(dsn).partition("/")
+    if system != now_system or not now_timeline:
+        return None
+    # Lines of: an earlier timeline, where it ended, why.
+    history = _replication_command(dsn, b"TIMELINE_HISTORY " + now_timeline.encode())[1]
+    ended = dict(line.split()[:2] for line in history.splitlines() if line.strip() and not line.startswith("#"))
+    end = ended.get(timeline or "1")
+    return None if end is None else lsn_parse(end)
+
+
+def _replication_command(dsn: str, command: bytes) -> list[str]:
+    """The columns of the one row that a replication command answers."""
     with replication_connect(dsn, application_name="atlasco feed") as connection:
-        result = connection.pgconn.exec_(b"IDENTIFY_SYSTEM")
+        result = connection.pgconn.exec_(command)
         if result.status != pq.ExecStatus.TUPLES_OK:
             raise psycopg.errors.error_from_result(result)
-        return (result.get_value(0, 0) or b"").decode()
+        return [(result.get_value(0, column) or b"").decode() for column in range(result.nfields)]
 
 
 @dataclass(frozen=True, slots=True)
