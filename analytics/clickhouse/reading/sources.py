@@ -13,6 +13,7 @@ from django.conf import settings
 from analytics.clickhouse.changes import position_read
 from analytics.clickhouse.client import clickhouse_client
 from analytics.clickhouse.reading.aggregate import aggregate_read
+from analytics.clickhouse.reading.conditions import SETS_MAX, sets_count
 from analytics.clickhouse.reading.history import history_read, state_read
 from analytics.clickhouse.reading.search import Read, entity_read, search_read, value_read
 from analytics.feed.events import Position
@@ -64,6 +65,8 @@ def value_found(request: ValueRead) -> Found | None:
 
 
 def search_found(request: SearchRead) -> Found | None:
+    if sets_count(request.query.where) > SETS_MAX:
+        return None
     try:
         return _found(search_read(reading_client(), tenant_id=request.tenant_id, query=request.query))
     except DatabaseError as error:
@@ -73,6 +76,8 @@ def search_found(request: SearchRead) -> Found | None:
 
 
 def aggregate_found(request: AggregateRead) -> Found | None:
+    if sets_count(request.aggregate.where) > SETS_MAX:
+        return None
     return _found_after(lambda client: aggregate_read(client, tenant_id=request.tenant_id, aggregate=request.aggregate))
 
 
