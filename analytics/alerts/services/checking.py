@@ -165,7 +165,8 @@ def _stale_check(merged: Mapping[str, Any], faults: _Faults) -> None:
     """`stale` asks for how long nothing came, and for nothing else."""
     for name, nothing in (("threshold", None), ("clear_threshold", None), ("for_samples", 1)):
         if merged.get(name) != nothing:
-            faults.add(name, f"`{name}` has no meaning with stale: leave it out.")
+            only = "null" if nothing is None else nothing
+            faults.add(name, f"`{name}` has no meaning with stale, where it is {only}.")
     if merged.get("for_seconds") == 0:
         faults.add("for_seconds", "`for_seconds` is needed with stale: for how long no value came.")
 
