@@ -45,7 +45,7 @@ TYPES_MAX: Final = 50
 # As many points as a chart on a laptop shows apart from each other.
 POINTS: Final[dict[Grain, int]] = {"hour": 168, "day": 90}
 EXPORT_MAX: Final = 1_000
-# Distributions are exported whole, page by page; no tenant has more than this in its 25,000 attributes by intention.
+# Distributions come page by page; more groups than this are in no file.
 EXPORT_GROUPS_MAX: Final = 200_000
 
 

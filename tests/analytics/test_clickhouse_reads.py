@@ -112,8 +112,8 @@ def assert_as_postgresql(client: Any, tenant: Tenant, body: dict[str, Any]) -> N
 @given(
     entities=queries.entities,
     decoys=queries.entities,
-    # Many of one set of entities: bringing that into ClickHouse costs more than fifty searches.
-    searches=st.lists(st.tuples(queries.searches(), st.integers(1, 5)), min_size=28, max_size=36),
+    # Many of one set of entities: bringing that into ClickHouse costs more than twenty searches.
+    searches=st.lists(st.tuples(queries.searches(), st.integers(2, 8)), min_size=18, max_size=24),
 )
 @examples(9)
 def test_a_search_finds_what_plain_python_finds(
@@ -165,7 +165,7 @@ def test_each_operator_on_every_pair_of_values(
     assert 0 < hits < len(operands_of.get(like, values)) * len(rows)
 
 
-@given(entities=queries.crowds, decoys=queries.entities, asked=st.lists(bodies(), min_size=32, max_size=42))
+@given(entities=queries.crowds, decoys=queries.entities, asked=st.lists(bodies(), min_size=20, max_size=28))
 @examples(9)
 def test_an_aggregate_is_what_plain_python_computes(
     entities: list[Update],

@@ -220,6 +220,26 @@ def test_a_change_makes_its_own_stretch_anew_and_no_other(
     assert_all_right()
 
 
+def test_what_was_recent_leaves_the_last_seven_days_though_nothing_changes(
+    dsn: str, client: Any, feed: Feed, acme: Tenant, globex: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(refresh, "MARKS_MARGIN_S", 0)
+    for tenant in (acme, globex):
+        write(tenant, "one", size=1, name="a")
+    refreshed(client, feed, dsn, acme, globex)
+    before = _part_generations(client, acme, "size")
+    later = clock.now() + timedelta(days=8)
+    assert rollups_refresh(client, tenant_id=acme.pk, now=later).values == 0
+
+    def counts(tenant: Tenant) -> list[tuple[int, int]]:
+        return [(row.numbers.count, row.recent.count) for row in distributions(tenant, attribute="size")]
+
+    assert (counts(acme), counts(globex)) == ([(1, 0)], [(1, 1)])
+    assert _part_generations(client, acme, "size") == before
+    # Once it has left, it is not looked at again.
+    assert rollups_refresh(client, tenant_id=acme.pk, now=later + timedelta(days=1)).attributes == 0
+
+
 def _part_generations(client: Any, tenant: Tenant, attribute: str) -> dict[int, int]:
     rows = client.query(
         "SELECT from_id, generation FROM rollup_parts FINAL"

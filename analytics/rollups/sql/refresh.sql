@@ -22,8 +22,8 @@ GROUP BY attribute_name, hour_us
 UNION ALL
 SELECT {tenant:UInt32}, {generation:UInt64}, 'stretch', attribute_name, {nowhere:Int64}
 FROM rollup_parts
-WHERE tenant_id = {tenant:UInt32}
-  AND arrayExists(us -> us >= {recent_before:Int64} AND us < {recent_now:Int64}, recent_created_us)
+PREWHERE tenant_id = {tenant:UInt32} AND recent_least_us < {recent_now:Int64}
+WHERE arrayExists(us -> us >= {recent_before:Int64} AND us < {recent_now:Int64}, recent_created_us)
 GROUP BY attribute_name
 UNION ALL
 SELECT {tenant:UInt32}, {generation:UInt64}, 'hour', attribute_name, updated_us - positiveModulo(updated_us, 3600000000) AS hour_us
