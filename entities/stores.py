@@ -14,6 +14,7 @@ from atlasco.lib.clock import from_us, iso, now
 from entities.exports import jobs as export_jobs
 from entities.imports import jobs
 from entities.partitions.archive import archive_files, archive_files_erase, archived_rows
+from freshness.reads import scope_database
 from tenants.models import Tenant
 from tenants.stores import TenantStore, store_register
 
@@ -145,7 +146,7 @@ def _pages(statement: str, tenant: Tenant, *, first: Any) -> Iterator[tuple[Any,
     """
     after = first
     while True:
-        with connections["default"].cursor() as cursor:
+        with connections[scope_database()].cursor() as cursor:
             cursor.execute(statement, {"tenant_id": tenant.pk, "after": after, "limit": _PAGE})
             rows = cursor.fetchall()
         yield from rows

@@ -101,23 +101,30 @@ class Recorder(threading.Thread):
         pipeline.execute()
 
     def _look(self) -> None:
-        """Sample lags and tell what is wrong, in whichever process is first."""
+        """Look at the stores now and then, in whichever process is first."""
         if time.monotonic() - self._lag_at < LAG_EVERY_S:
             return
         self._lag_at = time.monotonic()
+        try:
+            if not get_redis_connection("default").set(_TURN_KEY, "1", nx=True, px=int(LAG_EVERY_S * 900)):
+                return
+        except redis.RedisError as error:
+            # Without it nobody knows whose turn it is: everybody looks, and the notice's key sorts it out.
+            log.debug("Whose turn it is can't be told.", extra={"error": type(error).__name__})
+        self.look()
+
+    def look(self) -> None:
+        """Sample every store's lag, and tell what is wrong where the look before found it, too."""
         stores = stores_now()
         feed: Mapping[str, float] = {}
         burn: dict[str, tuple[float, float, int]] = {}
         try:
             client = get_redis_connection("default")
-            if not client.set(_TURN_KEY, "1", nx=True, px=int(LAG_EVERY_S * 900)):
-                return
             feed = self._feed_figures(client)
             sample = {"at": time.time(), "lag": {store.name: lag_shown(store.lag_s) for store in stores if store.up}}
             client.pipeline().rpush(LAG_KEY, orjson.dumps(sample)).ltrim(LAG_KEY, -LAG_KEPT, -1).execute()
             burn = burn_by_tier(figures.reads_of_minutes(client, now_s=time.time(), minutes=60))
         except redis.RedisError as error:
-            # Without it nobody knows whose turn it is: everybody looks, and the notice's key sorts it out.
             log.debug("The lag can't be sampled.", extra={"error": type(error).__name__})
         self._tell(conditions_now(stores, burn=burn, feed=feed))
 

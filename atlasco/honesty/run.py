@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import json
 import random
 import socket
 import threading
@@ -14,12 +13,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+import orjson
+
 from atlasco.honesty.ledger import Ledger, Read, Verdict, judge
 from atlasco.honesty.stage import Stage
 
 COUNTERS: Final = 12
 WRITERS: Final = 2
-READERS: Final = 6
+READERS: Final = 8
 SKEW_S: Final = 3600
 _TIMEOUT_S: Final = 15
 _COUNTERS_SQL: Final = "SELECT external_id, (attributes->>'n')::bigint FROM entities WHERE entity_type = 'counter'"
@@ -30,7 +31,7 @@ _ASKED: Final = (
     ("NEAR_REALTIME", 4),
     ("EVENTUAL", 4),
     ("own class", 2),
-    ("token", 3),
+    ("token", 8),
     ("max lag", 1),
     ("pages", 1),
 )
@@ -53,7 +54,7 @@ class Door:
             self._connection = http.client.HTTPConnection(self._host, self._port, timeout=_TIMEOUT_S)
             self._connection.connect()
             self._connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        data = None if body is None else json.dumps(body).encode()
+        data = None if body is None else orjson.dumps(body)
         try:
             self._connection.request(method, f"/api/v1{path}", data, {**self._headers, **(headers or {})})
             response = self._connection.getresponse()
@@ -61,7 +62,7 @@ class Door:
         except (OSError, http.client.HTTPException):
             self.close()
             raise
-        return response.status, {k.lower(): v for k, v in response.getheaders()}, json.loads(raw) if raw else None
+        return response.status, {k.lower(): v for k, v in response.getheaders()}, orjson.loads(raw) if raw else None
 
     def close(self) -> None:
         if self._connection is not None:
@@ -71,12 +72,15 @@ class Door:
 
 @dataclass
 class Run:
-    """What the threads share. ids: of each counter's entity; tokens: the last write's token of each, with its value."""
+    """What the threads share. ids: of each counter's entity.
+
+    tokens: the last write's token of each, with its value and the instant at which it was sent.
+    """
 
     stage: Stage
     ledger: Ledger = field(default_factory=Ledger)
     ids: list[str] = field(default_factory=list)
-    tokens: dict[int, tuple[str, int]] = field(default_factory=dict)
+    tokens: dict[int, tuple[str, int, float]] = field(default_factory=dict)
     reads: list[Read] = field(default_factory=list)
     urls: list[str] = field(default_factory=list)
     phase: str = "calm"
@@ -94,6 +98,7 @@ class Run:
         self.urls = [self.stage.web_url]
         door = Door(self.stage.web_url, self.stage.token)
         for counter in range(COUNTERS):
+            sent = time.monotonic()
             status, headers, body = door.ask(
                 "POST", "/entities/", {"entity_type": "counter", "external_id": str(counter), "attributes": {"n": 0}}
             )
@@ -101,7 +106,7 @@ class Run:
                 raise RuntimeError(f"A counter can't be made: {status} {body}")
             self.ledger.acknowledge(counter, 0, time.monotonic())
             self.ids.append(body["entity_id"])
-            self.tokens[counter] = (headers["x-consistency-token"], 0)
+            self.tokens[counter] = (headers["x-consistency-token"], 0, sent)
         door.close()
 
     # --- Writing ------------------------------------------------------------------------------------------------------
@@ -120,13 +125,14 @@ class Run:
         door.close()
 
     def _write_once(self, door: Door, counter: int, value: int) -> None:
+        sent = time.monotonic()
         try:
             status, headers, _ = door.ask("PATCH", f"/entities/{self.ids[counter]}/", {"attributes": {"n": value}})
         except (OSError, http.client.HTTPException):
             status, headers = 0, {}
         if status == 200:
             self.ledger.acknowledge(counter, value, time.monotonic())
-            self.tokens[counter] = (headers["x-consistency-token"], value)
+            self.tokens[counter] = (headers["x-consistency-token"], value, sent)
             self.writes += 1
         else:
             # It may have been written all the same: whoever reads a value that was not acknowledged is not wrong.
@@ -152,18 +158,19 @@ class Run:
     def _read_once(self, door: Door, counter: int, kind: str, chance: random.Random) -> list[Read]:
         headers: dict[str, str] = {}
         token: int | None = None
+        sent: float | None = None
         if kind in {"REALTIME", "NEAR_REALTIME", "EVENTUAL"}:
             headers["X-Freshness-Tier"] = kind
         elif kind == "max lag":
             headers["X-Max-Lag-Seconds"] = f"{chance.choice((0.5, 2.5, 7.0))}"
         elif kind == "token":
-            headers["X-Consistency-Token"], token = self.tokens[counter]
+            headers["X-Consistency-Token"], token, sent = self.tokens[counter]
             headers["X-Freshness-Tier"] = chance.choice(("NEAR_REALTIME", "EVENTUAL"))
         if chance.random() < 0.5:
             asked: tuple[Any, ...] = ("GET", f"/entities/{self.ids[counter]}/", None, headers)
         else:
             asked = ("POST", "/entities/search/", {"entity_type": "counter", "order_by": "entity_id"}, headers)
-        answers = self._answer(door, asked, counter=counter, token=token)
+        answers = self._answer(door, asked, counter=counter, token=token, sent=sent)
         max_lag = headers.get("X-Max-Lag-Seconds")
         return answers if max_lag is None else [replace(answer, sla_s=float(max_lag)) for answer in answers]
 
@@ -193,7 +200,11 @@ class Run:
             reads.append(replace(answer, seen=seen, is_further=bool(reads)))
         return reads
 
-    def _answer(self, door: Door, asked: tuple[Any, ...], *, counter: int, token: int | None) -> list[Read]:
+    def _answer(
+        self, door: Door, asked: tuple[Any, ...], *, counter: int, token: int | None, sent: float | None
+    ) -> list[Read]:
+        # What had been acknowledged before the token's write was sent lies before it in the log: it must be seen, too.
+        others = {} if sent is None else {other: self.ledger.last_by(other, sent) for other in range(COUNTERS)}
         began = time.monotonic()
         phase = self.phase
         try:
@@ -209,7 +220,7 @@ class Run:
         reads = [_read_of(counter, began, headers, body, shown.get(counter, -1), phase, token)]
         for other in range(COUNTERS):
             if other != counter:
-                answer = _read_of(other, began, headers, body, shown.get(other, -1), phase)
+                answer = _read_of(other, began, headers, body, shown.get(other, -1), phase, others.get(other))
                 reads.append(replace(answer, is_further=True))
         return reads
 
@@ -248,6 +259,10 @@ class Run:
             self.stage.ask("kill", name)
             self.rest(seconds)
             self.stage.ask("start", name)
+
+    def hang(self, name: str, seconds: float) -> None:
+        with self.during(f"{name} hangs"), self.stage.stopped(name):
+            self.rest(seconds)
 
     def promote(self, name: str) -> None:
         """Kill the primary and promote a replica; count what that lost; bring the old one back as a replica."""
@@ -390,10 +405,14 @@ def _round(run: Run) -> Iterator[Callable[[], None]]:
     yield lambda: run.delay_replica(8)
     yield lambda: run.kill("replica1", 4)
     yield lambda: run.kill("replica2", 4)
+    yield lambda: run.hang("replica1", 5)
+    yield lambda: run.rest(3)
     yield lambda: run.kill("valkey", 5)
     yield lambda: run.kill("clickhouse", 5)
     yield lambda: run.kill("feed", 8)
     yield lambda: run.kill("primary", 6)
+    yield lambda: run.rest(5)
+    yield lambda: run.hang("primary", 6)
     yield lambda: run.rest(5)
 
 

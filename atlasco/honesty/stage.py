@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -21,7 +21,7 @@ import psycopg
 from atlasco.stack.control import control_ask
 from atlasco.stack.errors import StackError
 from atlasco.stack.plan import ADMIN_PASSWORD, BASE_DIR, EXTERNAL_NAMES, environment_own
-from atlasco.stack.processes import Command
+from atlasco.stack.processes import Command, descendants
 
 _SERVICES: Final = "primary,replica1,replica2,valkey,clickhouse,web,feed"
 _START_TIMEOUT_S: Final = 180
@@ -49,6 +49,18 @@ class Stage:
     def ask(self, do: str, name: str) -> dict[str, Any]:
         """As `manage.py stack DO NAME`. Raises StackError."""
         return control_ask(self.run_dir, do, name=name)
+
+    @contextmanager
+    def stopped(self, name: str) -> Iterator[None]:
+        """Nothing of a service runs inside, and it does not die: its machine takes what is sent."""
+        facts = control_ask(self.run_dir, "status")["services"]
+        parent = next(service["pid"] for service in facts if service["name"] == name)
+        pids = [parent, *descendants(parent)]
+        _signal(pids, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            _signal(pids, signal.SIGCONT)
 
     def admin(self, node: str, statement: str) -> list[tuple[Any, ...]]:
         """Run a statement on one node as its superuser."""
@@ -116,6 +128,12 @@ def stage_open() -> Iterator[Stage]:
         shutil.rmtree((run_dir / "data").resolve(), ignore_errors=True)
         shutil.rmtree(run_dir, ignore_errors=True)
         log.unlink(missing_ok=True)
+
+
+def _signal(pids: list[int], number: signal.Signals) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
 
 
 def _answers(port: int) -> bool:

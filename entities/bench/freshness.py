@@ -5,10 +5,12 @@ from __future__ import annotations
 import random
 import secrets
 import statistics
+import tempfile
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 from django.db import connections
@@ -24,10 +26,12 @@ from entities.reads import EntityRead, SearchRead
 from entities.search.query import Query
 from entities.search.run import search_run
 from entities.selectors import entity_get
+from freshness.board import Board
 from freshness.choice import candidates_judge
+from freshness.defaults import budget_now, defaults_change
 from freshness.middleware import FreshnessMiddleware
-from freshness.monitor import monitor_start
-from freshness.policy import Tier, Wish, budget_settle
+from freshness.monitor import Monitor, database_urls, monitor_start
+from freshness.policy import Limit, Tier, Wish
 from freshness.reads import candidates_now, read_through
 from freshness.state import Answer, FreshnessState, freshness_scope, freshness_state
 from tenants.binding import tenant_bind
@@ -37,6 +41,9 @@ from tenants.services import tenant_create, tenant_delete
 THREADS: Final = 4
 SECONDS: Final = 5.0
 COST_LOOPS: Final = 3_000
+# Processes that serve on one machine, as far as they watch the stores, and for how long they are watched doing so.
+WATCHERS: Final = 8
+WATCHED_S: Final = 4.0
 # What people and programs ask, as (operation, tier, weight): lists and dashboards mostly, entities now and then, a few
 # reads that must be of this moment.
 TRAFFIC: Final[tuple[tuple[str, Tier, int], ...]] = (
@@ -62,8 +69,13 @@ def freshness_bench(*, entities: int, seed: int) -> Report:
             newest = Query(limit=min(entities, 500))
             page = search_run(tenant_id=tenant.pk, query=newest, using="default", position="0/0")
             ids = [row.entity_id for row in page.entities]
+        # As of a tenant that has settled something: it is looked at by each request.
+        defaults_change(tenant=tenant, classes={"reporting": Limit(None, 120.0)}, attributes={"a": Limit("EVENTUAL")})
+        tenant.refresh_from_db()
         time.sleep(2)  # The replicas get there, and the monitor sees it.
-        _cost(report, tenant)
+        with tenant_bind(tenant):
+            _cost(report)
+        _watching(report)
         primary, _ = _throughput(tenant, ids, seed=seed, tier="REALTIME")
         routed, sources = _throughput(tenant, ids, seed=seed, tier=None)
     finally:
@@ -80,7 +92,31 @@ def _traffic_text() -> str:
     return ", ".join(f"{weight} % {operation} {tier}" for operation, tier, weight in TRAFFIC)
 
 
-def _cost(report: Report, tenant: Tenant) -> None:
+def _watching(report: Report) -> None:
+    """What it costs a process to know of every store, alone and together, see Note [One watcher a machine]."""
+    with tempfile.TemporaryDirectory() as folder:
+        alone = _watched([None] * WATCHERS)
+        together = _watched([Board(Path(folder) / "board") for _ in range(WATCHERS)])
+    baseline = report.add(f"{WATCHERS} processes that each watch the stores", 100 * alone, "% of a core")
+    report.add(f"{WATCHERS} processes, of which one does", 100 * together, "% of a core", baseline=baseline)
+
+
+def _watched(boards: list[Board | None]) -> float:
+    """The share of a core that so many monitors take in this process; the databases' side is not in it."""
+    monitors = [Monitor(database_urls()) for _ in boards]
+    try:
+        for watch, board in zip(monitors, boards, strict=True):
+            watch.start(board=board)
+        time.sleep(1)  # Connecting is over.
+        began, spent = time.monotonic(), time.process_time()
+        time.sleep(WATCHED_S)
+        return (time.process_time() - spent) / (time.monotonic() - began)
+    finally:
+        for watch in monitors:
+            watch.close()
+
+
+def _cost(report: Report) -> None:
     """Of a request through the middleware that chooses a store and writes the headers, and reads nothing."""
     requests = RequestFactory()
 
@@ -89,7 +125,7 @@ def _cost(report: Report, tenant: Tenant) -> None:
 
     def chosen(request: HttpRequest) -> HttpResponse:
         state = freshness_state()
-        state.budget = budget_settle(wish=state.wish, query_class="operational")
+        state.budget = budget_now(wish=state.wish, query_class="operational", attributes=None)
         state.verdicts = candidates_judge(budget=state.budget, candidates=candidates_now(operation="search"))
         first = state.verdicts[0].candidate
         state.answer = Answer(source=first.source, lag_s=first.lag_s, position=first.position or 0, store=first.name)

@@ -19,7 +19,7 @@ cursor: the next page must come from a store that has at least all that this pag
 """
 
 from freshness.reads.attempt import ReadSource
-from freshness.reads.orm import database_settle, page_source, primary_source
+from freshness.reads.orm import database_settle, page_source, primary_source, scope_database
 from freshness.reads.problems import (
     NoStoreAnswers,
     PositionNotReached,
@@ -53,6 +53,7 @@ __all__ = [
     "primary_position",
     "primary_source",
     "read_through",
+    "scope_database",
     "store_problem",
     "stores_now",
     "write_finished",

@@ -16,7 +16,7 @@ from freshness.reads.attempt import SNAPSHOT_FACTS, ReadSource
 from freshness.reads.problems import CONNECTION_ERRORS, NoStoreAnswers, PositionNotReached, is_store_failure
 from freshness.reads.stores import alias_of, databases_now, primary_is_up, store_failed
 from freshness.reads.through import POLL_S, REACH_S, position_needed
-from freshness.state import Answer, FreshnessState, freshness_state
+from freshness.state import Answer, FreshnessState, freshness_state, freshness_state_entered
 from freshness.timelines import Position, position_text, seq_timeline
 from freshness.tokens import lsn_parse
 
@@ -48,6 +48,17 @@ def _page_source(*, query_class: str, attributes: Collection[str] | None, is_pri
     if state.answer is None:
         raise NoStoreAnswers
     return ReadSource(using=alias, position=state.at_most)
+
+
+def scope_database() -> str:
+    """The alias that reads of this scope go to: settled once, by its class and wish; the primary outside of any.
+
+    Raises NoStoreAnswers, PositionNotReached.
+    """
+    state = freshness_state_entered()
+    if state is None or state.orm_class is None or state.wrote or connections[PRIMARY].in_atomic_block:
+        return PRIMARY
+    return database_settle(state, budget=budget_now(wish=state.wish, query_class=state.orm_class, attributes=None))
 
 
 def database_settle(state: FreshnessState, *, budget: Budget) -> str:

@@ -24,7 +24,7 @@ from tenants.selectors import tenant_get
 from tenants.services import tenant_delete
 from tenants.tokens import token_parse
 
-OURS = ["create_tenant", "create_token", "delete_tenant", "ensure_admin", "export_tenant", "migrate", "migrate_schemas",
+OURS = ["create_tenant", "create_token", "delete_tenant", "ensure_admin", "migrate", "migrate_schemas",
         "rename_tenant", "reset_second_factor", "resume_tenant", "suspend_tenant"]  # fmt: skip
 
 

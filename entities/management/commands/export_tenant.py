@@ -9,15 +9,16 @@ from typing import IO, Any
 from django.core.management.base import CommandError, CommandParser
 
 from atlasco.lib import clock
-from tenants.management.base import TenantsCommand
+from freshness.commands import FreshnessCommand
 from tenants.selectors import tenant_get
 from tenants.services import tenant_export
 
 
-class Command(TenantsCommand):
+class Command(FreshnessCommand):
     help = (
         "Writes everything of a tenant to a file, as NDJSON (gzip where the name ends in .gz). Without passwords, "
-        "their hashes and token digests. The file appears under its name only when it is whole."
+        "their hashes and token digests. The file appears under its name only when it is whole. Entities and "
+        "attributes are read from the primary, or with --tier or --max-lag-seconds from a replica that is fresh enough."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
