@@ -1,7 +1,8 @@
 """What this process knows of each store: its newest heartbeat, its position, and the primary's clock.
 
 A thread for each store asks several times a second, so that a hanging one delays nobody. Where no threads run (a
-command, a test), the asker asks itself. A database is known by its alias, a registered source by its name.
+command, a test), the asker asks itself. A database is known by its alias, a registered source by its name. Which clock
+a lag is measured by says Note [Clocks] in `freshness.primary_clock`.
 
 # Note [One watcher a machine]
 Of all serving processes of a machine one asks; it writes what it learns on a board in shared memory (`freshness.board`)
@@ -9,11 +10,6 @@ which the others look at. Every process judges for itself: breakers, lags and hy
 board says. A reading carries the instant at which it was taken, so one that is not renewed grows old and counts as
 unknown, whoever took it. When the watcher dies, another process has its lock within LOOK_S and asks; when it only
 hangs, each asks for itself. `bench freshness` prints what this saves.
-
-# Note [Clocks]
-All lags are differences on the primary's clock. This process keeps the distance between that clock and its own
-monotonic one, measured so that it can only be too large: then a lag can only be too large as well. While the primary is
-away the monotonic clock goes on, and lags grow as they should.
 """
 
 from __future__ import annotations
@@ -34,6 +30,7 @@ from freshness.board import Board, board_open
 from freshness.breakers import Breaker
 from freshness.hangs import connection_cut, connections_cut
 from freshness.prediction import Progress
+from freshness.primary_clock import PrimaryClock
 from freshness.providers import provider
 from freshness.sources import sources_known
 from freshness.timelines import BELIEVED_S, seq_timeline
@@ -90,8 +87,7 @@ class Monitor:
         self._breakers: dict[str, Breaker] = {}
         self._progress: dict[str, Progress] = {}
         self._connections: dict[str, psycopg.Connection[tuple[Any, ...]]] = {}
-        # Primary's clock minus our monotonic one, never too small.
-        self._offset_s: float | None = None
+        self._clock = PrimaryClock()
         # Where each timeline began, as any database tells.
         self.timelines: dict[int, int] = {}
         self._threads: list[threading.Thread] = []
@@ -154,9 +150,11 @@ class Monitor:
 
     def primary_now(self) -> float | None:
         """Seconds on the primary's clock, never too early; None where the primary was never seen."""
-        if self._offset_s is None and not self._threads:
+        if self._clock.distance_s is None and not self._threads:
             self.look(PRIMARY)
-        return None if self._offset_s is None else time.monotonic() + self._offset_s
+        now = time.monotonic()
+        distance_s = self._clock.distance(at=now)
+        return None if distance_s is None else now + distance_s
 
     def timeline(self) -> int:
         """The newest timeline that is known of; 1 where none is."""
@@ -231,9 +229,9 @@ class Monitor:
             # Its address leads to a server that is primary no longer: a new connection may find the one that is.
             error = "Standby" if is_standby else "Deposed"
             self._drop(alias)
-        if alias == PRIMARY and clock is not None and not error:
-            # Read after `began`: at `began` the primary's clock showed no more than this.
-            self._offset_s = clock - began
+        is_sound = alias == PRIMARY and clock is not None and not error
+        if is_sound and self._clock.note(shown=clock, began=began, ended=time.monotonic()):
+            log.warning("The primary's clock was set back; lags are told larger for a while.")
         lsn = None if beat_lsn is None else lsn_parse(beat_lsn)
         if reached is not None and (not is_standby or self.is_believed(beat_at)):
             lsn = lsn_parse(reached)
@@ -271,7 +269,7 @@ class Monitor:
                 {
                     "written_at": time.monotonic(),
                     "readings": {name: asdict(reading) for name, reading in list(self._readings.items())},
-                    "offset_s": self._offset_s,
+                    "distance_s": self._clock.distance(at=time.monotonic()),
                     "timelines": [[timeline, lsn] for timeline, lsn in self.timelines.items()],
                 }
             )
@@ -297,8 +295,8 @@ class Monitor:
 
     def _take(self, state: dict[str, Any]) -> None:
         """Make the board's readings ours, of the stores that this process does not ask itself."""
-        if state["offset_s"] is not None:
-            self._offset_s = state["offset_s"]
+        if PRIMARY not in self._asked:
+            self._clock.distance_s = state["distance_s"]
         self.timelines = {**self.timelines, **dict(state["timelines"])}
         for name, told in state["readings"].items():
             known = self._readings.get(name)

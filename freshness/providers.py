@@ -2,7 +2,9 @@
 
 vanilla  every PostgreSQL that streams its log to its replicas.
 aurora   replicas read the primary's storage: they have no replay position of their own, and the log no timeline.
-         `aurora_replica_status()` says what each instance has seen of it; its LSNs are plain numbers.
+         `aurora_replica_status()` says what each instance has seen of it; its LSNs are plain numbers. Written by its
+         documentation and never run: no Aurora was at hand. Before it is relied on, `manage.py honesty` has to be run
+         against one.
 """
 
 from __future__ import annotations

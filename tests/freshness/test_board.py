@@ -26,7 +26,7 @@ board = Board(Path(sys.argv[1]))
 assert board.lead()
 now = time.monotonic()
 reading = {"beat_at": 5.0, "lsn": 7, "taken_at": now, "error": "", "since": 0.0, "timeline": 1, "took_s": None}
-board.write({"written_at": now, "readings": {"stream": reading}, "offset_s": 100.0, "timelines": [[1, 0]]})
+board.write({"written_at": now, "readings": {"stream": reading}, "distance_s": 100.0, "timelines": [[1, 0]]})
 print("written", flush=True)
 time.sleep(600)
 """
@@ -147,7 +147,7 @@ def test_a_reading_from_another_life_of_the_machine_says_nothing(
     assert board.lead()
     ahead = time.monotonic() + 10_000
     reading = {"beat_at": 5.0, "lsn": 7, "taken_at": ahead, "error": "", "since": ahead, "timeline": 1, "took_s": None}
-    board.write({"written_at": ahead, "readings": {"stream": reading}, "offset_s": 1.0, "timelines": []})
+    board.write({"written_at": ahead, "readings": {"stream": reading}, "distance_s": 1.0, "timelines": []})
     watch.start(board=Board(tmp_path / "board"))
     assert until(lambda: bool(stream))
     assert watch.reading("stream") == watch._readings["stream"] and watch._readings["stream"].lsn == 900
