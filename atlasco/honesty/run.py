@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -21,7 +22,11 @@ from atlasco.honesty.stage import Stage
 COUNTERS: Final = 12
 WRITERS: Final = 2
 READERS: Final = 8
+# So many of the reads are sent by somebody who has written nothing.
+READERS_SHARE: Final = 0.75
 SKEW_S: Final = 3600
+# A replica that is later answers no NEAR_REALTIME read.
+LIMIT_S: Final = 5.0
 _TIMEOUT_S: Final = 15
 _COUNTERS_SQL: Final = "SELECT external_id, (attributes->>'n')::bigint FROM entities WHERE entity_type = 'counter'"
 _REPLICAS: Final = ("replica1", "replica2")
@@ -87,6 +92,7 @@ class Run:
     writes: int = 0
     writes_failed: int = 0
     lost: int = 0
+    moves: list[int] = field(default_factory=list)
     primary: str = "primary"
     standbys: list[str] = field(default_factory=lambda: list(_REPLICAS))
     stopping: threading.Event = field(default_factory=threading.Event)
@@ -96,7 +102,7 @@ class Run:
     def setup(self) -> None:
         """Make the counters, each at 0."""
         self.urls = [self.stage.web_url]
-        door = Door(self.stage.web_url, self.stage.token)
+        door = Door(self.stage.web_url, self.stage.tokens[0])
         for counter in range(COUNTERS):
             sent = time.monotonic()
             status, headers, body = door.ask(
@@ -112,7 +118,7 @@ class Run:
     # --- Writing ------------------------------------------------------------------------------------------------------
     def write(self, number: int) -> None:
         """A writer's whole life: its counters in turn, each value once."""
-        door = Door(self.stage.web_url, self.stage.token)
+        door = Door(self.stage.web_url, self.stage.tokens[0])
         mine = range(number, COUNTERS, WRITERS)
         values = dict.fromkeys(mine, 0)
         while not self.stopping.is_set():
@@ -144,10 +150,11 @@ class Run:
         """A reader's whole life."""
         chance = random.Random(seed)  # noqa: S311 - of no secret
         kinds, weights = [name for name, _ in _ASKED], [weight for _, weight in _ASKED]
-        doors: dict[str, Door] = {}
+        doors: dict[tuple[str, str], Door] = {}
         while not self.stopping.is_set():
             url = chance.choice(self.urls)
-            door = doors.setdefault(url, Door(url, self.stage.token))
+            token = self.stage.tokens[chance.random() < READERS_SHARE]
+            door = doors.setdefault((url, token), Door(url, token))
             kind = chance.choices(kinds, weights)[0]
             self.reads.extend(self._read_once(door, chance.randrange(COUNTERS), kind, chance))
             if kind == "pages":
@@ -238,12 +245,30 @@ class Run:
         self.stopping.wait(seconds)
 
     def pause_replicas(self, seconds: float) -> None:
+        sources: list[str] = []
         with self.during("replicas paused"):
             for name in self.standbys:
                 self.stage.ask("pause-replay", name)
-            self.rest(seconds)
+            sources += self._near_sources(seconds)
             for name in self.standbys:
                 self.stage.ask("resume-replay", name)
+        if seconds > LIMIT_S:
+            sources += self._near_sources(3)
+            self.moves.append(len([source for source, _ in groupby(sources)]) - 1)
+
+    def _near_sources(self, seconds: float) -> list[str]:
+        """Ask one NEAR_REALTIME search after the other for a while. Return who answered each."""
+        door, sources = Door(self.stage.web_url, self.stage.tokens[1]), []
+        headers = {"X-Freshness-Tier": "NEAR_REALTIME"}
+        asked = ("POST", "/entities/search/", {"entity_type": "counter"}, headers)
+        ends_at = time.monotonic() + seconds
+        while time.monotonic() < ends_at and not self.stopping.wait(0.05):
+            reads = self._answer(door, asked, counter=0, token=None, sent=None)
+            self.reads.extend(reads)
+            if reads[0].value is not None:
+                sources.append(reads[0].source)
+        door.close()
+        return sources
 
     def delay_replica(self, seconds: float) -> None:
         with self.during("replica delayed"):
@@ -326,7 +351,11 @@ def _refusal(counter: int, began: float, code: str, phase: str, token: int | Non
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A run in figures. phases: reads in each, and how many of them failed."""
+    """A run in figures. phases: reads in each, and how many of them failed.
+
+    moves: how often one NEAR_REALTIME reader changed its store while the replicas were paused, for longer than they may
+    be late, and right after, of each pause: 2 where it moves away and back and nothing flaps.
+    """
 
     verdict: Verdict
     seconds: float
@@ -335,6 +364,7 @@ class Report:
     lost: int
     phases: dict[str, tuple[int, int]]
     latest_replica_s: float | None
+    moves: list[int]
 
 
 def honesty_run(
@@ -447,4 +477,5 @@ def _report(run: Run, seconds: float) -> Report:
         lost=run.lost,
         phases=phases,
         latest_replica_s=max(near, default=None),
+        moves=run.moves,
     )

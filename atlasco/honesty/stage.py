@@ -39,12 +39,15 @@ time.time_ns = lambda: _time_ns() + {skew_s} * 10**9
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """The running stack. web_url: without a slash at the end; token: of its one tenant."""
+    """The running stack. web_url: without a slash at the end; tokens: of its one tenant, a writer's and a reader's.
+
+    Who only reads with its own token gets no courtesy to what it has written itself.
+    """
 
     run_dir: Path
     environ: dict[str, str]
     web_url: str
-    token: str
+    tokens: tuple[str, str]
 
     def ask(self, do: str, name: str) -> dict[str, Any]:
         """As `manage.py stack DO NAME`. Raises StackError."""
@@ -119,8 +122,11 @@ def stage_open() -> Iterator[Stage]:
         try:
             status = _ready(run_dir, supervisor, log)
             _manage(environ, "create_tenant", "honesty")
-            token = _manage(environ, "create_token", "--tenant", "honesty", "--name", "check").split()[-1]
-            yield Stage(run_dir, environ, str(status["url"]).rstrip("/"), token)
+            writer, reader = (
+                _manage(environ, "create_token", "--tenant", "honesty", "--name", name).split()[-1]
+                for name in ("writer", "reader")
+            )
+            yield Stage(run_dir, environ, str(status["url"]).rstrip("/"), (writer, reader))
         finally:
             supervisor.terminate()
             supervisor.wait(120)

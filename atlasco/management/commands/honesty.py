@@ -69,6 +69,7 @@ def as_json(report: Report) -> dict[str, Any]:
         "failed": dict(verdict.failures),
         "failed_share": round(verdict.failed_share, 6),
         "latest_near_realtime_replica_s": report.latest_replica_s,
+        "moves_of_each_pause": report.moves,
         "served": [{"tier": t, "source": s, "reads": n} for (t, s), n in sorted(verdict.served.items())],
         "phases": {
             name: {
@@ -98,6 +99,10 @@ def as_lines(report: Report) -> list[str]:
     ]
     if report.latest_replica_s is not None:
         lines.append(f"oldest NEAR_REALTIME answer of a paused replica: {report.latest_replica_s:.2f} s (limit 5 s)")
+    if report.moves:
+        lines.append(
+            f"changes of store in each pause that was longer: {', '.join(map(str, report.moves))} (away and back)"
+        )
     lines += ["", "served by"]
     lines += [f"  {tier:<14} {source:<13} {count:>8,}" for (tier, source), count in sorted(verdict.served.items())]
     lines += ["", f"{'while':<24} {'answers':>8} {'failed':>7} {'longest without one':>20}"]
