@@ -216,7 +216,7 @@ ARCHIVE_MONTHS = env.integer(
 # A server that vanishes without a word (power, network) ends its connections after seconds: TCP alone takes minutes,
 # and every thread would wait for it. The URL may say otherwise.
 _NOTICE_A_DEAD_SERVER = {
-    "connect_timeout": 5,
+    "connect_timeout": 2,  # Seconds, the least that libpq takes: a read has other databases to ask.
     "keepalives": 1,
     "keepalives_idle": 5,
     "keepalives_interval": 2,

@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
+import psycopg
 from django.db import DatabaseError, OperationalError, connections, transaction
 
 T = TypeVar("T")
@@ -47,14 +48,12 @@ def read_snapshot(using: str) -> Iterator[None]:
     if connection.in_atomic_block:
         yield
         return
-    # Bound first: PostgreSQL takes the isolation level only before a transaction's first statement. And a connection
-    # that died since the last request is replaced now, or `atomic` would do it, and the new one be bound inside.
+    # Bound first: a binding inside would be reverted with the transaction. And a connection that died since the last
+    # request is replaced now, or `atomic` would do it, and the new one be bound inside.
     connection.close_if_health_check_failed()
     connection.ensure_connection()
     connection.bind()  # type: ignore[attr-defined]
-    with transaction.atomic(using=using):
-        with connection.cursor() as cursor:
-            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+    with _repeatable(connection.connection), transaction.atomic(using=using):
         try:
             yield
         except DatabaseError:
@@ -63,6 +62,17 @@ def read_snapshot(using: str) -> Iterator[None]:
             _check(using)  # "There is no such entity" is an answer, too.
             raise
         _check(using)
+
+
+@contextmanager
+def _repeatable(connection: psycopg.Connection[Any]) -> Iterator[None]:
+    """Have transactions inside begin as snapshots that only read: said by BEGIN itself, which saves a round trip."""
+    connection.isolation_level, connection.read_only = psycopg.IsolationLevel.REPEATABLE_READ, True
+    try:
+        yield
+    finally:
+        if not connection.closed:
+            connection.isolation_level, connection.read_only = None, None
 
 
 def _check(using: str) -> None:
