@@ -21,7 +21,7 @@ def test_a_primary_that_vanishes_is_noticed_within_seconds() -> None:
         assert isinstance(options, dict)
         assert (options["keepalives"], options["tcp_user_timeout"]) == (1, 5000)
         assert options["keepalives_idle"] + options["keepalives_interval"] * options["keepalives_count"] < 15
-        assert options["connect_timeout"] == 5
+        assert options["connect_timeout"] == 2
 
 
 def test_the_url_may_ask_for_more_patience() -> None:
