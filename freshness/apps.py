@@ -8,5 +8,8 @@ class FreshnessConfig(AppConfig):
     def ready(self) -> None:
         from freshness import checks  # noqa: F401  # It registers itself.
         from freshness.hangs import connections_remember
+        from freshness.monitor import monitor
+        from tenants.database.base import silence_register
 
         connections_remember()
+        silence_register(lambda alias: monitor().is_silent(alias))

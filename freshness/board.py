@@ -21,6 +21,8 @@ from typing import Any, Final
 import orjson
 
 _SIZE: Final = 64 << 10
+# Of what is written: processes of another version, during an update say, have a board of their own.
+_LAYOUT: Final = "1"
 # How often it was written, how many bytes, their checksum.
 _HEAD: Final = struct.Struct("<QII")
 
@@ -85,7 +87,7 @@ def board_open(names: Iterable[str], *, folder: Path | None = None) -> Board | N
     folder: where it lies; by default in memory, where it stays until the machine is restarted.
     """
     clock = Path("/proc/self/ns/time")
-    told = [*names, str(os.geteuid()), str(clock.stat().st_ino) if clock.exists() else ""]
+    told = [_LAYOUT, *names, str(os.geteuid()), str(clock.stat().st_ino) if clock.exists() else ""]
     name = hashlib.sha256("\n".join(told).encode()).hexdigest()[:24]
     memory = Path("/dev/shm")  # noqa: S108 - a file of our own in it, and nobody else's is taken
     folder = folder or (memory if os.access(memory, os.W_OK) else Path(tempfile.gettempdir()))

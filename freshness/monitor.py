@@ -50,6 +50,8 @@ HUNG: Final = "Hangs"
 _GUARD_S: Final = 0.1
 # What a database that hangs answers to whoever connects.
 _SILENT: Final = frozenset({HUNG, "ConnectionTimeout"})
+# Longer than two looks at such a one may be apart.
+_SILENT_S: Final = 4.0
 _TIMEOUT_S: Final = 1
 PRIMARY: Final = "default"
 # The position before the snapshot that shows the heartbeat, or it could be ahead of what the snapshot shows.
@@ -109,7 +111,7 @@ class Monitor:
         if board is None:
             self._ask(self._names())
         else:
-            self._thread(self._follow, "monitor board")
+            self._thread(partial(self._share, board), "monitor board")
 
     def _names(self) -> list[str]:
         return [*self._urls, *sources_known()]
@@ -147,6 +149,11 @@ class Monitor:
         """A read failed on a store: leave it out until probes have found it well."""
         if self.breaker(name).fail(now=time.monotonic()):
             log.warning("A store is left out.", extra={"store": name})
+
+    def is_silent(self, alias: str) -> bool:
+        """Whether a database is known to take connections and answer nothing. False where nobody watches."""
+        reading = self._readings.get(alias) if self._threads else None
+        return reading is not None and reading.error in _SILENT and not self._is_old(alias, _SILENT_S)
 
     def primary_now(self) -> float | None:
         """Seconds on the primary's clock, never too early; None where the primary was never seen."""
@@ -274,10 +281,17 @@ class Monitor:
                 }
             )
 
-    def _follow(self) -> None:
+    def _share(self, board: Board) -> None:
+        """Follow the board, then ask: when this process is the one to write it, or where it can't be followed."""
+        try:
+            self._follow(board)
+        except Exception:
+            log.exception("What this machine's processes share can't be read; this one asks every store itself.")
+        if not self._stopping.is_set():
+            self._ask(self._names())
+
+    def _follow(self, board: Board) -> None:
         """Take over what the board says, until this process is the one to write it."""
-        board = self._board
-        assert board is not None  # noqa: S101 - `start` saw to it
         began = heard_at = time.monotonic()
         while not (self._stopping.is_set() or board.lead()):
             now = time.monotonic()
@@ -290,8 +304,6 @@ class Monitor:
             elif now - began > STALE_S:
                 self._ask([name for name in self._names() if name not in self._readings])  # It knows nothing of these.
             self._stopping.wait(LOOK_S)
-        if not self._stopping.is_set():
-            self._ask(self._names())
 
     def _take(self, state: dict[str, Any]) -> None:
         """Make the board's readings ours, of the stores that this process does not ask itself."""

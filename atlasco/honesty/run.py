@@ -280,13 +280,17 @@ class Run:
             self.stage.admin(name, "SELECT pg_reload_conf()")
 
     def kill(self, name: str, seconds: float) -> None:
-        with self.during(f"{name} killed"):
+        with self.during(f"{self._called(name)} killed"):
             self.stage.ask("kill", name)
             self.rest(seconds)
             self.stage.ask("start", name)
 
+    def _called(self, name: str) -> str:
+        """A node by what it is now, whatever it was called at first."""
+        return "primary" if name == self.primary else "former primary" if name == "primary" else name
+
     def hang(self, name: str, seconds: float) -> None:
-        with self.during(f"{name} hangs"), self.stage.stopped(name):
+        with self.during(f"{self._called(name)} hangs"), self.stage.stopped(name):
             self.rest(seconds)
 
     def promote(self, name: str) -> None:
@@ -405,18 +409,27 @@ def _acts(run: Run, *, is_short: bool) -> Generator[Callable[[], None], None, No
     port = _free_port()
     with run.stage.skewed_web(skew_s=SKEW_S, port=port) as url:
         run.urls.append(url)
-        while True:
-            with run.during("a clock an hour ahead"):
-                yield lambda: run.rest(20)
-            run.urls.remove(url)
-            yield lambda: run.rest(5)
-            yield lambda: run.pause_replicas(8)
-            yield lambda: run.kill("replica2", 3)
-            yield lambda: run.kill("valkey", 4)
-            yield lambda: run.kill("clickhouse", 4)
-            yield lambda: run.kill("feed", 6)
-            yield lambda: run.kill("replica1", 5)
-            run.urls.append(url)
+        try:
+            while True:
+                with run.during("a clock an hour ahead"):
+                    yield lambda: run.rest(20)
+                run.urls.remove(url)
+                yield lambda: run.rest(5)
+                yield lambda: run.pause_replicas(8)
+                yield lambda: run.kill("replica2", 3)
+                yield lambda: run.kill("valkey", 4)
+                yield lambda: run.kill("clickhouse", 4)
+                yield lambda: run.kill("feed", 6)
+                yield lambda: run.hang("replica2", 4)
+                yield lambda: run.kill("replica1", 5)
+                yield lambda: run.rest(3)
+                yield lambda: run.hang("replica1", 5)
+                yield lambda: run.rest(3)
+                run.urls.append(url)
+        finally:
+            # Its readers must be gone before it is: what it fails then is our doing.
+            run.urls[:] = [run.stage.web_url]
+            time.sleep(1)
 
 
 def _short(run: Run) -> None:

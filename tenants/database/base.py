@@ -17,12 +17,12 @@ not seen here. A pooler in between must pool sessions, not transactions, because
 from __future__ import annotations
 
 import select
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import psycopg
-from django.db import ProgrammingError
+from django.db import OperationalError, ProgrammingError
 from django.db.backends import utils
 from django.db.backends.postgresql.base import CursorDebugWrapper as PostgresCursorDebugWrapper
 from django_tenants.postgresql_backend import base
@@ -39,6 +39,19 @@ def _has_input(socket: int) -> bool:
     look = select.poll()
     look.register(socket, select.POLLIN)
     return bool(look.poll(0))
+
+
+_silence: Callable[[str], bool] | None = None
+
+
+def silence_register(is_silent: Callable[[str], bool]) -> None:
+    """Say who knows, by its alias, that a database takes connections and answers nothing."""
+    global _silence  # noqa: PLW0603  # One hook, set once.
+    _silence = is_silent
+
+
+class DatabaseSilent(OperationalError):
+    """This database takes connections and answers nothing; nobody shall wait for it until it does."""
 
 
 class BindingChanged(ProgrammingError):
@@ -171,6 +184,9 @@ class DatabaseWrapper(base.DatabaseWrapper):  # type: ignore[misc]  # django-ten
 
     def connect(self) -> None:
         self._bound = None
+        # Every thread would wait for its own connection otherwise, those with reads for other databases among them.
+        if _silence is not None and _silence(self.alias):
+            raise DatabaseSilent(" ".join((DatabaseSilent.__doc__ or "").split()))
         super().connect()
 
     def close(self) -> None:

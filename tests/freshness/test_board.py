@@ -140,6 +140,14 @@ def test_when_the_watcher_only_hangs_its_readings_grow_old_and_each_process_asks
     assert stream and not board.is_leading
 
 
+def test_a_board_that_can_not_be_understood_is_left_alone(tmp_path: Path, stream: list[float], watch: Monitor) -> None:
+    board = Board(tmp_path / "board")
+    assert board.lead()
+    board.write({"written_at": time.monotonic(), "readings": {"stream": {"of": "another version"}}})
+    watch.start(board=Board(tmp_path / "board"))
+    assert until(lambda: (reading := watch.reading("stream")) is not None and reading.lsn == 900)
+
+
 def test_a_reading_from_another_life_of_the_machine_says_nothing(
     tmp_path: Path, stream: list[float], watch: Monitor
 ) -> None:

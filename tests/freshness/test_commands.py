@@ -38,7 +38,9 @@ def paused(stack: Cluster) -> Iterator[None]:
 
 
 def lamps_write(tenant: Tenant, *names: str) -> None:
-    lines = [json.dumps({"entity_type": "lamp", "external_id": name}).encode() for name in names]
+    lines = [
+        json.dumps({"entity_type": "lamp", "external_id": name, "attributes": {"n": 1}}).encode() for name in names
+    ]
     with tenant_bind(tenant):
         import_run(tenant_id=tenant.pk, chunks=[b"\n".join(lines)], mode="merge", now=NOW, line_max_bytes=1 << 20)
 
@@ -52,7 +54,7 @@ def exported(tenant: Tenant, path: Path, *options: str) -> tuple[set[str], str]:
 
 
 def test_an_export_that_may_be_late_reads_a_replica_and_says_how_late_it_is(
-    tenant_make: Callable[..., Tenant], fresh_replicas: None, stack: Cluster, tmp_path: Path
+    fresh_replicas: None, tenant_make: Callable[..., Tenant], stack: Cluster, tmp_path: Path
 ) -> None:
     stack.must_be_embedded()
     acme, globex = tenant_make("acme"), tenant_make("globex")
@@ -73,7 +75,7 @@ def test_an_export_that_may_be_late_reads_a_replica_and_says_how_late_it_is(
 
 @pytest.mark.parametrize("options", [["--max-lag-seconds", "soon"], ["--max-lag-seconds", "-1"]])
 def test_a_freshness_that_can_not_be_understood_is_told_before_anything_is_done(
-    options: list[str], tenant_make: Callable[..., Tenant], live_db: None, tmp_path: Path
+    options: list[str], live_db: None, tenant_make: Callable[..., Tenant], tmp_path: Path
 ) -> None:
     path: Any = tmp_path / "acme.ndjson"
     with pytest.raises(CommandError, match="a number of seconds"):
