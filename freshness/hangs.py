@@ -12,7 +12,7 @@ import os
 import socket
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -21,12 +21,37 @@ from django.db.backends.signals import connection_created
 
 log = logging.getLogger(__name__)
 
+# A database that answered nothing for so long hangs: a moment earlier it would have cancelled the statement itself.
+HUNG_S: Final = 1.25
+# How often somebody looks whether one does.
+GUARD_S: Final = 0.1
 # A write that is under way gets more time: nobody else can do it, and whether it was done is not known afterwards.
 WRITES_S: Final = 5.0
 _lock = threading.Lock()
 _wrappers: weakref.WeakSet[Any] = weakref.WeakSet()
 # Wrappers whose transaction is a snapshot that only reads.
 _reading: set[int] = set()
+
+
+class Patience:
+    """How long each database has kept its look waiting, as far as this process was let run meanwhile."""
+
+    def __init__(self, *, now: float) -> None:
+        self._at = now
+        self._waited: dict[str, tuple[float, float]] = {}
+
+    def lost(self, looking: Mapping[str, float], *, now: float) -> list[str]:
+        """Databases that have kept waiting for longer than HUNG_S. looking: since when each is being waited for.
+
+        Call it every GUARD_S. After a pause of our own, what is there may be an answer that nobody has taken yet.
+        """
+        passed_s, self._at = min(now - self._at, 2 * GUARD_S), now
+        waited = {}
+        for name, began in looking.items():
+            known_began, waited_s = self._waited.get(name, (began, 0.0))
+            waited[name] = (began, waited_s + passed_s if known_began == began else 0.0)
+        self._waited = waited
+        return [name for name, (_, waited_s) in waited.items() if waited_s > HUNG_S]
 
 
 def connections_remember() -> None:

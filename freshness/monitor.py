@@ -28,7 +28,7 @@ from django.conf import settings
 
 from freshness.board import Board, board_open
 from freshness.breakers import Breaker
-from freshness.hangs import connection_cut, connections_cut
+from freshness.hangs import GUARD_S, Patience, connection_cut, connections_cut
 from freshness.prediction import Progress
 from freshness.primary_clock import PrimaryClock
 from freshness.providers import provider
@@ -44,10 +44,7 @@ STALE_S: Final = 2.0
 RETRY_S: Final = 5.0
 # How often a process that does not ask looks at the board.
 LOOK_S: Final = 0.05
-# A database that answered nothing for so long hangs: a second earlier it would have cancelled the statement itself.
-HUNG_S: Final = 1.25
 HUNG: Final = "Hangs"
-_GUARD_S: Final = 0.1
 # What a database that hangs answers to whoever connects.
 _SILENT: Final = frozenset({HUNG, "ConnectionTimeout"})
 # Longer than two looks at such a one may be apart.
@@ -67,8 +64,8 @@ _TIMELINES: Final = "SELECT timeline, began_lsn::text FROM timelines"
 class Reading:
     """One look at a store. beat_at: its newest heartbeat, seconds on the primary's clock; lsn: what it had applied.
 
-    timeline: of that heartbeat; took_s: how long the one before took to be confirmed, of databases; taken_at: on this
-    process's monotonic clock; error: empty where the store answered; since: when that began.
+    timeline: of that heartbeat; took_s: how long the one before took to be confirmed, of databases; taken_at: on the
+    machine's monotonic clock; error: empty where the store answered; since: when that began.
     """
 
     beat_at: float | None
@@ -222,7 +219,7 @@ class Monitor:
         asked = provider()
         connection = self._connections.get(alias)
         if connection is None or connection.closed:
-            connection = self._connections[alias] = self._connect(alias)
+            connection = self._connect(alias)
         statement = _REACHED.format(reached=asked.reached, is_standby=asked.is_standby, timeline=asked.timeline)
         reached, is_standby, own_timeline = connection.execute(statement).fetchone() or (None, False, None)
         beat = connection.execute(_HEARTBEAT).fetchone() or (None, None, None, None, None)
@@ -318,30 +315,23 @@ class Monitor:
     # --- Databases that hang ------------------------------------------------------------------------------------------
     def _guard(self) -> None:
         """Notice databases that hang, and let go of them, see `freshness.hangs`."""
-        waited: dict[str, tuple[float, float]] = {}
-        looked_at = time.monotonic()
-        while not self._stopping.wait(_GUARD_S):
+        patience = Patience(now=time.monotonic())
+        while not self._stopping.wait(GUARD_S):
             now = time.monotonic()
-            # A process that was not let run for a while has not waited for anybody.
-            passed_s, looked_at = min(now - looked_at, 2 * _GUARD_S), now
+            for alias in patience.lost(dict(self._looking), now=now):
+                began = self._looking.get(alias, now)
+                self._noted(alias, Reading(None, None, now, HUNG, began))
+                probe = self._connections.get(alias)
+                if probe is not None:
+                    connection_cut(probe)
             for alias in self._urls:
-                began = self._looking.get(alias)
-                if began is None:
-                    waited.pop(alias, None)
-                else:
-                    known_began, waited_s = waited.get(alias, (began, 0.0))
-                    waited[alias] = (began, waited_s + passed_s if known_began == began else 0.0)
-                    if waited[alias][1] > HUNG_S:
-                        self._noted(alias, Reading(None, None, now, HUNG, began))
-                        probe = self._connections.get(alias)
-                        if probe is not None:
-                            connection_cut(probe)
                 reading = self._readings.get(alias)
                 if reading is not None and reading.error in _SILENT:
                     connections_cut(alias, silent_s=now - reading.since)
 
     def _connect(self, alias: str) -> psycopg.Connection[tuple[Any, ...]]:
-        connection = psycopg.connect(
+        # Known before it is used: it may have to be cut.
+        connection = self._connections[alias] = psycopg.connect(
             self._urls[alias], autocommit=True, connect_timeout=_TIMEOUT_S, application_name="atlasco monitor"
         )
         connection.execute(f"SET statement_timeout = '{_TIMEOUT_S}s'")

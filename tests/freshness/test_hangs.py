@@ -13,6 +13,7 @@ import requests
 from django.db import connections
 
 from atlasco.stack.processes import descendants
+from freshness.hangs import GUARD_S, HUNG_S, Patience
 from tenants.models import Tenant
 from tests.cluster import Cluster
 from tests.freshness.test_live_routing import Client, source
@@ -53,6 +54,18 @@ def embedded(stack: Cluster) -> Cluster:
 @pytest.fixture
 def many(acme: Client) -> list[Client]:
     return [acme.stranger() for _ in range(READERS)]
+
+
+def test_a_look_that_lasts_is_lost_and_a_process_that_slept_has_not_waited() -> None:
+    patience, now = Patience(now=0.0), 0.0
+    while now < HUNG_S:
+        assert patience.lost({"replica1": 0.0}, now=now) == []
+        now += GUARD_S
+    assert patience.lost({"replica1": 0.0, "replica2": now}, now=now + 2 * GUARD_S) == ["replica1"]
+    # Another look begins anew; so does one after an hour in which nothing of this process ran.
+    assert patience.lost({"replica1": 1.0}, now=now + 3 * GUARD_S) == []
+    assert patience.lost({"replica1": 1.0}, now=now + 3600) == []
+    assert patience.lost({}, now=now + 3601) == []
 
 
 def search_at_once(clients: list[Client], **headers: str) -> list[requests.Response]:
