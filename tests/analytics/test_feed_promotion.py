@@ -11,7 +11,7 @@ from tests.analytics.feeding import wait_until
 
 
 def ask(stage: Stage, method: str, path: str, body: Any = None, tier: str = "EVENTUAL") -> requests.Response:
-    headers = {"Authorization": f"Bearer {stage.token}", "X-Freshness-Tier": tier}
+    headers = {"Authorization": f"Bearer {stage.tokens[0]}", "X-Freshness-Tier": tier}
     return requests.request(method, f"{stage.web_url}/api/v1/{path}", json=body, headers=headers, timeout=30)
 
 
