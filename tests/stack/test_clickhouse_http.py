@@ -270,6 +270,7 @@ def test_without_a_session_nothing_of_one_statement_is_left_for_the_next(stack: 
     for statement in (
         "SET max_result_rows = 5",
         "USE system",
+        "SELECT 1; USE system",
         "CREATE TEMPORARY TABLE mine (id UInt64)",
         f"CREATE TEMPORARY TABLE {table} (id UInt64)",
     ):

@@ -51,8 +51,8 @@ class Statement:
 
     @property
     def leaves_handle(self) -> bool:
-        """Whether the handle that runs it is afterwards as it was before."""
-        return bool(_LEAVES_HANDLE.match(self.sql))
+        """Whether the handle that runs it is afterwards as it was before. Never after what may be several."""
+        return bool(_LEAVES_HANDLE.match(self.sql)) and ";" not in self.sql.rstrip("; \n")
 
 
 def statement_read(*, url_query: str, body: Iterator[bytes], content_type: str) -> Statement:
