@@ -358,10 +358,15 @@ class Monitor:
                 # An owner's probe with a fault of its own: its reading grows old, which says enough to every reader.
                 log.exception("A store can't be looked at.", extra={"store": name})
                 self._stopping.wait(RETRY_S)
-            breaker = self.breaker(name)
-            self._stopping.wait(
-                self._interval_s(name) if breaker.is_closed else breaker.pause(jitter=random.random())  # noqa: S311 - spreads load, hides nothing
-            )
+            self._stopping.wait(self._pause_s(name))
+
+    def _pause_s(self, name: str) -> float:
+        """How long to wait before a store is asked again."""
+        breaker, reading = self.breaker(name), self._readings.get(name)
+        # One that hangs has kept us waiting already, and nobody else connects to it meanwhile.
+        if breaker.is_closed or (reading is not None and reading.error in _SILENT):
+            return self._interval_s(name)
+        return breaker.pause(jitter=random.random())  # noqa: S311 - spreads load, hides nothing
 
 
 def database_urls() -> dict[str, str]:
