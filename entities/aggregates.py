@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, TypeAlias, cast
 
 import orjson
-from django.db import connections
+from django.db import DEFAULT_DB_ALIAS, connections
 
 from atlasco.lib.errors import Invalid
+from entities.search.aliases import aliases_of, node_resolved
 from entities.search.query import (
     EVERYTHING,
     Node,
@@ -25,6 +26,8 @@ FUNCTIONS: Final[tuple[Function, ...]] = ("count", "avg", "min", "max", "median"
 TOP_MAX: Final = 10_000
 # An answer of more groups is an export.
 GROUPS_MAX: Final = 100_000
+# What is grouped by without being an attribute.
+OWN_GROUPS: Final = frozenset({"entity_type", "@entity_type", "@created_at:day"})
 _MEMBERS: Final = ("entity_type", "where", "match", "fn", "attribute", "group_by", "min_count", "top")
 
 
@@ -116,6 +119,20 @@ _FOLD: Final[dict[Function, str]] = {
 }
 
 
+def aggregate_resolved(aggregate: Aggregate, *, tenant_id: int, using: str | None = DEFAULT_DB_ALIAS) -> Aggregate:
+    """The aggregate with the names that values are stored under. A resolved one must not be resolved again."""
+    aliases = aliases_of(tenant_id=tenant_id, using=using)
+    if not aliases.stored:
+        return aggregate
+    attribute, group_by = aggregate.attribute, aggregate.group_by
+    return replace(
+        aggregate,
+        where=node_resolved(aggregate.where, aliases),
+        attribute=None if attribute is None else aliases.name(attribute),
+        group_by=group_by if group_by is None or group_by in OWN_GROUPS else aliases.name(group_by),
+    )
+
+
 def aggregate_run(*, tenant_id: int, aggregate: Aggregate, using: str) -> list[Group]:
     """Return the groups, ordered by key, or with `top` by value, largest first.
 
@@ -123,7 +140,8 @@ def aggregate_run(*, tenant_id: int, aggregate: Aggregate, using: str) -> list[G
     With it: only groups of at least max(1, min_count) values; a key keeps its JSON type.
     Raises TooManyGroups.
     """
-    statement, values = aggregate_sql(tenant_id, aggregate)
+    resolved = aggregate_resolved(aggregate, tenant_id=tenant_id, using=using)
+    statement, values = aggregate_sql(tenant_id, resolved)
     with connections[using].cursor() as database:
         database.execute(statement, values)
         groups = [Group(key or "null", value or "null", count) for key, value, count in database.fetchall()]

@@ -11,7 +11,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from atlasco.lib.json_api import json_body
-from entities.aggregates import FUNCTIONS, TOP_MAX, Group, aggregate_parse, aggregate_run
+from entities.aggregates import FUNCTIONS, TOP_MAX, Group, aggregate_parse, aggregate_resolved, aggregate_run
 from entities.api import openapi
 from entities.api.common import parameters
 from entities.reads import AggregateRead
@@ -61,7 +61,8 @@ class AnalyticsAggregate(APIView):
         parameters(request, ())
         aggregate = aggregate_parse(json_body(request))
         tenant_id = tenant_required().pk
-        wanted = AggregateRead(tenant_id, aggregate)
+        # Databases follow aliases themselves; other stores know the stored names.
+        wanted = AggregateRead(tenant_id, aggregate_resolved(aggregate, tenant_id=tenant_id, using=None))
         groups = read_through(
             lambda source: aggregate_run(tenant_id=tenant_id, aggregate=aggregate, using=source.using),
             operation="aggregate",

@@ -13,6 +13,7 @@ from atlasco.lib.json_api import json_body
 from entities.api import openapi
 from entities.api.common import entity_json, parameter_error, parameters
 from entities.reads import SearchRead
+from entities.search.aliases import query_resolved
 from entities.search.cursors import cursor_position
 from entities.search.explain import SearchExplanation, search_explain
 from entities.search.query import Query, query_parse
@@ -51,24 +52,26 @@ class EntitySearch(APIView):
 def search_through(query: Query) -> Page:
     """Run a search of the bound tenant on the store that meets the budget, never one behind an earlier page."""
     tenant_id = tenant_required().pk
-    request = SearchRead(tenant_id, query)
+    # Databases follow aliases themselves; cursors, budgets and other stores know the stored names.
+    request = SearchRead(tenant_id, query_resolved(query, tenant_id=tenant_id, using=None))
     return read_through(
         lambda source: search_run(tenant_id=tenant_id, query=query, using=source.using, position=source.position),
         operation="search",
         request=request,
         attributes=request.attributes,
-        at_least=cursor_position(tenant_id=tenant_id, query=query),
+        at_least=cursor_position(tenant_id=tenant_id, query=request.query),
     )
 
 
 def explain_through(query: Query) -> tuple[Page, SearchExplanation]:
     """The same, and how it ran. From a database, which alone has plans: never from another store."""
     tenant_id = tenant_required().pk
+    request = SearchRead(tenant_id, query_resolved(query, tenant_id=tenant_id, using=None))
     return read_through(
         lambda source: search_explain(tenant_id=tenant_id, query=query, using=source.using, position=source.position),
         operation="search",
-        attributes=SearchRead(tenant_id, query).attributes,
-        at_least=cursor_position(tenant_id=tenant_id, query=query),
+        attributes=request.attributes,
+        at_least=cursor_position(tenant_id=tenant_id, query=request.query),
     )
 
 

@@ -11,6 +11,7 @@ from django.conf import settings
 from django.db import connections
 
 from entities.bulk.edits import Changes
+from entities.search.aliases import query_resolved
 from entities.search.query import AtLeast, Condition, Not, Query
 from entities.search.run import condition_sql
 from entities.search.sql import Fragment, node_sql
@@ -46,6 +47,8 @@ def bulk_edit_preview(
     *, tenant_id: int, query: Query | None, entity_ids: Sequence[int], changes: Changes, using: str
 ) -> Preview:
     """Look at what the query finds, or without one at the entities named, as they are now. Two statements."""
+    if query is not None:
+        query = query_resolved(query, tenant_id=tenant_id, using=using)
     chosen = (
         Fragment("e.entity_id = ANY(%s)", (list(entity_ids),))
         if query is None

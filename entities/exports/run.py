@@ -20,6 +20,7 @@ from entities.imports.files import CHUNK, file_save
 from entities.jobs import Clock, JobStopped, job_run, unfinished
 from entities.models import ExportJob, JobStatus
 from entities.reads import SearchRead
+from entities.search.aliases import query_resolved
 from entities.search.cursors import cursor_position
 from entities.search.query import Query, query_parse
 from entities.search.run import Page, search_run
@@ -101,11 +102,12 @@ def _rows_read(job: ExportJob, spool: Spool) -> bool:
 
 
 def _page_read(tenant_id: int, query: Query) -> Page:
+    request = SearchRead(tenant_id, query_resolved(query, tenant_id=tenant_id, using=None))
     return read_through(
         lambda source: search_run(tenant_id=tenant_id, query=query, using=source.using, position=source.position),
         operation="search",
-        attributes=SearchRead(tenant_id, query).attributes,
-        at_least=cursor_position(tenant_id=tenant_id, query=query),
+        attributes=request.attributes,
+        at_least=cursor_position(tenant_id=tenant_id, query=request.query),
     )
 
 

@@ -13,6 +13,7 @@ from django.db import connections, transaction
 from atlasco.lib.errors import Conflict, FieldError, Invalid, NotFound
 from entities.governance.rules import MODES, Conditions, InvalidRule, conditions_parse, conditions_write
 from entities.ingest.batch import tenant_hold
+from entities.search.aliases import aliases_forget
 from entities.values import name_error
 from tenants.audit import audit_record
 from tenants.members.models import Role
@@ -179,6 +180,7 @@ def alias_set(*, tenant_id: int, alias: str, name: str, created_by: str, now: da
         if cursor.rowcount:
             _version_renew(cursor, tenant_id)
             audit_record(action="alias.set", subject=f"attribute:{name}", after={"alias": alias})
+            transaction.on_commit(lambda: aliases_forget(tenant_id=tenant_id))
 
 
 def alias_remove(*, tenant_id: int, alias: str) -> None:
@@ -195,6 +197,7 @@ def alias_remove(*, tenant_id: int, alias: str) -> None:
             raise AliasUnknown
         _version_renew(cursor, tenant_id)
         audit_record(action="alias.remove", subject=f"attribute:{row[0]}", before={"alias": alias})
+        transaction.on_commit(lambda: aliases_forget(tenant_id=tenant_id))
 
 
 def _version_renew(cursor: Any, tenant_id: int) -> None:

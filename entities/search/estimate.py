@@ -41,7 +41,7 @@ def share_estimate(node: Node, statistics: TenantStatistics) -> float:
 def _settle(share: float, hits: int, size: int) -> float:
     if hits >= _HITS_ENOUGH:
         return hits / size
-    return max(min(share, (hits + 1) / size), hits / (2 * size))
+    return max(min(share, (hits + 0.5) / size), hits / (2 * size))
 
 
 def node_share(node: Node, statistics: TenantStatistics) -> float:
@@ -99,7 +99,9 @@ def condition_share(condition: Condition, statistics: TenantStatistics) -> float
             share = known.present * known.numbers * (1.0 - below if condition.operator in _UPWARD else below)
             # Between two bounds of the histogram lie many values; the sample knows some of them.
             sample = statistics.sample
-            return share if sample is None else _settle(share, sample.hits(condition), sample.size)
+            if sample is None or condition.attribute not in sample.columns:
+                return share
+            return _settle(share, sample.hits(condition), sample.size)
         case operator:
             sampled = _sampled(condition, statistics)
             if sampled is not None:

@@ -13,6 +13,7 @@ from typing import Any, Final
 import orjson
 from django.db import OperationalError, connections, transaction
 
+from entities.search.aliases import query_resolved
 from entities.search.estimate import condition_share
 from entities.search.plan import Plan, PlanName
 from entities.search.query import AtLeast, Condition, Node, Not, Query, names_of
@@ -81,15 +82,16 @@ class SearchExplanation:
 
 def search_explain(*, tenant_id: int, query: Query, using: str, position: str) -> tuple[Page, SearchExplanation]:
     """Run a search and say how. Costs at least twice the search, and up to COUNTING_MAX_MS for the true counts."""
-    statistics = statistics_read(tenant_id=tenant_id, names=names_of(query.where), using=using)
-    conditions = list(_conditions(query.where))[:_CONDITIONS_MAX]
+    resolved = query_resolved(query, tenant_id=tenant_id, using=using)
+    statistics = statistics_read(tenant_id=tenant_id, names=names_of(resolved.where), using=using)
+    conditions = list(_conditions(resolved.where))[:_CONDITIONS_MAX]
 
     def read() -> tuple[Page, list[Statement], int | None, list[int | None]]:
         statements: list[Statement] = []
         with read_snapshot(using):
             with _explained(using, statements):
                 page = search_run(tenant_id=tenant_id, query=query, using=using, position=position, is_counted=False)
-            return page, statements, *_counted(tenant_id, query, conditions, using)
+            return page, statements, *_counted(tenant_id, resolved, conditions, using)
 
     page, statements, found, each = snapshot_repeat(read)
     size = max(statistics.entities, 1)
@@ -107,7 +109,10 @@ def search_explain(*, tenant_id: int, query: Query, using: str, position: str) -
         found=found,
         conditions=counts,
         documents=plan.documents,
-        drivers=tuple(" and ".join(map(condition_text, driver)) for driver in plan.drivers),
+        drivers=tuple(
+            " and ".join(map(condition_text, driver))
+            for driver in (*plan.drivers, *((condition,) for condition in plan.named))
+        ),
         statements=tuple(statements),
     )
 

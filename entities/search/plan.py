@@ -7,7 +7,9 @@ walk   read the tenant's entities in the order asked for and test each, until th
 gin    look up documents that contain the equalities which every match must have, test and sort them: cheap where few
        have them. For k-of-n and `any`, one containment for each way to satisfy it.
 drive  read the ids of the entities that may match from value indexes, test and sort their documents: for ranges. Where
-       n of m must hold, m - n + 1 of them are read: no match can miss them all.
+       n of m must hold, m - n + 1 of them are read: no match can miss them all. Conditions without a value index are
+       looked up in the index of documents, if they are equalities, or in that of names, which tells who has a value
+       at all: for rare names.
 scan   read the whole tenant and sort: where few match, nothing drives, and looking up documents in order costs more.
 
 A plan that may prove wrong has a limit of rows, and another plan takes over there: a wrong guess costs at most about
@@ -46,6 +48,8 @@ _SCAN_WORTH_MS: Final = 0.0002
 # A posting read; an id read from a value index and looked up.
 GIN_MS_PER_POSTING: Final = 0.00007
 DRIVE_MS_PER_ID: Final = 0.0012
+# A value found by its name: its row lies on a page that hardly holds another one.
+NAMED_MS_PER_VALUE: Final = 0.003
 # A document fetched and tested, and a page of documents that no one has looked at for long.
 FETCH_MS_PER_ROW: Final = 0.0007
 FETCH_MS_PER_PAGE: Final = 0.002
@@ -69,8 +73,9 @@ Driver: TypeAlias = tuple[Condition, ...]
 class Plan:
     """name: what to do; rows_max: after so many rows the fallback takes over, inf where nothing could.
 
-    documents: for gin, what a match contains at least one of; drivers: for drive, what a match satisfies at least one
-    of; matches: how many are expected; cost_ms: expected; costs: of each plan that was possible.
+    documents: for gin, what a match contains at least one of; drivers, named: for drive, what a match satisfies one of,
+    found by value or by name, or contains one of the documents; matches: how many are expected; cost_ms: expected;
+    costs: of each plan that was possible.
     """
 
     name: PlanName
@@ -78,6 +83,7 @@ class Plan:
     fallback: Plan | None = None
     documents: tuple[Document, ...] = ()
     drivers: tuple[Driver, ...] = ()
+    named: tuple[Condition, ...] = ()
     matches: float = 0.0
     cost_ms: float = 0.0
     costs: dict[PlanName, float] = field(default_factory=dict)
@@ -246,40 +252,99 @@ def _contained(value: Value) -> bool:
 # --- drive ------------------------------------------------------------------------------------------------------------
 
 
-def _drive(where: Node, statistics: TenantStatistics) -> _Choice | None:
-    found = drivers(where, statistics)
-    if found is None:
-        return None
-    share, chosen = found
-    size = max(statistics.entities, 1)
-    rows = min(1.0, share) * size
-    return _Choice(PLAN_MS + DRIVE_MS_PER_ID * rows + fetch_ms(rows, size), Plan("drive", drivers=chosen), rows)
+@dataclass(frozen=True, slots=True)
+class Reads:
+    """Index reads such that every match of a node is in at least one of them.
 
-
-def drivers(node: Node, statistics: TenantStatistics) -> tuple[float, tuple[Driver, ...]] | None:
-    """The most selective reads of value indexes such that every match is in at least one; None where there are none.
-
-    Returned with the share of the entities that they find together, at the most.
+    drivers: of value indexes, with the share of the entities that they find together, at the most; documents: what is
+    looked up in the index of documents beside them, with theirs; named: in the index of names, with theirs, and the
+    share of the entities that have a value of such a name.
     """
+
+    drivers: tuple[Driver, ...] = ()
+    share: float = 0.0
+    documents: tuple[Document, ...] = ()
+    documents_share: float = 0.0
+    named: tuple[Condition, ...] = ()
+    named_share: float = 0.0
+    named_present: float = 0.0
+
+    @property
+    def weight(self) -> float:
+        """By what it costs: a document that was looked up is read once more, and so is the row of a value."""
+        return self.share + 2 * self.documents_share + self.named_share + self.named_present
+
+    @property
+    def count(self) -> int:
+        return len(self.drivers) + len(self.documents) + len(self.named)
+
+    def __add__(self, other: Reads) -> Reads:
+        return Reads(
+            self.drivers + other.drivers,
+            self.share + other.share,
+            self.documents + other.documents,
+            self.documents_share + other.documents_share,
+            self.named + other.named,
+            self.named_share + other.named_share,
+            self.named_present + other.named_present,
+        )
+
+
+def _drive(where: Node, statistics: TenantStatistics) -> _Choice | None:
+    reads = drivers(where, statistics)
+    if reads is None or not (reads.drivers or reads.named):
+        return None
+    size = max(statistics.entities, 1)
+    ids, looked_up = min(1.0, reads.share + reads.named_share) * size, min(1.0, reads.documents_share) * size
+    rows = min(ids + looked_up, size)
+    cost = PLAN_MS + DRIVE_MS_PER_ID * rows + fetch_ms(rows, size)
+    if looked_up:
+        cost += GIN_MS_PER_POSTING * looked_up + fetch_ms(looked_up, size)
+    cost += NAMED_MS_PER_VALUE * reads.named_present * size
+    plan = Plan("drive", drivers=reads.drivers, documents=reads.documents, named=reads.named)
+    return _Choice(cost, plan, rows)
+
+
+def drivers(node: Node, statistics: TenantStatistics) -> Reads | None:
+    """The most selective reads of indexes for a node; None where there are none. Documents alone are for `gin`."""
     match node:
         case Condition():
-            return (_driver_share((node,), statistics), ((node,),)) if _drivable(node, statistics) else None
+            if _drivable(node, statistics):
+                return Reads(((node,),), _driver_share((node,), statistics))
+            return _documents_of(node, statistics) or _named_of(node, statistics)
         case AtLeast(n=n, nodes=nodes) if n > 0:
-            found = [read for child in nodes if (read := drivers(child, statistics)) is not None]
+            found = [reads for child in nodes if (reads := drivers(child, statistics)) is not None]
             if n == len(nodes):
-                found += _ranges(nodes, statistics)
+                # Of all that must hold one is enough: where no value index knows one, `gin` does better.
+                found = [reads for reads in found if reads.drivers or reads.named] + _ranges(nodes, statistics)
             # A match that misses this many of them satisfies too few.
             needed = len(nodes) - n + 1
             if len(found) < needed:
                 return None
-            best = sorted(found, key=lambda read: read[0])[:needed]
-            together = tuple(driver for _, several in best for driver in several)
-            return (sum(share for share, _ in best), together) if len(together) <= DRIVERS_MAX else None
+            together = sum(sorted(found, key=lambda reads: reads.weight)[:needed], Reads())
+            return together if together.count <= DRIVERS_MAX else None
         case _:
             return None
 
 
-def _ranges(nodes: Sequence[Node], statistics: TenantStatistics) -> list[tuple[float, tuple[Driver, ...]]]:
+def _documents_of(condition: Condition, statistics: TenantStatistics) -> Reads | None:
+    documents = containments(condition)
+    if not documents:
+        return None
+    return Reads(documents=tuple(documents), documents_share=condition_share(condition, statistics))
+
+
+def _named_of(condition: Condition, statistics: TenantStatistics) -> Reads | None:
+    known = statistics.attributes.get(condition.attribute)
+    if condition.operator == "missing" or condition.attribute in OWN_FIELDS:
+        return None
+    present = 0.0 if known is None else known.present
+    # Of the value's row, ranges are tested at once; whatever else is asked, the document knows.
+    share = condition_share(condition, statistics) if condition.operator in RANGE else present
+    return Reads(named=(condition,), named_share=share, named_present=present)
+
+
+def _ranges(nodes: Sequence[Node], statistics: TenantStatistics) -> list[Reads]:
     """Both ends of a range, where two conditions on one attribute give them."""
     ends: dict[tuple[str, str], list[Condition]] = {}
     for child in nodes:
@@ -287,7 +352,7 @@ def _ranges(nodes: Sequence[Node], statistics: TenantStatistics) -> list[tuple[f
             assert isinstance(child.value, int | float | str)  # noqa: S101  # The parser lets nothing else through.
             ends.setdefault((child.attribute, value_type(child.value)), []).append(child)
     both = [tuple(conditions) for conditions in ends.values() if len(conditions) > 1]
-    return [(_driver_share(driver, statistics), (driver,)) for driver in both]
+    return [Reads((driver,), _driver_share(driver, statistics)) for driver in both]
 
 
 def _drivable(condition: Condition, statistics: TenantStatistics) -> bool:

@@ -51,10 +51,12 @@ def _at_least_sql(n: int, parts: list[Fragment]) -> Fragment:
     values = tuple(value for part in parts for value in part.values)
     if n > len(parts):
         return FALSE
-    if n == len(parts):
-        return Fragment("(" + " AND ".join(part.text for part in parts) + ")", values)
-    if n == 1:
-        return Fragment("(" + " OR ".join(part.text for part in parts) + ")", values)
+    if n in {1, len(parts)}:
+        # Tested in this order, as far as needed: instants last, which take ten times as long as the others.
+        parts = sorted(parts, key=lambda part: "_instant(" in part.text)
+        values = tuple(value for part in parts for value in part.values)
+        joint = " AND " if n == len(parts) else " OR "
+        return Fragment(f"({joint.join(part.text for part in parts)})", values)
     total = " + ".join(f"({part.text})::integer" for part in parts)
     return Fragment(f"({total} >= %s)", (*values, n))
 

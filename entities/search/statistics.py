@@ -23,6 +23,8 @@ _CACHE_MAX: Final = 20_000
 _COLUMNS_MAX: Final = 500
 # A tenant of fewer entities is walked from end to end in less time than a sample of it takes to read.
 SAMPLED_FROM: Final = 50_000
+# An attribute that so few entities have counts as rare: 2,000 entities of a sample hold ten of it.
+RARE: Final = 0.005
 # A longer value of an entity of the sample counts as one that equals nothing.
 _VALUE_MAX_CHARS: Final = 1_000
 _OWN: Final = ("@entity_type", "@external_id", "@created_at", "@updated_at")
@@ -79,7 +81,7 @@ def statistics_read(*, tenant_id: int, names: Collection[str], using: str) -> Te
     if missing:
         entries |= _attributes_load(tenant_id, tenant.entities, missing, using)
     known = {name: entry for name, entry in entries.items() if entry is not None}
-    return TenantStatistics(tenant.entities, known, _sample(tenant_id, tenant, names, using))
+    return TenantStatistics(tenant.entities, known, _sample(tenant_id, tenant, known, names, using))
 
 
 def statistics_forget() -> None:
@@ -143,18 +145,30 @@ def _statistics(
     )
 
 
-def _sample(tenant_id: int, tenant: _Tenant, names: Collection[str], using: str) -> Sample | None:
-    """The tenant's sample with the columns of these attributes; None where it has none or needs none."""
+def _is_rare(known: AttributeStatistics | None) -> bool:
+    """Whether the sample can hold no more than a few values of the attribute, so that it is no use to read them."""
+    return known is None or known.present < RARE
+
+
+def _sample(
+    tenant_id: int, tenant: _Tenant, known: Mapping[str, AttributeStatistics], names: Collection[str], using: str
+) -> Sample | None:
+    """The tenant's sample with the columns of these attributes; None where it has none or needs none.
+
+    Without those of rare ones: there, an attribute's own statistics say more.
+    """
     if tenant.analyzed_at is None or tenant.entities < SAMPLED_FROM:
         return None
+    names = [name for name in names if not _is_rare(known.get(name))]
     if not all(name in tenant.columns for name in (*names, *_OWN)):
         wanted = [name for name in names if name not in tenant.columns]
-        if sum(len(known.columns) for known in list(_tenants.values())) + len(wanted) > _COLUMNS_MAX:
-            for known in list(_tenants.values()):
-                known.columns = {}
+        if sum(len(other.columns) for other in list(_tenants.values())) + len(wanted) > _COLUMNS_MAX:
+            for other in list(_tenants.values()):
+                other.columns = {}
             wanted = list(names)
         # Replaced, not changed: another thread may be reading it.
-        tenant.columns = {**tenant.columns, **_columns_load(tenant_id, wanted, using)}
+        is_first = "@entity_type" not in tenant.columns
+        tenant.columns = {**tenant.columns, **_columns_load(tenant_id, wanted, using, with_own=is_first)}
     columns = tenant.columns
     own = columns.get("@entity_type")
     if own is None or own.size == 0:
@@ -164,23 +178,24 @@ def _sample(tenant_id: int, tenant: _Tenant, names: Collection[str], using: str)
     return Sample(own.size, found)
 
 
-def _columns_load(tenant_id: int, names: list[str], using: str) -> dict[str, Column]:
-    values = ", ".join(
+def _columns_load(tenant_id: int, names: list[str], using: str, *, with_own: bool) -> dict[str, Column]:
+    own = [f"e.{name.removeprefix('@')}" for name in _OWN] if with_own else []
+    values = [
         "CASE WHEN pg_column_size(e.attributes -> %s) <= %s THEN (e.attributes -> %s)::text"
         " WHEN e.attributes ? %s THEN '\"\"' END"
         for _ in names
-    )
+    ]
     arguments = [argument for name in names for argument in (name, _VALUE_MAX_CHARS, name, name)]
     with connections[using].cursor() as cursor:
         cursor.execute(
-            f"SELECT s.id, e.entity_type, e.external_id, e.created_at, e.updated_at{', ' if names else ''}{values}"
+            f"SELECT {', '.join([*own, *values])}"
             " FROM tenant_statistics t CROSS JOIN LATERAL unnest(t.sample) WITH ORDINALITY s(id, place)"
             " LEFT JOIN entity_documents e ON e.tenant_id = %s AND e.entity_id = s.id"
             " WHERE t.tenant_id = %s ORDER BY s.place",
             (*arguments, tenant_id, tenant_id),
         )
         rows = cursor.fetchall()
-    columns = {name: Column.of([row[place] for row in rows]) for place, name in enumerate(_OWN, 1)}
-    for place, name in enumerate(names, 1 + len(_OWN)):
+    columns = {name: Column.of([row[place] for row in rows]) for place, name in enumerate(_OWN if with_own else ())}
+    for place, name in enumerate(names, len(own)):
         columns[name] = Column.of([None if row[place] is None else orjson.loads(row[place]) for row in rows])
     return columns

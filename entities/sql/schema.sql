@@ -1130,11 +1130,18 @@ CREATE FUNCTION public.text_instant(value text) RETURNS timestamp with time zone
     LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
     AS $_$
 BEGIN
+    IF value LIKE '____-__-__T__:__:__Z' AND translate(value, '0123456789', '') = '--T::Z'
+       AND substr(value, 12, 2) < '24' AND substr(value, 15, 2) < '60' AND substr(value, 18, 2) < '60' THEN
+        IF NOT pg_input_is_valid(value, 'timestamptz') THEN  -- 30 February, year 0.
+            RETURN NULL;
+        END IF;
+        RETURN value::timestamptz;
+    END IF;
     IF value !~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.,][0-9]{1,100})?(Z|[+-](0[0-9]|1[0-5])(:?[0-5][0-9])?)$' THEN
         RETURN NULL;
     END IF;
     value := replace(value, ',', '.');
-    IF NOT pg_input_is_valid(value, 'timestamptz') THEN  -- 30 February, year 0.
+    IF NOT pg_input_is_valid(value, 'timestamptz') THEN
         RETURN NULL;
     END IF;
     RETURN value::timestamptz;
@@ -1703,6 +1710,16 @@ CREATE TABLE public.entity_keys (
 PARTITION BY HASH (tenant_id);
 
 ALTER TABLE ONLY public.entity_keys FORCE ROW LEVEL SECURITY;
+
+CREATE VIEW public.entity_named AS
+ SELECT tenant_id,
+    entity_id,
+    attribute_name,
+    value_type,
+    numeric_key,
+    instant_value
+   FROM public.entity_attributes
+  WHERE ((tenant_id = ( SELECT public.tenant_bound() AS tenant_bound)) AND ((value_type)::text <> 'removed'::text));
 
 CREATE VIEW public.entity_values AS
  SELECT tenant_id,
@@ -2436,6 +2453,8 @@ CREATE INDEX entities_recent ON ONLY public.entities USING btree (tenant_id, upd
 
 CREATE INDEX entity_attributes_by_instant ON ONLY public.entity_attributes USING btree (tenant_id, attribute_name, instant_value, entity_id) WHERE (indexed AND (instant_value IS NOT NULL));
 
+CREATE INDEX entity_attributes_by_name ON ONLY public.entity_attributes USING btree (tenant_id, attribute_name);
+
 CREATE INDEX entity_attributes_by_number ON ONLY public.entity_attributes USING btree (tenant_id, attribute_name, numeric_key, entity_id) WHERE (indexed AND (numeric_value IS NOT NULL));
 
 CREATE INDEX entity_attributes_by_value ON ONLY public.entity_attributes USING btree (tenant_id, attribute_name, attribute_value, entity_id) WHERE indexed;
@@ -2894,6 +2913,8 @@ GRANT SELECT ON TABLE public.entity_attributes TO atlasco_search;
 GRANT SELECT ON TABLE public.entity_documents TO atlasco_app;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.entity_keys TO atlasco_app;
+
+GRANT SELECT ON TABLE public.entity_named TO atlasco_app;
 
 GRANT SELECT ON TABLE public.entity_values TO atlasco_app;
 

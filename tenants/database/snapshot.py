@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 
 import psycopg
 from django.db import DatabaseError, OperationalError, connections, transaction
+from psycopg.pq import TransactionStatus
 
 T = TypeVar("T")
 # A move holds its locks for some 20 ms; half a second of them means that something else is wrong.
@@ -65,19 +66,24 @@ def read_snapshot(using: str) -> Iterator[None]:
 
 
 @contextmanager
-def _repeatable(connection: psycopg.Connection[Any]) -> Iterator[None]:
-    """Have transactions inside begin as snapshots that only read: said by BEGIN itself, which saves a round trip."""
-    connection.isolation_level, connection.read_only = psycopg.IsolationLevel.REPEATABLE_READ, True
+def _repeatable(session: psycopg.Connection[Any]) -> Iterator[None]:
+    """Let transactions of this session begin as snapshots: by their BEGIN, as a SET would be one more journey."""
+    isolation_level, read_only = session.isolation_level, session.read_only
+    session.isolation_level, session.read_only = psycopg.IsolationLevel.REPEATABLE_READ, True
     try:
         yield
     finally:
-        if not connection.closed:
-            connection.isolation_level, connection.read_only = None, None
+        # A session that broke meanwhile takes no more settings, and needs none.
+        if session.pgconn.transaction_status == TransactionStatus.IDLE:
+            session.isolation_level, session.read_only = isolation_level, read_only
 
 
 def _check(using: str) -> None:
-    for statement in _checks:
-        with connections[using].cursor() as cursor:
-            cursor.execute(statement)
-            if not cursor.fetchone()[0]:
-                raise SnapshotOutdated(" ".join((SnapshotOutdated.__doc__ or "").split()))
+    """Ask what is to be asked at the end, and end the transaction on the same journey."""
+    if not _checks:
+        return
+    with connections[using].cursor() as cursor:
+        # Together: of several statements, psycopg shows the first one's rows first.
+        cursor.execute(f"SELECT ({') AND ('.join(_checks)}); COMMIT")
+        if not cursor.fetchone()[0]:
+            raise SnapshotOutdated(" ".join((SnapshotOutdated.__doc__ or "").split()))

@@ -87,6 +87,14 @@ def test_an_alias_is_accepted_on_every_way_of_writing(acme: Client, globex: Clie
     put = acme.ask("PUT", f"/entities/{entity_id}/attributes/serial_no/", {"value": "b"})
     assert (put.status, put.body["name"], put.body["value"]) == (200, "serial", "b")
     assert globex.create("1", serial_no="a")["attributes"] == {"serial_no": "a"}
+    body = {"where": [["serial_no", "eq", "b"]], "fields": ["serial_no"], "limit": 1}
+    acme.create("2", serial_no="b")
+    page = acme.post("/entities/search/", body).body
+    assert [found["attributes"] for found in page["entities"]] == [{"serial": "b"}]
+    page = acme.post("/entities/search/", {**body, "cursor": page["next_cursor"]}).body
+    assert [found["external_id"] for found in page["entities"]] == ["1"]
+    counted = acme.post("/analytics/aggregate/", {"fn": "count", "attribute": "serial_no", "group_by": "serial_no"})
+    assert counted.body["groups"] == [{"key": "b", "value": 2, "count": 2}]
     assert acme.ask("PUT", "/attribute-aliases/serial/", {"name": "x"}).code == "alias_taken"
     assert acme.ask("PUT", "/attribute-aliases/a/", {"name": "a"}).code == "invalid_alias"
     assert [alias["alias"] for alias in acme.get("/attribute-aliases/").body["aliases"]] == ["serial_no"]

@@ -7,6 +7,7 @@ import secrets
 from django.db import connections
 
 from atlasco.lib import clock
+from entities.search.aliases import aliases_forget
 from entities.search.statistics import statistics_forget
 from entities.stores import _TABLES
 from tenants.binding import public_bind, tenant_bind
@@ -57,4 +58,5 @@ def tenant_empty(tenant: Tenant) -> bool:
         removed = bool(cursor.fetchone()[0])
     # What this process remembers of attributes, it remembers of those that are gone.
     statistics_forget()
+    aliases_forget(tenant_id=tenant.pk)
     return removed

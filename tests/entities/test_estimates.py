@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from entities.search.estimate import node_share, share_estimate
 from entities.search.plan import drivers, plan_choose
-from entities.search.query import Query, query_parse
+from entities.search.query import Condition, Query, query_parse
 from entities.search.sample import Column, Sample
 from entities.search.statistics import AttributeStatistics, TenantStatistics
 from entities.search.usage import body_of
@@ -84,7 +84,7 @@ def test_what_the_sample_never_saw_is_expected_to_be_rarer_than_one_of_it() -> N
     found = [{"a": "z", "b": "z"}] * 1_000
     known = {name: AttributeStatistics(present=1.0, cardinality=2, most_common=(("z", 0.5),)) for name in ("a", "b")}
     where = query_parse({"where": [["a", "eq", "x"], ["b", "eq", "y"]]}).where
-    assert share_estimate(where, TenantStatistics(10**6, known, sample_of(found))) == 0.001
+    assert share_estimate(where, TenantStatistics(10**6, known, sample_of(found))) == 0.0005
 
 
 def test_both_ends_of_a_range_are_read_at_once() -> None:
@@ -92,11 +92,11 @@ def test_both_ends_of_a_range_are_read_at_once() -> None:
         "a": AttributeStatistics(present=1.0, cardinality=100, histogram=tuple(map(float, range(101))), is_indexed=True)
     }
     where = query_parse({"where": [["a", "ge", 50], ["a", "lt", 52]]}).where
-    read = drivers(where, TenantStatistics(10**6, known))
-    assert read is not None
-    share, (driver,) = read
+    reads = drivers(where, TenantStatistics(10**6, known))
+    assert reads is not None
+    (driver,) = reads.drivers
     assert {condition.operator for condition in driver} == {"ge", "lt"}
-    assert share == pytest.approx(0.02)
+    assert reads.share == pytest.approx(0.02)
 
 
 def test_where_two_of_three_must_hold_two_indexes_are_enough() -> None:
@@ -105,9 +105,24 @@ def test_where_two_of_three_must_hold_two_indexes_are_enough() -> None:
         name: AttributeStatistics(present=1.0, cardinality=100, histogram=histogram, is_indexed=True) for name in "abc"
     }
     of = [["a", "gt", 99], ["b", "gt", 98], ["c", "gt", 10]]
-    read = drivers(query_parse({"where": {"at_least": 2, "of": of}}).where, TenantStatistics(10**6, known))
-    assert read is not None
-    assert [driver[0].attribute for driver in read[1]] == ["a", "b"]
+    reads = drivers(query_parse({"where": {"at_least": 2, "of": of}}).where, TenantStatistics(10**6, known))
+    assert reads is not None
+    assert [driver[0].attribute for driver in reads.drivers] == ["a", "b"]
+
+
+def test_an_equality_without_an_index_of_its_own_is_looked_up_in_documents_beside_a_range() -> None:
+    known = {
+        "a": AttributeStatistics(present=1.0, histogram=tuple(map(float, range(101))), is_indexed=True),
+        "b": AttributeStatistics(present=1.0, cardinality=1_000),
+    }
+    query = query_parse({"where": {"any": [["a", "gt", 99], ["b", "eq", "x"]]}})
+    plan = plan_choose(query, TenantStatistics(10**6, known))
+    assert plan.costs.keys() == {"walk", "drive"}
+    while plan.name != "drive":
+        assert plan.fallback is not None
+        plan = plan.fallback
+    assert plan.drivers == ((Condition("a", "gt", 99),),)
+    assert plan.documents == ({"b": "x"},)
 
 
 @given(where=trees, limit=st.integers(1, 1000), order=st.sampled_from(["-updated_at", "external_id", "-entity_id"]))

@@ -89,10 +89,14 @@ def plans(body: dict[str, Any]) -> list[Plan]:
     found = [Plan("scan"), Plan("walk"), Plan("walk", rows_max=3, fallback=Plan("scan"))]
     if documents := containments(query.where):
         found.append(Plan("gin", documents=tuple(documents)))
-    if read := drivers(query.where, TenantStatistics(10_000, known)):
-        found.append(Plan("drive", drivers=read[1]))
+    # With an index of every attribute, and of some: the others are looked up in documents.
+    for unindexed in ((), queries.NAMES[::2]):
+        known |= dict.fromkeys(unindexed, AttributeStatistics(present=0.5, cardinality=10))
+        reads = drivers(query.where, TenantStatistics(10_000, known))
+        if reads is not None:
+            found.append(Plan("drive", drivers=reads.drivers, documents=reads.documents, named=reads.named))
     # Plans that prove wrong at once, and what takes over.
-    found += [replace(plan, rows_max=1, fallback=Plan("walk")) for plan in found if plan.documents or plan.drivers]
+    found += [replace(plan, rows_max=1, fallback=Plan("walk")) for plan in found if plan.name in {"gin", "drive"}]
     return found
 
 
