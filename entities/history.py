@@ -148,8 +148,7 @@ def _cursor_read(cursor: str, bound: tuple[Any, ...], kinds: tuple[type, ...]) -
         place = orjson.loads(signing.b64_decode(signing.Signer(salt=f"{_SALT}.{bound!r}").unsign(cursor).encode()))
     except (signing.BadSignature, ValueError):
         raise InvalidCursor from None
-    # Signed for this very question, so it has the form that it was given.
-    assert len(place) == len(kinds)  # noqa: S101
+    assert len(place) == len(kinds)  # noqa: S101  # Signed for this very question, so it has the form it was given.
     return tuple(place)
 
 

@@ -41,6 +41,8 @@ dynamic_shared_memory_type = {shared_memory}
 # Each query plans over a partition tree: a lock for every leaf and index that it can't prune.
 max_locks_per_transaction = 256
 random_page_cost = 1.1
+# A search that tests 100,000 documents keeps their keys in memory.
+work_mem = 16MB
 jit = off
 timezone = 'UTC'
 log_timezone = 'UTC'

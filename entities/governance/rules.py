@@ -62,7 +62,7 @@ class Conditions:
         if self.choices and (kind, value) not in self.choices:
             return Fault("not_a_choice", f"must be one of {_choices_shown(self.choices)}")
         if kind == "number":
-            return self._number_fault(value)  # type: ignore[arg-type]
+            return self._number_fault(value)  # type: ignore[arg-type]  # By its kind a number.
         if kind == "string":
             return self._text_fault(str(value))
         return None
@@ -178,8 +178,8 @@ def _numbers_errors(given: Mapping[str, Any]) -> Iterable[FieldError]:
         if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _LENGTH_MAX:
             yield FieldError(name, "invalid_value", f"`{name}` is a whole number from 0 to {_LENGTH_MAX}.")
     for low, high in (("minimum", "maximum"), ("min_length", "max_length")):
-        pair = given.get(low), given.get(high)
-        if all(isinstance(value, int | float) for value in pair) and pair[0] > pair[1]:  # type: ignore[operator]
+        least, most = given.get(low), given.get(high)
+        if isinstance(least, int | float) and isinstance(most, int | float) and least > most:
             yield FieldError(high, "invalid_value", f"`{high}` is less than `{low}`: no value would do.")
 
 

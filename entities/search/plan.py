@@ -47,7 +47,7 @@ SCAN_MS_PER_ROW: Final = 0.0006
 _SCAN_WORTH_MS: Final = 0.0002
 # A posting read; an id read from a value index and looked up.
 GIN_MS_PER_POSTING: Final = 0.00007
-DRIVE_MS_PER_ID: Final = 0.0012
+DRIVE_MS_PER_ID: Final = 0.0025
 # A value found by its name: its row lies on a page that hardly holds another one.
 NAMED_MS_PER_VALUE: Final = 0.003
 # A document fetched and tested, and a page of documents that no one has looked at for long.

@@ -38,6 +38,7 @@ class BenchOptions:
 
     entities: int
     queries: int
+    runs: int
     seed: int
     minutes: float
 
@@ -59,6 +60,7 @@ def _search(options: BenchOptions) -> Report:
         return search_bench(
             entities=options.entities,
             queries=options.queries,
+            runs=options.runs,
             seed=options.seed,
             statistics=_statistics,
             progress=lambda count: bar.advance(task, count),
@@ -169,6 +171,7 @@ class Command(BaseCommand):
         )
         parser.add_argument("--entities", type=int, help=f"Size; by default {sizes}.")
         parser.add_argument("--queries", type=int, default=500, help="How many random searches (500).")
+        parser.add_argument("--runs", type=int, default=1, help="`search`: so often, and medians of the runs (1).")
         parser.add_argument("--seed", type=int, help="Of what is random; a fresh one by default, and printed.")
         parser.add_argument("--minutes", type=float, default=0, help="Keep the load up for so long, where a bench can.")
         parser.add_argument("--json", action="store_true", help="One JSON object a line instead of text.")
@@ -180,7 +183,9 @@ class Command(BaseCommand):
             # Filling a million takes many minutes: worth it only for whoever asks for this one.
             default = bench.entities if options["name"] else bench.entities_of_all
             report = bench.run(
-                BenchOptions(options["entities"] or default, options["queries"], seed, options["minutes"])
+                BenchOptions(
+                    options["entities"] or default, options["queries"], options["runs"], seed, options["minutes"]
+                )
             )
             self._print(report, as_json=options["json"])
 
