@@ -42,8 +42,8 @@ def registry_bench(*, entities: int, seed: int, statistics: Callable[[Tenant], N
     """Measure the registry and one search for each name, each with what the process knows forgotten before."""
     rnd = random.Random(seed)  # noqa: S311  # Reproducible, not secret.
     report = Report("registry", {"names": NAMES, "entities": entities, "names each": NAMES_EACH, "seed": seed})
-    few = _tenant("bench-r5", entities=entities, names=5)
-    many = _tenant(f"bench-r{NAMES}", entities=entities, names=NAMES)
+    few = _tenant(entities=entities, names=5)
+    many = _tenant(entities=entities, names=NAMES)
     tables_settle()
     for tenant in (few, many):
         with tenant_bind(tenant):
@@ -66,8 +66,9 @@ def registry_bench(*, entities: int, seed: int, statistics: Callable[[Tenant], N
     return report
 
 
-def _tenant(slug: str, *, entities: int, names: int) -> Tenant:
-    """The bench's tenant of that slug; made on first use, kept for the next run."""
+def _tenant(*, entities: int, names: int) -> Tenant:
+    """The bench's tenant of so many names; made on first use, kept for the next run."""
+    slug = f"bench-r{names}-{entities}"
     try:
         tenant = tenant_get(slug=slug)
     except TenantUnknown:
