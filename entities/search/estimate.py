@@ -15,6 +15,8 @@ RANGE: Final = frozenset({"gt", "ge", "lt", "le"})
 _GUESS: Final = {"eq": 0.01, "in": 0.05, "ne": 0.9, "exists": 0.5, "missing": 0.5, "contains": 0.05, "prefix": 0.05}
 # So many entities of the sample that match say more than any product of shares.
 _HITS_ENOUGH: Final = 10
+# Entities of the sample, of a combination that none of it holds.
+_UNSEEN: Final = 0.35
 _UPWARD: Final = frozenset({"gt", "ge"})
 
 
@@ -41,7 +43,9 @@ def share_estimate(node: Node, statistics: TenantStatistics) -> float:
 def _settle(share: float, hits: int, size: int) -> float:
     if hits >= _HITS_ENOUGH:
         return hits / size
-    return max(min(share, (hits + 0.5) / size), hits / (2 * size))
+    # What was never seen together may be impossible together: an error code on what has no error.
+    most = hits + 0.5 if hits else _UNSEEN
+    return max(min(share, most / size), hits / (2 * size))
 
 
 def node_share(node: Node, statistics: TenantStatistics) -> float:
