@@ -16,6 +16,7 @@ from typing import Any, Final
 from django.db import OperationalError, connections, transaction
 
 from atlasco.lib.clock import now
+from entities.bench.cpu import CpuClock
 from entities.bench.fill import EPOCH, tables_settle, tenant_filled
 from entities.bench.population import body
 from entities.bench.reference import Reference
@@ -63,6 +64,8 @@ class _Measured:
 
     ours: list[float] = field(default_factory=list)
     own: list[float] = field(default_factory=list)
+    ours_cpu: list[float] = field(default_factory=list)
+    own_cpu: list[float] = field(default_factory=list)
     plans: Counter[str] = field(default_factory=Counter)
     fits: dict[str, list[float]] = field(default_factory=dict)
     slowest: list[tuple[float, str]] = field(default_factory=list)
@@ -97,11 +100,11 @@ def search_bench(
         statistics(tenant)
         statistics_forget()
         reference = Reference(tenant_id=tenant.pk)
-        measured = []
+        measured, cpu = [], CpuClock(using="default")
         for run in range(runs):
             measured.append(_Measured())
             for raw in _bodies(queries, random.Random(seed + run)):  # noqa: S311  # Reproducible, not secret.
-                _measure(measured[-1], tenant, raw, reference.page(raw))
+                _measure(measured[-1], tenant, raw, reference.page(raw), cpu)
         _report(report, measured)
         _specification(report, tenant)
     return report
@@ -111,11 +114,12 @@ def _bodies(queries: int, rnd: random.Random) -> list[dict[str, Any]]:
     return [body(rnd, EPOCH) for _ in range(queries)]
 
 
-def _measure(measured: _Measured, tenant: Tenant, raw: dict[str, Any], expected: list[int]) -> None:
+def _measure(measured: _Measured, tenant: Tenant, raw: dict[str, Any], expected: list[int], cpu: CpuClock) -> None:
     query = query_parse(raw)
-    began = time.perf_counter()
+    cpu_began, began = cpu.ms(), time.perf_counter()
     page = search_run(tenant_id=tenant.pk, query=query, using="default", position="0/0", is_counted=False)
     ms = (time.perf_counter() - began) * 1000
+    measured.ours_cpu.append(cpu.ms() - cpu_began)
     steps = ">".join(name for name, _ in page.trace.steps)
     measured.ours.append(ms)
     measured.plans[steps] += 1
@@ -123,10 +127,11 @@ def _measure(measured: _Measured, tenant: Tenant, raw: dict[str, Any], expected:
     measured.slowest.append((ms, _described(raw, steps, page)))
     if ">" not in steps:
         measured.fits.setdefault(steps, []).append(ms / max(page.plan.cost_ms, 0.01))
-    began = time.perf_counter()
+    cpu_began, began = cpu.ms(), time.perf_counter()
     ids = _postgres_ids(tenant.pk, query)
     measured.timeouts += ids is None
     measured.own.append((time.perf_counter() - began) * 1000)
+    measured.own_cpu.append(cpu.ms() - cpu_began)
     if ids is not None:
         measured.mismatches += ids != expected
 
@@ -158,6 +163,12 @@ def _report(report: Report, runs: list[_Measured]) -> None:
         theirs = median([percentile(run.own, share) for run in runs])
         own = report.add(f"PostgreSQL's own plan, {name}", theirs, "ms")
         report.add(f"planner, {name}", median([percentile(run.ours, share) for run in runs]), "ms", baseline=own)
+    for name, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99)):
+        theirs = median([percentile(run.own_cpu, share) for run in runs])
+        if theirs:
+            own = report.add(f"PostgreSQL's own plan, CPU {name}", theirs, "ms")
+            ours = median([percentile(run.ours_cpu, share) for run in runs])
+            report.add(f"planner, CPU {name}", ours, "ms", baseline=own)
 
 
 def _specification(report: Report, tenant: Tenant) -> None:

@@ -82,9 +82,11 @@ def _fill() -> None:
 
 
 def _measure(searches: list[list[list[Any]]]) -> dict[str, Any]:
+    from entities.bench.cpu import CpuClock
     from entities.bench.peers.models import EavUnit, JsonUnit
 
-    measured: dict[str, Any] = {"eav": [], "json": [], "eav_ids": [], "json_ids": []}
+    measured: dict[str, Any] = {f"{peer}{kind}": [] for peer in ("eav", "json") for kind in ("", "_cpu", "_ids")}
+    cpu = CpuClock(using="default")
     for conditions in searches:
         found = EavUnit._default_manager.all()
         documents = JsonUnit._default_manager.all()
@@ -96,13 +98,14 @@ def _measure(searches: list[list[list[Any]]]) -> dict[str, Any]:
             else:
                 documents = documents.filter(**{f"attributes__{name}{suffix}": value})
         for key, query in (("eav", found), ("json", documents)):
-            began = time.perf_counter()
+            cpu_began, began = cpu.ms(), time.perf_counter()
             # The attributes of the page too, as whoever shows it needs them.
             page: list[Any] = list(query.order_by("-updated_at", "-pk")[:100])
             if key == "eav":
                 for unit in page:
                     unit.eav.get_values_dict()
             measured[key].append((time.perf_counter() - began) * 1000)
+            measured[f"{key}_cpu"].append(cpu.ms() - cpu_began)
             measured[f"{key}_ids"].append([unit.pk for unit in page])
     return measured
 

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from django.conf import settings
 
+from entities.bench.cpu import CpuClock
 from entities.bench.fill import tables_settle, tenant_filled
 from entities.bench.population import OWNERS, REGIONS, STATUS_WEIGHTS, STATUSES, TYPES
 from entities.bench.report import Report, percentile
@@ -42,15 +43,18 @@ def peers_bench(
     rnd = random.Random(seed)  # noqa: S311  # Reproducible, not secret.
     searches = [_conditions(rnd) for _ in range(SEARCHES)]
     ours: list[float] = []
+    ours_cpu: list[float] = []
     found: list[list[int]] = []
     with tenant_bind(tenant):
         statistics(tenant)
         statistics_forget()
+        cpu = CpuClock(using="default")
         for conditions in searches:
             query = query_parse({"where": conditions, "limit": 100})
-            began = time.perf_counter()
+            cpu_began, began = cpu.ms(), time.perf_counter()
             page = search_run(tenant_id=tenant.pk, query=query, using="default", position="0/0", is_counted=False)
             ours.append((time.perf_counter() - began) * 1000)
+            ours_cpu.append(cpu.ms() - cpu_began)
             found.append([row.entity_id for row in page.entities])
     theirs = _peers(tenant, searches)
     report.facts["pages that differ"] = sum(
@@ -61,6 +65,9 @@ def peers_bench(
         baseline = report.add(f"Atlasco, {word}", percentile(ours, share), "ms")
         report.add(f"JSONField with GIN, {word}", percentile(theirs["json"], share), "ms", baseline=baseline)
         report.add(f"django-eav2, {word}", percentile(theirs["eav"], share), "ms", baseline=baseline)
+    baseline = report.add("Atlasco, CPU p50", percentile(ours_cpu, 0.5), "ms")
+    report.add("JSONField with GIN, CPU p50", percentile(theirs["json_cpu"], 0.5), "ms", baseline=baseline)
+    report.add("django-eav2, CPU p50", percentile(theirs["eav_cpu"], 0.5), "ms", baseline=baseline)
     return report
 
 
