@@ -215,13 +215,8 @@ class _Search:
         """The matches among the next `size` entities, and the last of those where not enough of them matched.
 
         No last one: the page is full, or the tenant ends before. The inner LIMIT makes PostgreSQL read in order and
-        test what it reads; without it, it might sort the whole tenant. Where the page is full, the second half of the
-        UNION is never begun; where it is not, an index alone answers it.
+        test what it reads; without it, it might sort the whole tenant.
         """
-        last = "NULL, NULL, 0, NULL"
-        key = "k.external_id" if self.walked == "k" else "NULL"
-        if not self.by_id and self.cast == "timestamptz":
-            last = f"{self.column}::text, {self.column}::text, 0, NULL"
         source = "entity_keys k" if self.walked == "k" else "entity_documents e"
         order = self.order.replace("e.", f"{self.walked}.")
         ordered = f"{source} WHERE {self.walked}.tenant_id = %s AND {after.text} ORDER BY {order}"
@@ -233,29 +228,19 @@ class _Search:
         else:
             tested = f"(SELECT {_COLUMNS}, e.attributes FROM {ordered} LIMIT %s) e"
         self.database.execute(
-            f"SELECT * FROM ((SELECT {_SHOWN}, {self.attributes.text} FROM {tested}"
-            f" WHERE {self.condition.text} LIMIT %s)"
-            f" UNION ALL (SELECT {self.walked}.entity_id, NULL, {key}, {last} FROM {ordered} OFFSET %s LIMIT 1)) found"
-            " LIMIT %s",
-            (
-                *self.attributes.values,
-                *stage,
-                *self.condition.values,
-                wanted,
-                self.tenant_id,
-                *after.values,
-                size - 1,
-                wanted,
-            ),
+            f"SELECT {_SHOWN}, {self.attributes.text} FROM {tested} WHERE {self.condition.text} LIMIT %s",
+            (*self.attributes.values, *stage, *self.condition.values, wanted),
         )
-        rows = self.database.fetchall()
-        ended = rows.pop() if rows and rows[-1][-1] is None else None
-        found = [_row(*row) for row in rows]
-        if ended is None:
+        found = [_row(*row) for row in self.database.fetchall()]
+        if len(found) >= wanted:
             return found, None
-        entity_id, _, external_id, instant, *_ = ended
-        key = str(entity_id) if self.by_id else external_id if self.walked == "k" else instant
-        return found, (key, entity_id)
+        # An index alone answers this.
+        last = f"{self.walked}.{self.query.order_by}::text, {self.walked}.entity_id"
+        self.database.execute(
+            f"SELECT {last} FROM {ordered} OFFSET %s LIMIT 1",
+            (self.tenant_id, *after.values, size - 1),
+        )
+        return found, self.database.fetchone()
 
     def _gin(self, plan: Plan) -> list[EntityRow] | None:
         contains = _contains(plan.documents)

@@ -23,6 +23,8 @@ from entities.values import Value, value_type
 Key: TypeAlias = tuple[str, Value | float]
 # A sum of masks must fit a byte.
 _NODES_MAX: Final = 255
+# A mask takes 2 kB.
+_MASKS_MAX: Final = 32
 
 
 @dataclass(slots=True)
@@ -32,6 +34,8 @@ class Column:
     size: int
     places: dict[Key, array[int]] = field(default_factory=dict)
     ordered: dict[str, tuple[list[float], list[int]]] = field(default_factory=dict)
+    # Of conditions asked of late: people ask the same again.
+    _masks: dict[tuple[Condition, str], int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, values: Sequence[Value | datetime | None]) -> Column:
@@ -49,6 +53,16 @@ class Column:
 
     def mask(self, condition: Condition) -> int:
         """Which entities satisfy the condition. See Note [Masks]."""
+        # By its text, too: to Python, 1, 1.0 and true are equal.
+        key = (condition, repr(condition.value))
+        mask = self._masks.get(key)
+        if mask is None:
+            if len(self._masks) >= _MASKS_MAX:
+                self._masks.clear()
+            mask = self._masks[key] = self._computed(condition)
+        return mask
+
+    def _computed(self, condition: Condition) -> int:
         value = condition.value
         match condition.operator:
             case "exists":
