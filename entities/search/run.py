@@ -431,10 +431,6 @@ def _projection(fields: Sequence[str] | None) -> Fragment:
     )
 
 
-def _reversed(order: str) -> str:
-    return order.replace("DESC", "#").replace("ASC", "DESC").replace("#", "ASC")
-
-
 def _key_text(row: EntityRow, query: Query) -> str:
     key = getattr(row, query.order_by)
     return key.isoformat() if isinstance(key, datetime) else str(key)
