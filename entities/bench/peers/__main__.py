@@ -7,9 +7,10 @@ import sys
 import time
 from typing import Any, Final
 
-import dj_database_url
 import django
 from django.conf import settings
+
+from atlasco.lib.databases import database_parse
 
 SCHEMA: Final = "bench_peers"
 # Those that every entity has, so that no join loses one; and django-eav2's type of each.
@@ -26,8 +27,8 @@ _COLUMNS: Final = {
 
 def main() -> None:
     job = json.load(sys.stdin)
-    database = dj_database_url.parse(job["url"])
-    database["OPTIONS"] = {
+    database = database_parse(job["url"], engine="django.db.backends.postgresql")
+    database["OPTIONS"] = database.get("OPTIONS", {}) | {
         "options": f"-c search_path={SCHEMA} -c atlasco.tenant_id={job['tenant_id']} -c statement_timeout=120000"
     }
     settings.configure(
