@@ -128,6 +128,6 @@ def test_the_change_feed_reads_whole_tables(stack: Cluster) -> None:
 
 
 def test_the_search_reads_as_a_role_that_nobody_serves_as(stack: Cluster) -> None:
-    views = [(view, "atlasco_search", False, False) for view in ("entity_documents", "entity_values")]
+    views = [(view, "atlasco_search", False, False) for view in ("entity_documents", "entity_named", "entity_values")]
     assert rows(stack.owner_url, VIEWS_SQL) == views
     assert ("atlasco_app",) not in rows(stack.owner_url, SEARCHERS_SQL)
