@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 import logging
 import time
 from collections import OrderedDict, defaultdict
@@ -15,6 +14,7 @@ from typing import Any, Final
 import psycopg
 
 from analytics.alerts.evaluate import SIGNS, Condition, Outcome, Sample, State, sample_judge, time_judge
+from analytics.alerts.timers import Timers
 from analytics.feed.events import Change, Event, Heartbeat, Position
 from analytics.feed.slots import plain_connect
 from atlasco.lib import clock
@@ -83,8 +83,7 @@ class AlertApplier:
         self._rules: dict[tuple[int, str], list[Rule]] = {}
         self._states: dict[tuple[int, int], State] = {}
         self._by_id: dict[int, Rule] = {}
-        # When states are due, with their keys; those that are due at another time by now are passed over.
-        self._timers: list[tuple[int, tuple[int, int]]] = []
+        self._timers = Timers()
         # States that only memory has yet.
         self._unwritten: set[tuple[int, int]] = set()
         self._known: OrderedDict[tuple[int, int], tuple[str, str]] = OrderedDict()
@@ -122,7 +121,7 @@ class AlertApplier:
             self._rules_read(connection)
         samples = self._samples(events)
         seen_us = 0 if position.heartbeat is None else position.heartbeat.ts_us
-        has_news = samples or self._unwritten or (self._timers and self._timers[0][0] <= seen_us)
+        has_news = samples or self._unwritten or self._timers.is_due(seen_us)
         if not has_news and time.monotonic() - self._position_written_at < _POSITION_EVERY_S:
             return
         with connection.transaction():
@@ -175,8 +174,7 @@ class AlertApplier:
                     self._remember((rule.tenant_id, entity_id), entity)
                     self._states[key], _ = sample_judge(rule.condition, State(), sample)
                     self._unwritten.add(key)
-        self._timers = [(state.due_us, key) for key, state in self._states.items() if state.due_us]
-        heapq.heapify(self._timers)
+        self._timers = Timers({key: state.due_us for key, state in self._states.items() if state.due_us})
         self._revision = -1 if row is None else row[0]
 
     def _present(
@@ -272,10 +270,8 @@ class AlertApplier:
     ) -> None:
         """Let fire whose time is up at an instant up to which everything has come."""
         due: list[tuple[Rule, int]] = []
-        while self._timers and self._timers[0][0] <= now_us:
-            due_us, (rule_id, entity_id) = heapq.heappop(self._timers)
-            state, rule = self._states.get((rule_id, entity_id)), self._by_id.get(rule_id)
-            if state is not None and rule is not None and state.due_us == due_us:
+        for rule_id, entity_id in self._timers.take(now_us):
+            if (rule := self._by_id.get(rule_id)) is not None:
                 due.append((rule, entity_id))
         self._entities_look_up(connection, [(rule.tenant_id, entity_id) for rule, entity_id in due])
         for rule, entity_id in due:
@@ -283,6 +279,7 @@ class AlertApplier:
                 self._time_judge(rule, entity_id, entity, now_us, happenings, changed)
 
     def _keep(self, key: tuple[int, int], before: State, after: State, changed: set[tuple[int, int]]) -> None:
+        self._timers.put(key, after.due_us)
         if after.is_quiet:
             if key in self._states:
                 del self._states[key]
@@ -290,8 +287,6 @@ class AlertApplier:
         elif after != before:
             self._states[key] = after
             changed.add(key)
-            if after.due_us:
-                heapq.heappush(self._timers, (after.due_us, key))
 
     def _write(
         self,

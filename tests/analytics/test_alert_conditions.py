@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analytics.alerts.evaluate import Condition, Operator, Sample, State, firings_count, sample_judge, time_judge
+from analytics.alerts.timers import Timers
 
 SECOND = 1_000_000
 
@@ -147,3 +148,16 @@ def test_what_comes_again_does_nothing(
             assert (state, outcome) == (again, None)
     assert (again, repeated) == (once, firings)
     assert firings_count(condition, samples, until_us=10**15) == len(firings)
+
+
+def test_timers_stay_as_few_as_there_are_keys_however_often_they_move() -> None:
+    timers = Timers({(1, 1): 50, (1, 2): 60})
+    for due_us in range(100, 20_000):
+        timers.put((1, 1), due_us)
+    assert len(timers) < 2_000
+    timers.put((1, 3), 10)
+    timers.put((1, 2), 0)
+    assert not timers.is_due(9)
+    assert timers.take(19_998) == [(1, 3)]
+    assert timers.take(19_999) == [(1, 1)]
+    assert timers.take(10**9) == []
