@@ -18,11 +18,12 @@ from django.conf import settings
 from django.core.mail import EmailMessage
 
 from atlasco.lib.clock import iso
-from tenants.notices.addresses import InvalidWebhook, connection_open
+from tenants.notices.addresses import InvalidWebhook, connection_opened
 
 Kind: TypeAlias = Literal["webhook", "email"]
 
-TIMEOUT_S: Final = 5.0
+# Of a whole delivery to a webhook, whatever it does meanwhile.
+TIMEOUT_S: Final = 10.0
 _ANSWER_MAX_BYTES: Final = 4096
 _NONCE_BYTES: Final = 18
 # A proxy that is restarted or a receiver that is flooded: trying again makes sense. Other refusals are retried too, but
@@ -108,13 +109,12 @@ def _webhook_deliver(target: Target, notice: Notice, delivery_id: int, now: date
     parts = urlsplit(target.address)
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     try:
-        connection = connection_open(target.address, allow_private=settings.WEBHOOKS_TO_PRIVATE, timeout_s=TIMEOUT_S)
-        try:
+        with connection_opened(
+            target.address, allow_private=settings.WEBHOOKS_TO_PRIVATE, timeout_s=TIMEOUT_S
+        ) as connection:
             connection.request("POST", path, body=content, headers=headers)
             answer = connection.getresponse()
             answer.read(_ANSWER_MAX_BYTES)
-        finally:
-            connection.close()
     except InvalidWebhook as error:
         raise DeliveryFailed(error.detail, is_final=True) from error
     except (OSError, http.client.HTTPException, UnicodeError) as error:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import random
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -26,9 +28,11 @@ RETRY_FIRST: Final = timedelta(seconds=10)
 RETRY_MAX: Final = timedelta(hours=1)
 ATTEMPTS_MAX: Final = 12
 KEPT: Final = timedelta(days=30)
-# Longer than a slice of deliveries can take.
-_LEASE: Final = timedelta(minutes=5)
-_SLICE: Final = 20
+# Longer than one delivery can take: each is taken by itself.
+_LEASE: Final = timedelta(minutes=2)
+# After so long the next tenant comes, and after so long the worker does something else.
+SLICE_S: Final = 3.0
+ROUND_S: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,38 +87,47 @@ def queue_values(
 def notices_deliver(*, clock: Callable[[], datetime]) -> int:
     """Send what is due, the platform's own and each tenant's. Returns how many notices arrived.
 
-    Safe to run beside itself: what one has taken, another does not.
+    Safe to run beside itself: what one has taken, another does not. What is left when its time is up comes next time.
     """
+    until_s = time.monotonic() + ROUND_S
     with public_bind(), connections[DEFAULT_DB_ALIAS].cursor() as cursor:
         cursor.execute(SQL["tenants_due"], {"now": clock()})
         due = [row[0] for row in cursor.fetchall()]
         tenants = {
             tenant.pk: tenant for tenant in Tenant.objects.using(DEFAULT_DB_ALIAS).filter(pk__in=filter(None, due))
         }
+    # In another order each time: where time is up before all had their turn, those behind are not always the same.
+    random.shuffle(due)
     arrived = 0
     for tenant_id in due:
+        left_s = min(SLICE_S, until_s - time.monotonic())
+        if left_s <= 0:
+            break
         if tenant_id is None:
             with public_bind():
-                arrived += _deliver_of(None, clock)
+                arrived += _deliver_of(None, clock, left_s)
         elif tenant_id in tenants:
             with tenant_bind(tenants[tenant_id]):
-                arrived += _deliver_of(tenant_id, clock)
+                arrived += _deliver_of(tenant_id, clock, left_s)
     return arrived
 
 
-def _deliver_of(tenant_id: int | None, clock: Callable[[], datetime]) -> int:
-    """One slice of a tenant's, so that a tenant with many dead addresses holds nobody up for long."""
-    now = clock()
-    with connections[DEFAULT_DB_ALIAS].cursor() as cursor:
-        cursor.execute(
-            SQL["deliveries_claim"], {"tenant_id": tenant_id, "now": now, "until": now + _LEASE, "limit": _SLICE}
-        )
-        claimed = cursor.fetchall()
+def _deliver_of(tenant_id: int | None, clock: Callable[[], datetime], slice_s: float) -> int:
+    """What of a tenant's fits into its time, so that one with many dead addresses holds nobody up for long."""
+    until_s = time.monotonic() + slice_s
     arrived = 0
-    for delivery_id, kind, address, nonce, event, subject, body, facts, happened_at, attempts in claimed:
+    while time.monotonic() < until_s:
+        now = clock()
+        with connections[DEFAULT_DB_ALIAS].cursor() as cursor:
+            cursor.execute(SQL["delivery_claim"], {"tenant_id": tenant_id, "now": now, "until": now + _LEASE})
+            claimed = cursor.fetchone()
+        if claimed is None:
+            break
+        delivery_id, kind, address, nonce, event, subject, body, facts, happened_at, attempts = claimed
         notice = Notice("", event, subject, body, orjson.loads(facts), happened_at)
         outcome: dict[str, Any] = {"due_at": None, "delivered_at": None, "failed_at": None, "error": ""}
         try:
+            _attempts_check(attempts)
             deliver(target=Target(kind, address, nonce), notice=notice, delivery_id=delivery_id, now=clock())
         except DeliveryFailed as error:
             outcome["error"] = str(error)
@@ -127,8 +140,13 @@ def _deliver_of(tenant_id: int | None, clock: Callable[[], datetime]) -> int:
             outcome["delivered_at"] = clock()
             arrived += 1
         with connections[DEFAULT_DB_ALIAS].cursor() as cursor:
-            cursor.execute(SQL["delivery_finish"], {"delivery_id": delivery_id, **outcome})
+            cursor.execute(SQL["delivery_finish"], {"delivery_id": delivery_id, "attempts": attempts, **outcome})
     return arrived
+
+
+def _attempts_check(attempts: int) -> None:
+    if attempts > ATTEMPTS_MAX:  # Each took its worker along, so nobody has given it up.
+        raise DeliveryFailed("No attempt came to an end.", is_final=True)
 
 
 def retry_pause(attempts: int) -> timedelta:

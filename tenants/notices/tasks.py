@@ -12,6 +12,8 @@ from tenants.notices import services
 from tenants.rounds import tenants_each
 
 PERIOD_S: Final = 5.0
+# A delivery to a mail server that hangs is not cut by anything else.
+_TIME_LIMIT_S: Final = 120
 SCHEDULE: Final[dict[str, dict[str, Any]]] = {
     "notices-deliver": {
         "task": "tenants.notices.tasks.notices_deliver",
@@ -26,7 +28,7 @@ SCHEDULE: Final[dict[str, dict[str, Any]]] = {
 }
 
 
-@shared_task
+@shared_task(time_limit=_TIME_LIMIT_S)
 def notices_deliver() -> int:
     """Send what is due. Returns how many notices arrived."""
     return services.notices_deliver(clock=now)

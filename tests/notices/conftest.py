@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -19,6 +21,8 @@ class Receiver:
     """What came, and what is answered: the statuses in turn, the last one for ever."""
 
     url: str = ""
+    # So long each byte of an answer's first line waits.
+    drip_s: float = 0.0
     statuses: list[int] = field(default_factory=lambda: [204])
     heard: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
 
@@ -34,8 +38,15 @@ def receiver() -> Iterator[Receiver]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             content = self.rfile.read(int(self.headers["Content-Length"]))
-            self.send_response(made.answer({name.lower(): text for name, text in self.headers.items()}, content))
-            self.end_headers()
+            status = made.answer({name.lower(): text for name, text in self.headers.items()}, content)
+            if made.drip_s:
+                with suppress(OSError):  # Nobody waited.
+                    for byte in f"HTTP/1.0 {status} No Content\r\n\r\n".encode():
+                        self.wfile.write(bytes([byte]))
+                        time.sleep(made.drip_s)
+            else:
+                self.send_response(status)
+                self.end_headers()
 
         def log_message(self, format: str, *args: object) -> None:
             pass

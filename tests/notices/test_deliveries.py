@@ -15,7 +15,7 @@ from django.db import transaction
 
 from tenants.binding import public_bind, tenant_bind
 from tenants.models import Tenant
-from tenants.notices.channels import Notice, Target, nonce_make, webhook_secret
+from tenants.notices.channels import DeliveryFailed, Notice, Target, nonce_make, webhook_secret
 from tenants.notices.services import (
     ATTEMPTS_MAX,
     RETRY_MAX,
@@ -146,6 +146,65 @@ def test_a_worker_that_dies_gives_back_what_it_took(
     monkeypatch.undo()
     assert notices_deliver(clock=lambda: NOW + timedelta(hours=1)) == 1
     assert deliveries(acme)[0].attempts == 2
+
+
+def test_a_receiver_that_says_a_byte_now_and_then_holds_nobody(
+    receiver: Receiver, acme: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would be through in six seconds."""
+    monkeypatch.setattr("tenants.notices.channels.TIMEOUT_S", 1.0)
+    receiver.drip_s = 0.25
+    queue(acme, Target("webhook", receiver.url, nonce_make()))
+    assert notices_deliver(clock=lambda: NOW) == 0
+    [found] = deliveries(acme)
+    assert found.error and found.due_at == NOW + retry_pause(1)
+
+
+def test_what_took_its_worker_along_each_time_is_given_up(
+    receiver: Receiver, acme: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue(acme, Target("webhook", receiver.url, nonce_make()))
+
+    def dies(**_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("tenants.notices.services.deliver", dies)
+        for hours in range(ATTEMPTS_MAX):
+            with pytest.raises(KeyboardInterrupt):
+                notices_deliver(clock=partial(identity, NOW + timedelta(hours=hours)))
+    notices_deliver(clock=lambda: NOW + timedelta(days=1))
+    [found] = deliveries(acme)
+    assert found.failed_at and found.due_at is None and receiver.heard == []
+
+
+def test_an_attempt_that_ends_after_a_later_one_changes_nothing(
+    receiver: Receiver, acme: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue(acme, Target("webhook", receiver.url, nonce_make()))
+
+    def late(**_: object) -> None:
+        monkeypatch.undo()
+        assert notices_deliver(clock=lambda: NOW + timedelta(hours=1)) == 1
+        raise DeliveryFailed("Too late.")
+
+    monkeypatch.setattr("tenants.notices.services.deliver", late)
+    assert notices_deliver(clock=lambda: NOW) == 0
+    [found] = deliveries(acme)
+    assert (found.delivered_at, found.due_at, found.error) == (NOW + timedelta(hours=1), None, "")
+    assert len(receiver.heard) == 1
+
+
+def test_a_backlog_leaves_in_one_go_in_the_order_in_which_it_was_queued(
+    receiver: Receiver, acme: Tenant, globex: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tenants.notices.services.SLICE_S", 30.0)
+    for n in range(30):
+        queue(acme, Target("webhook", receiver.url, nonce_make()), key=f"alert:{n}")
+    queue(globex, Target("email", "ops@globex.example"))
+    assert notices_deliver(clock=lambda: NOW) == 31
+    ids = [int(headers["x-atlasco-delivery"]) for headers, _ in receiver.heard]
+    assert ids == sorted(ids) and len(ids) == 30
 
 
 def test_no_tenant_sees_or_writes_anothers_notices_nor_the_platforms(acme: Tenant, globex: Tenant) -> None:

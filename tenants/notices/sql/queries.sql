@@ -11,22 +11,24 @@ ON CONFLICT DO NOTHING;
 -- name: tenants_due
 SELECT * FROM notice_tenants_due(%(now)s);
 
--- name: deliveries_claim
--- Taken for a while: a worker that dies with them gives them back by that. Each attempt is counted before it is made.
+-- name: delivery_claim
+-- The one that waits longest, taken for a while: a worker that dies with it gives it back by that. Each attempt is counted
+-- before it is made.
 UPDATE notice_deliveries d
 SET attempts = d.attempts + 1, due_at = %(until)s
 FROM (
     SELECT delivery_id FROM notice_deliveries
     WHERE due_at <= %(now)s AND tenant_id IS NOT DISTINCT FROM %(tenant_id)s::integer
-    ORDER BY due_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+    ORDER BY due_at, delivery_id LIMIT 1 FOR UPDATE SKIP LOCKED
 ) due
 WHERE d.delivery_id = due.delivery_id
 RETURNING d.delivery_id, d.kind, d.address, d.nonce, d.event, d.subject, d.body, d.facts::text, d.happened_at, d.attempts;
 
 -- name: delivery_finish
+-- Only of the attempt that is the last: one that took longer than it was given says nothing of those after it.
 UPDATE notice_deliveries
 SET due_at = %(due_at)s, delivered_at = %(delivered_at)s, failed_at = %(failed_at)s, error = %(error)s
-WHERE delivery_id = %(delivery_id)s;
+WHERE delivery_id = %(delivery_id)s AND attempts = %(attempts)s AND delivered_at IS NULL AND failed_at IS NULL;
 
 -- name: deliveries_read
 -- The newest of those whose key begins so.
