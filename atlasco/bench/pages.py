@@ -102,7 +102,7 @@ def _report(report: Report, kind: str, measured: list[Measured], baseline: Figur
     report.facts[f"pages, {kind}"] = len(measured)
     for place, page in enumerate(by_p95[:SLOWEST_SHOWN]):
         word = "the slowest page's p95" if not place else "p95"
-        report.add(f"{kind}: {word}, {page.path}", percentile(page.ms, 0.95), "ms", baseline=baseline)
+        report.add(f"{kind}: {word}, {page.path or 'home'}", percentile(page.ms, 0.95), "ms", baseline=baseline)
     report.add(
         f"{kind}: p95 of all pages",
         percentile([ms for page in measured for ms in page.ms], 0.95),
@@ -110,12 +110,12 @@ def _report(report: Report, kind: str, measured: list[Measured], baseline: Figur
         baseline=baseline,
     )
     most = max(measured, key=lambda page: page.statements)
-    report.add(f"{kind}: most statements, {most.path}", most.statements, "")
+    report.add(f"{kind}: most statements, {most.path or 'home'}", most.statements, "")
     slowest = sorted(measured, key=lambda page: -page.slowest_ms)
-    report.add(f"{kind}: slowest statement, {slowest[0].path}", slowest[0].slowest_ms, "ms")
+    report.add(f"{kind}: slowest statement, {slowest[0].path or 'home'}", slowest[0].slowest_ms, "ms")
     for page in slowest[:SLOWEST_SHOWN]:
         if page.slowest_ms >= STATEMENT_MAX_MS:
-            report.facts[f"{kind}, over {STATEMENT_MAX_MS:.0f} ms, {page.path}"] = (
+            report.facts[f"{kind}, over {STATEMENT_MAX_MS:.0f} ms, {page.path or 'home'}"] = (
                 f"{page.slowest_ms:.1f} ms: {page.slowest}"
             )
 
@@ -282,7 +282,7 @@ def _timed(port: int, reader: Reader, pages: list[Measured], *, requests: int) -
             answer = connection.getresponse()
             answer.read()
             if answer.status != 200:
-                raise RuntimeError(f"{page.path}: {answer.status}")
+                raise RuntimeError(f"{page.path or 'home'}: {answer.status}")
             if turn:
                 page.ms.append((time.perf_counter() - began) * 1000)
     connection.close()

@@ -10,9 +10,9 @@ from itertools import product
 from typing import Any
 
 import pytest
-from django.urls import URLPattern, URLResolver, get_resolver
-from django.urls.resolvers import RoutePattern
+from django.urls import get_resolver
 
+from atlasco.bench.pages import routes
 from tenants.models import Tenant
 from tests.browser.conftest import LAPTOP, PHONE, Window
 from tests.browser.lived_in import LivedIn, lived_in
@@ -20,17 +20,6 @@ from tests.browser.lived_in import LivedIn, lived_in
 Open = Callable[..., Window]
 # What does something when it is asked for, or streams without an end.
 NO_PAGES = ("export/", "download/", "/file/", "left-out", "logout", "act/", "stream")
-
-
-def routes(patterns: Any, prefix: str = "") -> Iterator[str]:
-    """The routes of a URL configuration that are written as `path()`."""
-    for entry in patterns:
-        if isinstance(entry.pattern, RoutePattern):
-            here = f"{prefix}{entry.pattern}"
-            if isinstance(entry, URLResolver):
-                yield from routes(entry.url_patterns, here)
-            elif isinstance(entry, URLPattern):
-                yield here
 
 
 def pages(inside: LivedIn, *, on_platform: bool) -> tuple[list[str], list[str]]:
