@@ -13,7 +13,16 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from analytics.feed.events import UNCHANGED, Change, Event, Heartbeat, Position, TableTruncated, TenantErased
+from analytics.feed.events import (
+    UNCHANGED,
+    Change,
+    Event,
+    Heartbeat,
+    Position,
+    RowsArchived,
+    TableTruncated,
+    TenantErased,
+)
 from entities.cache import STATE_KEY, bucket_of, entity_key, hex_number, row_pack
 from entities.overview import overview_key
 
@@ -71,6 +80,16 @@ for i = 2, #KEYS do
 end
 if ARGV[6] ~= '' then redis.call('HSET', KEYS[1], unpack(cjson.decode(ARGV[6]))) end
 return 1
+"""
+
+# ARGV: a commit's position, behind every clock. Nothing is filled any more that was read before it.
+_NOT_BEFORE: Final = """
+local clocks = {}
+for _, field in ipairs(redis.call('HKEYS', KEYS[1])) do
+    if field:sub(1, 1) == 'b' and field ~= 'base' then clocks[#clocks + 1] = field end
+end
+if #clocks > 0 then redis.call('HDEL', KEYS[1], unpack(clocks)) end
+if (redis.call('HGET', KEYS[1], 'base') or '') < ARGV[1] then redis.call('HSET', KEYS[1], 'base', ARGV[1]) end
 """
 
 
@@ -136,6 +155,12 @@ class CacheApplier:
                     self._send(pending, None)
                     pending = []
                     tenant_erase(self._connected(), tenant_id=tenant_id)
+                case RowsArchived(tenant_id=tenant_id, commit_lsn=commit_lsn):
+                    self._send(pending, None)
+                    pending = []
+                    # First: or what was read before could be filled in afterwards.
+                    self._connected().eval(_NOT_BEFORE, 1, STATE_KEY, hex_number(commit_lsn))
+                    tenant_forget(self._connected(), tenant_id=tenant_id)
                 case TableTruncated(table="entities"):
                     self._send(pending, None)
                     pending = []

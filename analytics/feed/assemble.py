@@ -9,7 +9,17 @@ from typing import Any, Final, cast
 import orjson
 
 from analytics.feed import events
-from analytics.feed.events import Batch, Change, Event, Heartbeat, ReloadRequested, Table, TableTruncated, TenantErased
+from analytics.feed.events import (
+    Batch,
+    Change,
+    Event,
+    Heartbeat,
+    ReloadRequested,
+    RowsArchived,
+    Table,
+    TableTruncated,
+    TenantErased,
+)
 from analytics.feed.pgoutput import Begin, Commit, Decoder, LogicalMessage, RowChange, Truncate
 
 # What takes the key out of a row, in this order, whatever the order of the table's columns.
@@ -104,6 +114,8 @@ class Assembler:
                 self._is_move = True
             case events.PREFIX_TENANT_ERASED:
                 found.append(TenantErased(int(orjson.loads(message.content)["tenant_id"]), self._commit_lsn))
+            case events.PREFIX_ROWS_ARCHIVED:
+                found.append(RowsArchived(int(orjson.loads(message.content)["tenant_id"]), self._commit_lsn))
             case events.PREFIX_SAMPLES:
                 content = orjson.loads(message.content)
                 tenant_id = int(content["tenant_id"])

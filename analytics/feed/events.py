@@ -17,7 +17,7 @@ that a consumer of its topics can fill these classes and feed the same appliers:
     Change.committed_us   `__source_ts_us`
     Change.tenant_id      of the key
     Batch.end_lsn         the END event of the transaction topic; batches are cut there
-    messages              `message` topic, by prefix: tenant erased, reload, rows moved, samples
+    messages              `message` topic, by prefix: tenant erased, reload, rows moved, rows archived, samples
 One partition for all topics, or a consumer that merges them by LSN: appliers rely on commit order.
 
 # Note [Order by LSN]
@@ -43,6 +43,8 @@ PREFIX_TENANT_ERASED: Final = "atlasco.tenant_erased"
 PREFIX_RELOAD: Final = "atlasco.feed_reload"
 # Values that a later line of the same import batch replaced before they were ever stored: samples all the same.
 PREFIX_SAMPLES: Final = "atlasco.samples"
+# Entities of a tenant that are in files from here on, and no longer in the primary: no deletion tells of them.
+PREFIX_ROWS_ARCHIVED: Final = "atlasco.rows_archived"
 # First statement of a transaction that only moves rows between partitions: none of its changes means anything.
 PREFIX_ROWS_MOVED: Final = "atlasco.rows_moved"
 
@@ -84,6 +86,14 @@ class TenantErased:
 
 
 @dataclass(frozen=True, slots=True)
+class RowsArchived:
+    """Some of the tenant's entities are in files from here on, and no longer in the primary. They may come back."""
+
+    tenant_id: int
+    commit_lsn: int
+
+
+@dataclass(frozen=True, slots=True)
 class TableTruncated:
     """All rows of a table are gone at once."""
 
@@ -100,7 +110,7 @@ class ReloadRequested:
     commit_lsn: int
 
 
-Event: TypeAlias = Change | TenantErased | TableTruncated | ReloadRequested
+Event: TypeAlias = Change | TenantErased | RowsArchived | TableTruncated | ReloadRequested
 
 
 @dataclass(frozen=True, slots=True)

@@ -141,6 +141,7 @@ def archive_run(*, tenant: Tenant, leaf: str, now: datetime) -> PartitionArchive
                 if _fingerprint(tenant.pk, lower, upper) == fingerprint:
                     counts = (archive.entities, archive.attribute_values)
                     cursor.execute("SELECT archive_detach(%s, %s, %s)", (leaf, *counts))
+                    cursor.execute(SQL["archived_note"], {"tenant_id": tenant.pk})
                     archive.save(using="default", force_insert=True)
                     log.info("A month was archived.", extra={"slug": tenant.slug, "leaf": leaf})
                     return archive

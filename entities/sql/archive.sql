@@ -5,6 +5,10 @@
 SELECT pg_logical_emit_message(true, 'atlasco.rows_moved', '{}'), pg_advisory_xact_lock(hashtext('tenant_promote'), %(tenant_id)s),
        pg_advisory_xact_lock(hashtext('tenant_move'), %(tenant_id)s);
 
+-- name: archived_note
+-- To the stores that the change feed fills: what is in files now must not be read from a cache.
+SELECT pg_logical_emit_message(true, 'atlasco.rows_archived', jsonb_build_object('tenant_id', %(tenant_id)s::int)::text);
+
 -- name: leaf_bounds
 -- NULL: no bound on that side, or no such leaf.
 SELECT substring(bounds FROM 'FROM \(''?(\d+)''?\)')::bigint, substring(bounds FROM 'TO \(''?(\d+)''?\)')::bigint

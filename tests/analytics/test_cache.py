@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 import redis
+from django.db import connections, transaction
 
 from analytics.cache.applier import CacheApplier, tenant_count, tenant_erase
-from analytics.feed.events import Change, Event, Heartbeat, Position
+from analytics.feed.events import Change, Event, Heartbeat, Position, RowsArchived
 from analytics.feed.settings import cache_url
 from entities.cache import STATE_KEY, CacheAnswer, entity_fill, entity_key, entity_read
+from entities.partitions.archive import SQL as ARCHIVE_SQL
 from entities.search.run import EntityRow
 from entities.selectors import EntityNotFound, entity_get
 from tenants.binding import tenant_bind
@@ -119,6 +121,38 @@ def test_a_row_that_moved_is_deleted_and_there_again(applier: CacheApplier, acme
     applier.apply(events, position(500))
     applier.apply(events[1:], position(500))
     assert (version_of(acme), version_of(globex)) == (3, None)
+
+
+def test_what_was_archived_is_served_no_more_and_not_filled_in_again(
+    applier: CacheApplier, acme: Tenant, globex: Tenant
+) -> None:
+    applier.apply([upsert(acme, version=2, lsn=200), upsert(globex, version=2, lsn=210)], position(300))
+    applier.apply([RowsArchived(acme.pk, 400)], position(410))
+    assert (version_of(acme), version_of(globex)) == (None, 2)
+    # Read by a replica that had not come so far.
+    assert entity_fill(tenant_id=acme.pk, row=cached_row(2), read_lsn=400) is False
+    assert entity_fill(tenant_id=acme.pk, row=cached_row(3), read_lsn=500)
+    # The archive is told of once more, and what came back since is a miss again.
+    applier.apply([RowsArchived(acme.pk, 400)], position(410))
+    assert version_of(acme) is None
+
+
+def test_an_archived_month_is_told_of_in_its_place(stack: Cluster, client: Any, acme: Tenant, globex: Tenant) -> None:
+    """As the archive does it: a note in the transaction that takes the rows away, which is left out itself."""
+    dsn = replication_dsn_of(stack)
+    applier = CacheApplier(cache_url(), ttl_s=60, max_bytes=1 << 40)
+    with feed_running(dsn, [applier], slot=slot_name()) as feed:
+        rows = [write(tenant, "one") for tenant in (acme, globex)]
+        with tenant_bind(acme), transaction.atomic(), connections["default"].cursor() as cursor:
+            cursor.execute("SELECT pg_logical_emit_message(true, 'atlasco.rows_moved', '{}')")
+            cursor.execute(ARCHIVE_SQL["archived_note"], {"tenant_id": acme.pk})
+        lsn = wal_end(dsn)
+        wait_until(lambda: (known := feed.workers[0].position) is not None and known.lsn >= lsn)
+        kept = [
+            entity_read(tenant_id=tenant.pk, entity_id=row.entity_id)
+            for tenant, row in zip((acme, globex), rows, strict=True)
+        ]
+        assert kept[0] is None and row_of(kept[1]) == rows[1]
 
 
 def test_a_fill_must_have_been_read_after_the_last_change(applier: CacheApplier, acme: Tenant, globex: Tenant) -> None:
