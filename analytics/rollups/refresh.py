@@ -194,8 +194,12 @@ def rollups_refresh(client: Any, *, tenant_id: int, now: datetime, everything: b
             _run(client, "distribution_write", base | {"slices": slices, "slice": number})
             _run(client, "values_write", base | {"slices": slices, "slice": number})
     if hours:
-        for block in ("trend_hours_write", "trend_days_write"):
-            _run(client, block, base | {"hour_from": hour_from, "hour_to": hour_to})
+        of_hours = base | {"hour_from": hour_from, "hour_to": hour_to}
+        size = client.query(_filled("hours_size"), parameters=of_hours | {"slices": 1, "slice": 0}).result_rows[0][0]
+        slices = max(1, -(-size // _RUN_VALUES))
+        for number in range(slices):
+            _run(client, "trend_hours_write", of_hours | {"slices": slices, "slice": number})
+            _run(client, "trend_days_write", of_hours | {"slices": slices, "slice": number})
     if has_entities:
         _run(client, "entities_write", base)
     spent_s = time.perf_counter() - began

@@ -110,11 +110,18 @@ FROM rollup_work
 WHERE tenant_id = {tenant:UInt32} AND generation = {generation:UInt64} AND kind = 'stretch'
   AND place >= {run_from:Int64} AND place <= {run_to:Int64}
 
+-- name: hours_size
+-- About how many samples there are to be read.
+SELECT count() FROM attribute_history
+WHERE tenant_id = {tenant:UInt32} AND value_type = 'number'
+  AND updated_us >= {hour_from:Int64} AND updated_us < {hour_to:Int64} + 3600000000
+  AND attribute_name IN (SELECT attribute_name FROM ({hours}))
+
 -- name: hours
 SELECT DISTINCT attribute_name, place
 FROM rollup_work
 WHERE tenant_id = {tenant:UInt32} AND generation = {generation:UInt64} AND kind = 'hour'
-  AND place >= {hour_from:Int64} AND place <= {hour_to:Int64}
+  AND cityHash64(attribute_name) % {slices:UInt32} = {slice:UInt32}
 
 -- name: attributes
 SELECT DISTINCT attribute_name
@@ -308,6 +315,7 @@ WHERE tenant_id = {tenant:UInt32} AND attribute_name IN (SELECT attribute_name F
 SELECT DISTINCT attribute_name, place - positiveModulo(place, 86400000000)
 FROM rollup_work
 WHERE tenant_id = {tenant:UInt32} AND generation = {generation:UInt64} AND kind = 'hour'
+  AND cityHash64(attribute_name) % {slices:UInt32} = {slice:UInt32}
 
 -- name: entities_write
 INSERT INTO rollup_entities (tenant_id, entity_type, day_us, generation, is_deleted, created_count)
