@@ -29,8 +29,9 @@ GUARD_S: Final = 0.1
 WRITES_S: Final = 5.0
 _lock = threading.Lock()
 _wrappers: weakref.WeakSet[Any] = weakref.WeakSet()
-# Wrappers whose transaction is a snapshot that only reads.
+# Wrappers whose transaction is a snapshot that only reads, and those on which one statement alone is a write.
 _reading: set[int] = set()
+_writing: set[int] = set()
 
 
 class Patience:
@@ -74,16 +75,26 @@ def reading(wrapper: Any) -> Iterator[None]:
         _reading.discard(id(wrapper))
 
 
+@contextmanager
+def writing(wrapper: Any) -> Iterator[None]:
+    """What is inside writes on this connection, though without a transaction, which would tell so itself."""
+    _writing.add(id(wrapper))
+    try:
+        yield
+    finally:
+        _writing.discard(id(wrapper))
+
+
 def connections_cut(alias: str, *, silent_s: float) -> int:
     """Shut down this process's connections to a database that has been silent for so long. Return how many.
 
-    Those in a transaction that may write are left alone until WRITES_S.
+    Those that may be writing are left alone until WRITES_S.
     """
     with _lock:
         wrappers = [wrapper for wrapper in _wrappers if wrapper.alias == alias]
     cut = 0
     for wrapper in wrappers:
-        may_write = wrapper.in_atomic_block and id(wrapper) not in _reading
+        may_write = id(wrapper) in _writing or (wrapper.in_atomic_block and id(wrapper) not in _reading)
         raw = wrapper.connection
         if raw is not None and not (may_write and silent_s < WRITES_S):
             cut += connection_cut(raw)
@@ -99,9 +110,15 @@ def connection_cut(connection: psycopg.Connection[Any]) -> bool:
         copy = os.dup(number)
     except (psycopg.Error, OSError):
         return False
-    with socket.socket(fileno=copy) as held:
+    try:
+        held = socket.socket(fileno=copy)
+    except OSError:
+        # Its owner has closed it, and the number is a file's by now.
+        os.close(copy)
+        return False
+    with held:
         try:
-            # Its owner may have closed it meanwhile, and the number may be somebody else's by now.
+            # Or somebody else's socket.
             if connection.closed or connection.pgconn.socket != number:
                 return False
             held.shutdown(socket.SHUT_RDWR)

@@ -174,7 +174,7 @@ class Monitor:
         with self._locks.setdefault(name, threading.Lock()):
             if name not in self._urls:
                 return self._look_at_source(name)
-            self._looking[name] = time.monotonic()
+            self._answered(name)
             try:
                 return self._look_at_database(name)
             finally:
@@ -209,10 +209,12 @@ class Monitor:
                 if kept is None or not kept.closed:
                     raise
             # A connection that broke since the last look says nothing of the server now, which may have been restarted.
-            began = time.monotonic()
+            began = self._answered(alias)
             return self._ask_database(alias, began)
         except psycopg.Error as failure:
-            self._drop(alias)
+            # Who cancels a statement that took too long answers: connecting anew would only cost it more.
+            if not isinstance(failure, psycopg.errors.QueryCanceled):
+                self._drop(alias)
             return self._noted(alias, Reading(None, None, time.monotonic(), type(failure).__name__, began))
 
     def _ask_database(self, alias: str, began: float) -> Reading:
@@ -222,7 +224,9 @@ class Monitor:
             connection = self._connect(alias)
         statement = _REACHED.format(reached=asked.reached, is_standby=asked.is_standby, timeline=asked.timeline)
         reached, is_standby, own_timeline = connection.execute(statement).fetchone() or (None, False, None)
+        self._answered(alias)
         beat = connection.execute(_HEARTBEAT).fetchone() or (None, None, None, None, None)
+        self._answered(alias)
         beat_lsn, seq, beat_at, clock, took_s = beat
         timeline = own_timeline or seq_timeline(seq)
         if timeline not in self.timelines:
@@ -240,6 +244,11 @@ class Monitor:
         if reached is not None and (not is_standby or self.is_believed(beat_at)):
             lsn = lsn_parse(reached)
         return self._noted(alias, Reading(beat_at, lsn, time.monotonic(), error, began, timeline, took_s))
+
+    def _answered(self, alias: str) -> float:
+        """Now; whoever watches waits for the next answer from here on: a database that is slow does not hang."""
+        now = self._looking[alias] = time.monotonic()
+        return now
 
     def is_believed(self, beat_at: float | None) -> bool:
         """Whether what a standby replayed behind this heartbeat is of its timeline, see Note [Timelines]."""
@@ -317,24 +326,33 @@ class Monitor:
         """Notice databases that hang, and let go of them, see `freshness.hangs`."""
         patience = Patience(now=time.monotonic())
         while not self._stopping.wait(GUARD_S):
-            now = time.monotonic()
-            for alias in patience.lost(dict(self._looking), now=now):
-                began = self._looking.get(alias, now)
-                self._noted(alias, Reading(None, None, now, HUNG, began))
-                probe = self._connections.get(alias)
-                if probe is not None:
-                    connection_cut(probe)
-            for alias in self._urls:
-                reading = self._readings.get(alias)
-                if reading is not None and reading.error in _SILENT:
-                    connections_cut(alias, silent_s=now - reading.since)
+            try:
+                self._let_go(patience)
+            except Exception:
+                # Without this thread a database that hangs would hold every one that serves.
+                log.exception("Databases that hang can't be looked for; tried again.")
+
+    def _let_go(self, patience: Patience) -> None:
+        now = time.monotonic()
+        for alias in patience.lost(dict(self._looking), now=now):
+            began = self._looking.get(alias, now)
+            self._noted(alias, Reading(None, None, now, HUNG, began))
+            probe = self._connections.get(alias)
+            if probe is not None:
+                connection_cut(probe)
+        for alias in self._urls:
+            # What was learnt too long ago says nothing, whoever learnt it.
+            if self.is_silent(alias):
+                connections_cut(alias, silent_s=now - self._readings[alias].since)
 
     def _connect(self, alias: str) -> psycopg.Connection[tuple[Any, ...]]:
         # Known before it is used: it may have to be cut.
         connection = self._connections[alias] = psycopg.connect(
             self._urls[alias], autocommit=True, connect_timeout=_TIMEOUT_S, application_name="atlasco monitor"
         )
+        self._answered(alias)
         connection.execute(f"SET statement_timeout = '{_TIMEOUT_S}s'")
+        self._answered(alias)
         return connection
 
     def _drop(self, alias: str) -> None:

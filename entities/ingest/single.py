@@ -27,6 +27,7 @@ from entities.ingest.batch import (
 from entities.ingest.lines import Line, Rejection
 from entities.search.run import EntityRow
 from entities.values import instant_text
+from freshness import hangs
 from tenants.services import TenantBusy
 
 log = logging.getLogger(__name__)
@@ -142,7 +143,7 @@ def _judged_write(tenant_id: int, write: Write, now: datetime) -> WriteResult:
 def _written(tenant_id: int, write: Write, now: datetime, *, is_judged: bool, may_create: bool = True) -> WriteResult:
     """Raises TenantBusy, _Governed, _Vanished."""
     line = write.line
-    with connections["default"].cursor() as cursor:
+    with hangs.writing(connections["default"]), connections["default"].cursor() as cursor:
         cursor.execute(
             SQL["entity_write"],
             {

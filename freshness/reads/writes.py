@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.db import connections
 
+from freshness import hangs
 from freshness.monitor import PRIMARY
 from freshness.own_writes import own_writes
 from freshness.policy import budget_settle
@@ -29,7 +30,9 @@ def write_finished(*, tenant_id: int) -> ConsistencyToken:
     """
     if connections[PRIMARY].in_atomic_block:
         raise RuntimeError("A token taken before COMMIT would promise too much.")
-    timeline, lsn = primary_position()
+    # What was written is to be told of, whatever becomes of the primary in this moment.
+    with hangs.writing(connections[PRIMARY]):
+        timeline, lsn = primary_position()
     state = freshness_state()
     state.budget = budget_settle(wish=state.wish, query_class="critical")
     state.answer = Answer(source="primary", lag_s=0.0, position=lsn, store="primary")
