@@ -11,4 +11,8 @@ is stored, is no sample. A sample that is no number is passed over.
 States, firings, queued notices and the feed's position are written in one transaction of PostgreSQL: what comes again
 after a crash has been seen, or has left no trace. A transaction too large for one batch is applied in parts, and parts
 can come again: so a state knows the LSN of the last sample that it counted, and a firing is known by its sample's LSN.
+
+Where the feed could not go on and begins anew, the present values are tested, each as one sample if it is another than
+the last that was counted, which its instant and its number tell. A state whose last sample was found so passes over the
+same one, and older ones, when the feed brings them as well.
 """

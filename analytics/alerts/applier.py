@@ -6,21 +6,21 @@ import logging
 import time
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import astuple, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
 import psycopg
 
-from analytics.alerts.evaluate import SIGNS, Condition, Outcome, Sample, State, sample_judge, time_judge
+from analytics.alerts.evaluate import Outcome, Sample, State, sample_judge, time_judge
+from analytics.alerts.rule import Rule, rule_of
+from analytics.alerts.telling import Happening, notices_of
 from analytics.alerts.timers import Timers
 from analytics.feed.events import Change, Event, Heartbeat, Position
 from analytics.feed.slots import plain_connect
 from atlasco.lib import clock
-from atlasco.lib.clock import iso
 from atlasco.lib.sql import sql_blocks
-from tenants.notices.channels import Notice, Target
 from tenants.notices.services import SQL as NOTICES_SQL
 from tenants.notices.services import queue_values
 
@@ -29,45 +29,14 @@ log = logging.getLogger(__name__)
 SQL: Final = sql_blocks(Path(__file__).parent / "sql" / "feed.sql")
 # Names of entities that were looked up or came by.
 _KNOWN_MAX: Final = 100_000
-# More firings of one rule in one batch are told in one notice.
-_NOTICES_MAX: Final = 5
 # A position alone is written this often; the slot is acknowledged later than that.
 _POSITION_EVERY_S: Final = 1.0
-_PRESENT_MAX: Final = 100_000
+# Rows of states in one statement, and of present values in one answer.
+_ROWS: Final = 10_000
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """A rule as the feed needs it. entity_type, external_id: empty for any."""
-
-    rule_id: int
-    tenant_id: int
-    name: str
-    attribute: str
-    entity_type: str
-    external_id: str
-    condition: Condition
-    targets: tuple[Target, ...]
-    effective_lsn: int
-
-    def is_about(self, entity: tuple[str, str]) -> bool:
-        entity_type, external_id = entity
-        return self.entity_type in {"", entity_type} and self.external_id in {"", external_id}
-
-
-@dataclass(frozen=True, slots=True)
-class _Happening:
-    """A rule that fired for an entity or was cleared. firing_lsn: of the sample with which it fired.
-
-    sample: where time was up, the last one, at that instant.
-    """
-
-    rule: Rule
-    entity_id: int
-    entity: tuple[str, str]
-    outcome: Outcome
-    sample: Sample
-    firing_lsn: int
+# Of an entity that is gone: its firings know its names.
+_NOBODY: Final = ("", "")
 
 
 class AlertApplier:
@@ -93,6 +62,8 @@ class AlertApplier:
         self.close()
         self._connection = plain_connect(self._dsn)
         self._revision = -1
+        # What memory has may be more than was written.
+        self._by_id, self._states, self._unwritten, self._timers = {}, {}, set(), Timers()
         self._known.clear()
         row = self._connection.execute(SQL["position_read"]).fetchone()
         if row is None:
@@ -105,12 +76,19 @@ class AlertApplier:
         connection = self._connected()
         with connection.transaction():
             self._rules_read(connection)
-            happenings: list[_Happening] = []
+            happenings: list[Happening] = []
             changed: set[tuple[int, int]] = set()
             seen_us = clock.to_us(clock.now())
+            for key, state in list(self._states.items()):
+                # LSNs of another history say nothing of those that come.
+                self._keep(key, state, replace(state, is_found=True), changed)
             for rule in self._by_id.values():
                 for entity_id, entity, sample in self._present(connection, rule, lsn=start.lsn, seen_us=seen_us):
+                    self._time_judge(rule, entity_id, entity, min(sample.at_us, seen_us), happenings, changed)
                     self._judge(rule, entity_id, entity, sample, happenings, changed)
+                removal = Sample(start.lsn, seen_us, None, seen_us, is_there=False, is_found=True)
+                for (entity_id,) in connection.execute(SQL["removed"], {"rule_id": rule.rule_id}).fetchall():
+                    self._judge(rule, entity_id, _NOBODY, removal, happenings, changed)
             self._write(connection, happenings, changed, start)
         return start
 
@@ -125,14 +103,15 @@ class AlertApplier:
         if not has_news and time.monotonic() - self._position_written_at < _POSITION_EVERY_S:
             return
         with connection.transaction():
-            happenings: list[_Happening] = []
+            happenings: list[Happening] = []
             changed: set[tuple[int, int]] = set()
             self._entities_look_up(connection, [(change.tenant_id, change.key[1]) for change, _ in samples])
             for change, rules in samples:
                 entity = self._known.get((change.tenant_id, change.key[1]))
-                if entity is None:
-                    continue
                 sample = _sample(change)
+                if entity is None:
+                    self._rest_judge(rules, change.key[1], sample, happenings, changed)
+                    continue
                 for rule in rules:
                     if rule.is_about(entity) and change.commit_lsn > rule.effective_lsn:
                         self._time_judge(rule, change.key[1], entity, change.committed_us, happenings, changed)
@@ -157,39 +136,52 @@ class AlertApplier:
         # The revision first: a rule that changes meanwhile is read again.
         row = connection.execute(SQL["revision"]).fetchone()
         rules: dict[tuple[int, str], list[Rule]] = defaultdict(list)
+        before, self._by_id = self._by_id, {}
         for found in connection.execute(SQL["rules"]).fetchall():
-            rule = _rule(*found)
+            rule = rule_of(*found)
             rules[rule.tenant_id, rule.attribute].append(rule)
-        states = connection.execute(SQL["states"]).fetchall()
+            self._by_id[rule.rule_id] = rule
         self._rules = dict(rules)
-        self._by_id = {rule.rule_id: rule for found in rules.values() for rule in found}
-        self._states = {(rule_id, entity_id): State(*state) for rule_id, entity_id, *state in states}
-        self._unwritten = set()
-        have_states = {rule_id for rule_id, _ in self._states}
-        for rule in self._by_id.values():
-            # Entities of which nothing comes are what such a rule is about: it counts from its making on.
-            if rule.condition.operator == "stale" and rule.rule_id not in have_states:
-                for entity_id, entity, sample in self._present(connection, rule, lsn=rule.effective_lsn):
-                    key = (rule.rule_id, entity_id)
-                    self._remember((rule.tenant_id, entity_id), entity)
-                    self._states[key], _ = sample_judge(rule.condition, State(), sample)
-                    self._unwritten.add(key)
-        self._timers = Timers({key: state.due_us for key, state in self._states.items() if state.due_us})
+        begun = [rule for rule in self._by_id.values() if rule.effective_lsn != _effective_lsn(before, rule.rule_id)]
+        if begun or len(before) != len(self._by_id):
+            self._states_read(connection, begun)
         self._revision = -1 if row is None else row[0]
 
+    def _states_read(self, connection: psycopg.Connection[tuple[Any, ...]], begun: list[Rule]) -> None:
+        """Of rules that begin anew; memory has those that go on, and nobody needs those that are gone."""
+        begun_ids = {rule.rule_id for rule in begun}
+        going_on = self._by_id.keys() - begun_ids
+        self._states = {key: state for key, state in self._states.items() if key[0] in going_on}
+        self._unwritten = {key for key in self._unwritten if key[0] in going_on}
+        have_states = set()
+        for rule_id, entity_id, *state in connection.execute(SQL["states"], {"rule_ids": sorted(begun_ids)}).fetchall():
+            self._states[rule_id, entity_id] = State(*state)
+            have_states.add(rule_id)
+        for rule in begun:
+            # Entities of which nothing comes are what such a rule is about: it counts from its making on.
+            if rule.condition.operator == "stale" and rule.rule_id not in have_states:
+                with connection.transaction():
+                    for entity_id, entity, sample in self._present(connection, rule, lsn=rule.effective_lsn):
+                        key = (rule.rule_id, entity_id)
+                        self._remember((rule.tenant_id, entity_id), entity)
+                        self._states[key], _ = sample_judge(rule.condition, State(), sample)
+                        self._unwritten.add(key)
+        self._timers = Timers({key: state.due_us for key, state in self._states.items() if state.due_us})
+
+    @staticmethod
     def _present(
-        self, connection: psycopg.Connection[tuple[Any, ...]], rule: Rule, *, lsn: int, seen_us: int = 0
+        connection: psycopg.Connection[tuple[Any, ...]], rule: Rule, *, lsn: int, seen_us: int = 0
     ) -> Iterator[tuple[int, tuple[str, str], Sample]]:
-        """What the rule's entities have now, as samples. seen_us: when they came; of a `stale` rule, 0 its making."""
-        is_stale = rule.condition.operator == "stale"
-        block = SQL["present_stale" if is_stale else "present"]
-        rows = connection.execute(block, {"rule_id": rule.rule_id, "limit": _PRESENT_MAX}).fetchall()
-        for entity_id, entity_type, external_id, value, at_us, *rule_since_us in rows:
-            known = self._states.get((rule.rule_id, entity_id))
-            if is_stale and known is not None and known.run_since_us == at_us:
-                continue  # The same value as before: it goes on growing old.
-            came_us = seen_us or (rule_since_us[0] if is_stale else 0)
-            yield entity_id, (entity_type, external_id), Sample(lsn, at_us, value, came_us)
+        """What the rule's entities have now, as samples, within a transaction.
+
+        seen_us: when they came, if not when the rule came into force.
+        """
+        with connection.cursor(name="alerts_present") as cursor:
+            cursor.itersize = _ROWS
+            cursor.execute(SQL["present"], {"rule_id": rule.rule_id})
+            for entity_id, entity_type, external_id, value, at_us, effective_us in cursor:
+                sample = Sample(lsn, at_us, value, seen_us or effective_us, is_found=True)
+                yield entity_id, (entity_type, external_id), sample
 
     def _samples(self, events: list[Event]) -> list[tuple[Change, list[Rule]]]:
         """The changes that some rule is about, in order; entities that come by are remembered."""
@@ -233,7 +225,7 @@ class AlertApplier:
         entity_id: int,
         entity: tuple[str, str],
         sample: Sample,
-        happenings: list[_Happening],
+        happenings: list[Happening],
         changed: set[tuple[int, int]],
     ) -> None:
         before = self._states.get((rule.rule_id, entity_id), State())
@@ -241,7 +233,7 @@ class AlertApplier:
         self._keep((rule.rule_id, entity_id), before, after, changed)
         if outcome is not None:
             firing_lsn = before.firing_lsn if outcome == "cleared" else after.firing_lsn
-            happenings.append(_Happening(rule, entity_id, entity, outcome, sample, firing_lsn or 0))
+            happenings.append(Happening(rule, entity_id, entity, outcome, sample, firing_lsn or 0))
 
     def _time_judge(
         self,
@@ -249,7 +241,7 @@ class AlertApplier:
         entity_id: int,
         entity: tuple[str, str],
         now_us: int,
-        happenings: list[_Happening],
+        happenings: list[Happening],
         changed: set[tuple[int, int]],
     ) -> None:
         key = (rule.rule_id, entity_id)
@@ -259,13 +251,27 @@ class AlertApplier:
         self._keep(key, before, after, changed)
         if outcome is not None:
             sample = Sample(before.last_lsn, before.due_us, before.value)
-            happenings.append(_Happening(rule, entity_id, entity, outcome, sample, before.last_lsn))
+            happenings.append(Happening(rule, entity_id, entity, outcome, sample, before.last_lsn))
+
+    def _rest_judge(
+        self,
+        rules: list[Rule],
+        entity_id: int,
+        sample: Sample,
+        happenings: list[Happening],
+        changed: set[tuple[int, int]],
+    ) -> None:
+        """Of an entity that is gone, and of which we know nothing but states: what is open ends, and nothing begins."""
+        for rule in rules:
+            state = self._states.get((rule.rule_id, entity_id))
+            if state is not None and (state.firing_lsn is not None or not sample.is_there):
+                self._judge(rule, entity_id, _NOBODY, sample, happenings, changed)
 
     def _timers_judge(
         self,
         connection: psycopg.Connection[tuple[Any, ...]],
         now_us: int,
-        happenings: list[_Happening],
+        happenings: list[Happening],
         changed: set[tuple[int, int]],
     ) -> None:
         """Let fire whose time is up at an instant up to which everything has come."""
@@ -291,40 +297,27 @@ class AlertApplier:
     def _write(
         self,
         connection: psycopg.Connection[tuple[Any, ...]],
-        happenings: list[_Happening],
+        happenings: list[Happening],
         changed: Iterable[tuple[int, int]],
         position: Position,
     ) -> None:
         now = clock.now()
-        told: dict[tuple[int, Outcome], list[tuple[_Happening, int]]] = defaultdict(list)
+        touched = {*changed, *self._unwritten}
+        in_force = self._rules_hold(
+            connection, {*(key[0] for key in touched), *(found.rule.rule_id for found in happenings)}
+        )
+        told: dict[tuple[int, Outcome], list[Happening]] = defaultdict(list)
         for happening in happenings:
-            firing_id = _firing_write(connection, happening, now)
-            if firing_id is not None:
-                told[happening.rule.rule_id, happening.outcome].append((happening, firing_id))
+            if happening.rule.rule_id in in_force:
+                kept = _firing_write(connection, happening, now)
+                if kept is not None:
+                    told[kept.rule.rule_id, kept.outcome].append(kept)
         for found in told.values():
-            for notice in _notices(found, now):
-                rule = found[0][0].rule
+            rule = found[0].rule
+            for notice in notices_of(found):
                 for values in queue_values(tenant_id=rule.tenant_id, notice=notice, targets=rule.targets, now=now):
                     connection.execute(NOTICES_SQL["notice_queue"], values)
-        with connection.cursor() as cursor:
-            for rule_id, entity_id in {*changed, *self._unwritten}:
-                state = self._states.get((rule_id, entity_id))
-                if state is None:
-                    cursor.execute(SQL["state_delete"], {"rule_id": rule_id, "entity_id": entity_id})
-                else:
-                    cursor.execute(
-                        SQL["state_write"],
-                        {
-                            "rule_id": rule_id,
-                            "entity_id": entity_id,
-                            "run_length": state.run_length,
-                            "run_since_us": state.run_since_us,
-                            "firing_lsn": state.firing_lsn,
-                            "last_lsn": state.last_lsn,
-                            "due_us": state.due_us,
-                            "value": state.value,
-                        },
-                    )
+        self._states_write(connection, [key for key in touched if key[0] in in_force])
         self._unwritten = set()
         beat = position.heartbeat or Heartbeat(0, 0, 0)
         connection.execute(
@@ -339,29 +332,37 @@ class AlertApplier:
         )
         self._position_written_at = time.monotonic()
 
+    def _rules_hold(self, connection: psycopg.Connection[tuple[Any, ...]], rule_ids: set[int]) -> set[int]:
+        """Which of the rules are still what we judged by. They stay so until we have written.
 
-def _rule(
-    rule_id: int,
-    tenant_id: int,
-    name: str,
-    attribute: str,
-    entity_type: str,
-    external_id: str,
-    operator: Any,
-    threshold: float,
-    clear_threshold: float | None,
-    for_samples: int,
-    for_seconds: int,
-    webhook_url: str,
-    webhook_nonce: str,
-    emails: list[str],
-    effective_lsn: int,
-) -> Rule:
-    targets = [Target("email", address) for address in emails]
-    if webhook_url:
-        targets.append(Target("webhook", webhook_url, webhook_nonce))
-    condition = Condition(operator, threshold, clear_threshold, for_samples, for_seconds)
-    return Rule(rule_id, tenant_id, name, attribute, entity_type, external_id, condition, tuple(targets), effective_lsn)
+        One that was changed meanwhile has forgotten its states and ended its firings: nobody would end ours.
+        """
+        rules = [self._by_id[rule_id] for rule_id in sorted(rule_ids) if rule_id in self._by_id]
+        if not rules:
+            return set()
+        values = {
+            "rule_ids": [rule.rule_id for rule in rules],
+            "effective_lsns": [rule.effective_lsn for rule in rules],
+        }
+        return {row[0] for row in connection.execute(SQL["rules_hold"], values).fetchall()}
+
+    def _states_write(self, connection: psycopg.Connection[tuple[Any, ...]], keys: list[tuple[int, int]]) -> None:
+        for first in range(0, len(keys), _ROWS):
+            there, gone = [], []
+            for key in keys[first : first + _ROWS]:
+                state = self._states.get(key)
+                if state is None:
+                    gone.append(key)
+                else:
+                    there.append((*key, *astuple(state)))
+            if there:
+                connection.execute(SQL["states_write"], [list(column) for column in zip(*there, strict=True)])
+            if gone:
+                connection.execute(SQL["states_delete"], [list(column) for column in zip(*gone, strict=True)])
+
+
+def _effective_lsn(rules: dict[int, Rule], rule_id: int) -> int | None:
+    return rules[rule_id].effective_lsn if rule_id in rules else None
 
 
 def _sample(change: Change) -> Sample:
@@ -375,8 +376,10 @@ def _sample(change: Change) -> Sample:
     return Sample(change.lsn, row["updated_at"], None if digits is None else float(digits), seen_us)
 
 
-def _firing_write(connection: psycopg.Connection[tuple[Any, ...]], happening: _Happening, now: datetime) -> int | None:
-    """The firing's id; None where it is known already, or nothing is left to clear."""
+def _firing_write(
+    connection: psycopg.Connection[tuple[Any, ...]], happening: Happening, now: datetime
+) -> Happening | None:
+    """The happening as it is kept; None where it is known already, or nothing is left to clear."""
     sample = happening.sample
     entity_type, external_id = happening.entity
     values = {
@@ -392,74 +395,7 @@ def _firing_write(connection: psycopg.Connection[tuple[Any, ...]], happening: _H
     }
     block = "firing_write" if happening.outcome == "fired" else "firing_clear"
     row = connection.execute(SQL[block], values).fetchone()
-    return None if row is None else int(row[0])
-
-
-def _notices(found: list[tuple[_Happening, int]], now: datetime) -> list[Notice]:
-    """One for each, or one for all where there are many."""
-    first = found[0][0]
-    rule, outcome = first.rule, first.outcome
-    event = f"alert.{outcome}"
-    if len(found) <= _NOTICES_MAX:
-        return [_notice(happening, firing_id, event, now) for happening, firing_id in found]
-    names = ", ".join(happening.entity[1][:60] for happening, _ in found[:_NOTICES_MAX])
-    verb = "fired" if outcome == "fired" else "was cleared"
-    return [
-        Notice(
-            key=f"alert:{rule.rule_id}:many:{first.sample.lsn}:{outcome}",
-            event=event,
-            subject=f"{rule.name}: {verb} for {len(found):,} entities",
-            body=f"{rule.name} {verb} for {len(found):,} entities at once, among them {names}.",
-            facts={
-                "rule": {"id": str(rule.rule_id), "name": rule.name},
-                "firing_ids": [str(firing_id) for _, firing_id in found[:1000]],
-                "count": len(found),
-            },
-            happened_at=now,
-        )
-    ]
-
-
-def _notice(happening: _Happening, firing_id: int, event: str, now: datetime) -> Notice:
-    rule, condition, sample = happening.rule, happening.rule.condition, happening.sample
-    entity_type, external_id = happening.entity
-    at = iso(clock.from_us(sample.at_us))
-    subject = f"{rule.name}: {external_id}"
-    if happening.outcome == "cleared":
-        subject += ", cleared"
-    body = f"{rule.attribute} of {entity_type} {external_id} {_told(condition, happening.outcome, sample, at)}"
-    return Notice(
-        key=f"alert:{rule.rule_id}:{happening.entity_id}:{happening.firing_lsn}:{happening.outcome}",
-        event=event,
-        subject=subject,
-        body=body,
-        facts={
-            "rule": {"id": str(rule.rule_id), "name": rule.name},
-            "firing_id": str(firing_id),
-            "entity": {
-                "entity_id": str(happening.entity_id),
-                "entity_type": entity_type,
-                "external_id": external_id,
-            },
-            "attribute": rule.attribute,
-            "operator": condition.operator,
-            "threshold": None if condition.operator == "stale" else condition.threshold,
-            "for_seconds": condition.for_seconds,
-            "value": sample.value,
-            "sample_at": at,
-        },
-        happened_at=now,
-    )
-
-
-def _told(condition: Condition, outcome: Outcome, sample: Sample, at: str) -> str:
-    """What happened, as the end of a sentence."""
-    if condition.operator == "stale":
-        if outcome == "fired":
-            return f"has not been set for {condition.for_seconds:,} s, at {at}."
-        return f"was set again at {at}." if sample.is_there else f"was removed at {at}."
-    limit = f"{SIGNS[condition.operator]} {condition.threshold:g}"
-    if outcome == "cleared":
-        return f"{'was removed' if sample.value is None else f'was {sample.value:g}'} at {at}: no longer {limit}."
-    lasting = f", and has been for {condition.for_seconds:,} s" if condition.for_seconds else ""
-    return f"was {sample.value:g} at {at}, which is {limit}{lasting}."
+    if row is None:
+        return None
+    firing_id, *entity = row
+    return replace(happening, firing_id=firing_id, entity=(entity[0], entity[1]))

@@ -63,7 +63,8 @@ class Condition:
 class Sample:
     """One value. at_us: its own instant; seen_us: when it was committed, 0 where that is not known.
 
-    value: None for one that is no number; is_there: False where it was removed.
+    value: None for one that is no number; is_there: False where it was removed. is_found: it did not come from the feed
+    but was found present, so that its own LSN is not known; lsn is where the feed goes on.
     """
 
     lsn: int
@@ -71,6 +72,7 @@ class Sample:
     value: float | None
     seen_us: int = 0
     is_there: bool = True
+    is_found: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,8 @@ class State:
     """How a rule stands for one entity. run_length: true samples in a row, since run_since_us.
 
     firing_lsn: of the sample with which it fired, None while it has not; last_lsn: of the last sample counted.
-    due_us: when it fires if no other sample comes, 0 for never; value: of the last sample.
+    due_us: when it fires if no other sample comes, 0 for never; value, last_us: of the last sample, which is_found says
+    was found present.
     """
 
     run_length: int = 0
@@ -87,6 +90,8 @@ class State:
     last_lsn: int = 0
     due_us: int = 0
     value: float | None = None
+    last_us: int = 0
+    is_found: bool = False
 
     @property
     def is_quiet(self) -> bool:
@@ -98,32 +103,50 @@ def sample_judge(condition: Condition, state: State, sample: Sample) -> tuple[St
 
     Judge the time until the sample came first.
     """
-    if sample.lsn <= state.last_lsn:
+    if sample.is_found and _is_last(state, sample):
+        return replace(state, is_found=True), None
+    if _is_counted(state, sample):
         return state, None
-    value = sample.value
+    value, is_found = sample.value, sample.is_found
     if condition.operator == "stale":
         outcome: Outcome | None = None if state.firing_lsn is None else "cleared"
         if not sample.is_there:
             return State(last_lsn=sample.lsn), outcome
         due_us = sample.seen_us + condition.for_seconds * _SECOND if sample.seen_us else 0
-        return State(1, sample.at_us, None, sample.lsn, due_us, value), outcome
+        return State(1, sample.at_us, None, sample.lsn, due_us, value, sample.at_us, is_found), outcome
     if value is None and sample.is_there:
         # No number says nothing of a threshold; but the value before it holds no longer.
         return replace(state, due_us=0), None
     if state.firing_lsn is not None:
         if value is not None and condition.is_still_beyond(value):
-            return replace(state, last_lsn=sample.lsn, value=value), None
+            going_on = replace(state, last_lsn=sample.lsn, value=value, last_us=sample.at_us, is_found=is_found)
+            return going_on, None
         return State(last_lsn=sample.lsn), "cleared"
     if value is None or not condition.is_beyond(value):
         return State(last_lsn=sample.lsn), None
     since_us = state.run_since_us if state.run_length else sample.at_us
-    run = State(state.run_length + 1, since_us, None, sample.lsn, 0, value)
+    run = State(state.run_length + 1, since_us, None, sample.lsn, 0, value, sample.at_us, is_found)
     if run.run_length < condition.for_samples:
         return run, None
     left_us = condition.for_seconds * _SECOND - (sample.at_us - since_us)
     if left_us <= 0:
         return replace(run, firing_lsn=sample.lsn), "fired"
     return replace(run, due_us=sample.seen_us + left_us if sample.seen_us else 0), None
+
+
+def _is_last(state: State, sample: Sample) -> bool:
+    """Whether it is the sample that was counted last."""
+    return not state.is_quiet and (sample.at_us, sample.value) == (state.last_us, state.value)
+
+
+def _is_counted(state: State, sample: Sample) -> bool:
+    if sample.is_found:
+        return False
+    if not state.is_found:
+        return sample.lsn <= state.last_lsn
+    # What was found present may come from the feed as well, and what it replaced; a row of a transaction that was open
+    # then has a smaller LSN and counts all the same. Values of one key come in the order of their instants.
+    return sample.is_there and (sample.at_us < state.last_us or _is_last(state, sample))
 
 
 def time_judge(state: State, now_us: int) -> tuple[State, Outcome | None]:

@@ -1253,6 +1253,7 @@ CREATE TABLE public.alert_rules (
     effective_lsn bigint NOT NULL,
     created_at timestamp with time zone NOT NULL,
     updated_at timestamp with time zone NOT NULL,
+    effective_at timestamp with time zone DEFAULT now() NOT NULL,
     CONSTRAINT alert_rules_for_samples_check CHECK (((for_samples >= 1) AND (for_samples <= 10000))),
     CONSTRAINT alert_rules_for_seconds_check CHECK (((for_seconds >= 0) AND (for_seconds <= 31536000))),
     CONSTRAINT alert_rules_operator_check CHECK (((operator = ANY (ARRAY['gt'::text, 'ge'::text, 'lt'::text, 'le'::text, 'eq'::text, 'ne'::text, 'stale'::text])) AND ((operator <> 'stale'::text) OR (for_seconds > 0))))
@@ -1278,7 +1279,9 @@ CREATE TABLE public.alert_states (
     firing_lsn bigint,
     last_lsn bigint NOT NULL,
     due_us bigint DEFAULT 0 NOT NULL,
-    last_value double precision
+    last_value double precision,
+    last_us bigint DEFAULT 0 NOT NULL,
+    is_found boolean DEFAULT false NOT NULL
 );
 
 ALTER TABLE ONLY public.alert_states FORCE ROW LEVEL SECURITY;
@@ -2640,6 +2643,8 @@ CREATE POLICY feed ON public.notice_deliveries FOR INSERT TO atlasco_replication
 
 CREATE POLICY feed ON public.partition_archives FOR SELECT TO atlasco_replication USING (true);
 
+CREATE POLICY feed_lock ON public.alert_rules FOR UPDATE TO atlasco_replication USING (true) WITH CHECK (false);
+
 ALTER TABLE public.import_jobs ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.import_mappings ENABLE ROW LEVEL SECURITY;
@@ -2834,6 +2839,8 @@ GRANT SELECT ON TABLE public.alert_revision TO atlasco_replication;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.alert_rules TO atlasco_app;
 GRANT SELECT ON TABLE public.alert_rules TO atlasco_replication;
+
+GRANT UPDATE(name) ON TABLE public.alert_rules TO atlasco_replication;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.alert_states TO atlasco_app;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.alert_states TO atlasco_replication;

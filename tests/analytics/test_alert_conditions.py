@@ -7,6 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analytics.alerts.evaluate import Condition, Operator, Sample, State, firings_count, sample_judge, time_judge
+from analytics.alerts.rule import Rule
+from analytics.alerts.telling import Happening, notices_of
 from analytics.alerts.timers import Timers
 
 SECOND = 1_000_000
@@ -161,3 +163,55 @@ def test_timers_stay_as_few_as_there_are_keys_however_often_they_move() -> None:
     assert timers.take(19_998) == [(1, 3)]
     assert timers.take(19_999) == [(1, 1)]
     assert timers.take(10**9) == []
+
+
+def found_at(lsn: int, at_s: int, value: float | None, seen_s: int) -> Sample:
+    """A present value, of a feed that goes on from there."""
+    return Sample(lsn, at_s * SECOND, value, seen_s * SECOND, is_found=True)
+
+
+def test_a_value_that_is_found_present_counts_once() -> None:
+    thrice = Condition("gt", 5, for_samples=3)
+    state, _ = sample_judge(thrice, State(), sample_at(700, 10, 6))
+    state, _ = sample_judge(thrice, state, sample_at(710, 20, 7))
+    # The same as before, though the feed goes on from another place, even one before the last that was counted.
+    for lsn in (900, 100):
+        state, outcome = sample_judge(thrice, state, found_at(lsn, 20, 7, 30))
+        assert (outcome, state.run_length) == (None, 2)
+    # It comes once more, with one that it had replaced; then a new one, of whatever LSN.
+    for sample in (sample_at(105, 10, 6), sample_at(110, 20, 7)):
+        state, outcome = sample_judge(thrice, state, sample)
+        assert (outcome, state.run_length) == (None, 2)
+    assert sample_judge(thrice, state, sample_at(120, 30, 8))[1] == "fired"
+
+
+def test_time_that_was_over_is_not_lost_where_a_value_is_found_again() -> None:
+    hot = Condition("gt", 5, for_seconds=600)
+    state, _ = sample_judge(hot, State(), sample_at(1, 100, 6, seen_s=100))
+    state, _ = sample_judge(hot, state, found_at(50, 100, 6, 690))
+    assert time_judge(state, 699 * SECOND)[1] is None
+    assert time_judge(state, 700 * SECOND)[1] == "fired"
+
+
+def test_a_value_of_a_transaction_that_was_open_when_the_present_was_read_counts() -> None:
+    """Its row has an LSN from before the rule, and was not to be seen yet."""
+    silent = Condition("stale", 0, for_seconds=60)
+    state, _ = sample_judge(silent, State(), found_at(500, 10, 1, 100))
+    state, _ = sample_judge(silent, state, sample_at(490, 99, 2, 101))
+    assert time_judge(state, 160 * SECOND)[1] is None
+    assert time_judge(state, 161 * SECOND)[1] == "fired"
+
+
+def test_two_notices_of_many_firings_are_two_though_all_were_found_at_one_place() -> None:
+    rule = Rule(1, 1, "Heat", "heat", "", "", Condition("gt", 5), (), 7)
+    keys = {
+        notice.key
+        for first in (10, 20)
+        for notice in notices_of(
+            [
+                Happening(rule, n, ("sensor", f"s-{n}"), "fired", found_at(900, 10, 6, 10), 900, firing_id=n)
+                for n in range(first, first + 6)
+            ]
+        )
+    }
+    assert len(keys) == 2

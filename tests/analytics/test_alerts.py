@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,7 +18,7 @@ from analytics.alerts import services
 from analytics.alerts.applier import AlertApplier
 from analytics.alerts.evaluate import Condition
 from analytics.alerts.services import Firing, InvalidRule, RuleInput, RuleUnknown, rule_parse
-from analytics.feed.events import Event, Heartbeat, Position
+from analytics.feed.events import Change, Event, Heartbeat, Position
 from analytics.feed.run import Feed
 from atlasco.lib import clock
 from atlasco.lib.clock import to_us
@@ -176,6 +176,105 @@ def test_a_deleted_entity_clears(feed: Feed, dsn: str, acme: Tenant, globex: Ten
     assert firing.cleared_at is not None and firing.cleared_value is None
 
 
+def slot_lost(dsn: str, slot: str) -> None:
+    """The feed has a slot that knows nothing of what was written so far."""
+    slot_drop_patiently(dsn, slot)
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute("SELECT pg_create_logical_replication_slot(%s, 'pgoutput')", (slot,))
+
+
+@pytest.mark.parametrize("is_lost", [False, True])
+def test_an_entity_deleted_while_the_feed_was_away_clears(
+    dsn: str, acme: Tenant, globex: Tenant, is_lost: bool
+) -> None:
+    """Nobody knows its names any more but the firing itself."""
+    slot = slot_name()
+    rule(acme, emails=("ops@acme.example",))
+    rule(acme, 0, operator="stale", for_seconds=300)
+    with feed_running(dsn, [AlertApplier(dsn=dsn)], slot=slot, keep_slot=True) as feed:
+        row = write(acme, "s-1", heat=50)
+        settle(feed, dsn)
+    delete(acme, row.entity_id)
+    if is_lost:
+        slot_lost(dsn, slot)
+    with feed_running(dsn, [AlertApplier(dsn=dsn)], slot=slot) as feed:
+        settle(feed, dsn)
+        [firing] = firings(acme)
+        assert firing.cleared_at is not None and firing.external_id == "s-1"
+        with tenant_bind(acme):
+            fired, cleared = deliveries_read(tenant_id=acme.pk, prefix="alert:", limit=10)[::-1]
+        assert (fired.event, cleared.event) == ("alert.fired", "alert.cleared")
+    time_passes(dsn, 400)
+    assert len(firings(acme)) == 1
+
+
+def test_a_feed_that_begins_anew_counts_nothing_twice(dsn: str, acme: Tenant, globex: Tenant) -> None:
+    slot = slot_name()
+    thrice = rule(acme, for_samples=3)
+    long = rule(acme, for_seconds=600, name="Long")
+    with feed_running(dsn, [AlertApplier(dsn=dsn)], slot=slot, keep_slot=True) as feed:
+        rows = [write(acme, name, heat=50) for name in ("two so far", "renamed")]
+        for row in rows:
+            patch(acme, row.entity_id, heat=51)
+        settle(feed, dsn)
+    # One more that is lost; a rule that is only called something else judges it all the same.
+    patch(acme, rows[1].entity_id, heat=52)
+    for rule_id in (thrice, long):
+        with tenant_bind(acme):
+            wanted = services.rule_get(tenant_id=acme.pk, rule_id=rule_id).wanted
+            named = replace(wanted, name="Another name")
+            services.rule_update(tenant_id=acme.pk, rule_id=rule_id, rule=named, now=clock.now())
+    slot_lost(dsn, slot)
+    with feed_running(dsn, [AlertApplier(dsn=dsn)], slot=slot) as feed:
+        settle(feed, dsn)
+        assert [(found.external_id, found.value) for found in firings(acme, rule_id=thrice)] == [("renamed", 52)]
+        patch(acme, rows[0].entity_id, heat=53)
+        settle(feed, dsn)
+        assert [found.value for found in firings(acme, rule_id=thrice)] == [52, 53]
+        assert firings(acme, rule_id=long) == []
+    time_passes(dsn, 610)
+    assert len(firings(acme, rule_id=long)) == 2
+
+
+class Overtaken(AlertApplier):
+    """Somebody changes something after it has read the rules and before it writes what it judged by them."""
+
+    between: Callable[[], None] | None = None
+
+    def _entities_look_up(self, *args: Any) -> None:
+        super()._entities_look_up(*args)
+        if self.between is not None:
+            between, self.between = self.between, None
+            between()
+
+
+def test_a_rule_that_is_changed_while_the_feed_judges_by_it_is_left_alone(
+    feed: Feed, dsn: str, acme: Tenant, globex: Tenant
+) -> None:
+    rule_id = rule(acme, emails=("ops@acme.example",))
+    row = write(acme, "s-1", heat=5)
+    settle(feed, dsn)
+    feed.stop()
+    applier = Overtaken(dsn=dsn)
+    position = applier.recover()
+    assert position is not None
+
+    def disable() -> None:
+        with tenant_bind(acme):
+            wanted = replace(services.rule_get(tenant_id=acme.pk, rule_id=rule_id).wanted, is_enabled=False)
+            services.rule_update(tenant_id=acme.pk, rule_id=rule_id, rule=wanted, now=clock.now())
+
+    applier.between = disable
+    value = {"value_type": "number", "updated_at": to_us(clock.now()), "numeric_value": "99"}
+    lsn = wal_end(dsn)
+    change = Change("entity_attributes", acme.pk, (acme.pk, row.entity_id, "heat"), value, lsn, lsn, to_us(clock.now()))
+    applier.apply([change], replace(position, lsn=lsn))
+    applier.close()
+    assert (firings(acme), told(acme)) == ([], [])
+    with psycopg.connect(dsn) as connection:
+        assert connection.execute("SELECT count(*) FROM alert_states").fetchone() == (0,)
+
+
 def test_many_firings_at_once_are_told_in_one_notice(feed: Feed, dsn: str, acme: Tenant, globex: Tenant) -> None:
     rule(acme, emails=("ops@acme.example",))
     import_lines(acme, *(heat(0, 50, f"s-{n}") for n in range(40)))
@@ -283,11 +382,9 @@ def test_after_a_lost_slot_the_present_is_tested(dsn: str, acme: Tenant, globex:
         rule(acme)
         rows = [write(acme, name, heat=value) for name, value in (("open", 50), ("quiet", 1), ("clears", 50))]
         settle(feed, dsn)
-    slot_drop_patiently(dsn, slot)
     patch(acme, rows[1].entity_id, heat=60)
     patch(acme, rows[2].entity_id, heat=2)
-    with psycopg.connect(dsn, autocommit=True) as connection:
-        connection.execute("SELECT pg_create_logical_replication_slot(%s, 'pgoutput')", (slot,))
+    slot_lost(dsn, slot)
     with feed_running(dsn, [AlertApplier(dsn=dsn)], slot=slot) as feed:
         settle(feed, dsn)
         assert [(found.external_id, found.cleared_at is None) for found in firings(acme)] == [

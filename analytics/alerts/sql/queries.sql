@@ -16,10 +16,10 @@ SELECT count(*) FROM alert_rules WHERE tenant_id = %(tenant_id)s;
 -- From here on: what is committed before this position is not tested.
 INSERT INTO alert_rules (tenant_id, name, attribute_name, entity_type, external_id, operator, threshold, clear_threshold,
                          for_samples, for_seconds, is_enabled, webhook_url, webhook_nonce, emails, effective_lsn,
-                         created_at, updated_at)
+                         effective_at, created_at, updated_at)
 VALUES (%(tenant_id)s, %(name)s, %(attribute)s, %(entity_type)s, %(external_id)s, %(operator)s, %(threshold)s,
         %(clear_threshold)s, %(for_samples)s, %(for_seconds)s, %(is_enabled)s, %(webhook_url)s, %(webhook_nonce)s,
-        %(emails)s, (pg_current_wal_insert_lsn() - '0/0')::bigint, %(now)s, %(now)s)
+        %(emails)s, (pg_current_wal_insert_lsn() - '0/0')::bigint, %(now)s, %(now)s, %(now)s)
 RETURNING rule_id;
 
 -- name: rule_update
@@ -29,6 +29,7 @@ SET name = %(name)s, attribute_name = %(attribute)s, entity_type = %(entity_type
     for_samples = %(for_samples)s, for_seconds = %(for_seconds)s, is_enabled = %(is_enabled)s,
     webhook_url = %(webhook_url)s, webhook_nonce = coalesce(%(webhook_nonce)s, webhook_nonce), emails = %(emails)s,
     effective_lsn = CASE WHEN %(restarts)s THEN (pg_current_wal_insert_lsn() - '0/0')::bigint ELSE effective_lsn END,
+    effective_at = CASE WHEN %(restarts)s THEN %(now)s ELSE effective_at END,
     updated_at = %(now)s
 WHERE tenant_id = %(tenant_id)s AND rule_id = %(rule_id)s;
 
