@@ -105,7 +105,9 @@ def attribute_renamed(*, tenant: Tenant, name: str, target: str) -> None:
             return before
         return Defaults(before.classes, {**before.attributes, target: Limit(floor[0], floor[1])})
 
-    _write(tenant, changed)
+    # Mostly there is nothing to change, and nobody has to wait for the row.
+    if name in defaults_read(tenant_id=tenant.pk, using=DEFAULT_DB_ALIAS).attributes:
+        _write(tenant, changed)
 
 
 def defaults_json(defaults: Defaults) -> dict[str, Any]:
@@ -166,7 +168,8 @@ def _write(tenant: Tenant, changed: Callable[[Defaults], Defaults]) -> Defaults:
     with transaction.atomic(using=DEFAULT_DB_ALIAS):
         with public_bind():
             rows = Tenant.objects.using(DEFAULT_DB_ALIAS).filter(pk=tenant.pk)
-            before = _loaded(rows.select_for_update().get().freshness)
+            # Every write of the tenant holds the row's key: FOR UPDATE would wait for all of them, and they for us.
+            before = _loaded(rows.select_for_update(no_key=True).get().freshness)
             after = changed(before)
             if after != before:
                 rows.update(freshness=defaults_json(after))

@@ -12,12 +12,13 @@ from django.db import DatabaseError, InterfaceError, connections
 
 from atlasco.lib.errors import Problem
 from freshness import hangs
-from freshness.choice import Verdict, has_reached, lag_accepted
+from freshness.choice import Candidate, Verdict, has_reached, lag_accepted
 from freshness.monitor import PRIMARY, monitor
 from freshness.providers import provider
 from freshness.reads.problems import (
     CONNECTION_ERRORS,
     QUERY_CANCELED,
+    Demoted,
     QueryTimeout,
     StaleBeyondBudget,
     is_store_failure,
@@ -53,10 +54,6 @@ class NotThisOne(Exception):
         self.unreached = unreached
 
 
-class _Demoted(Exception):
-    """What was reached under the primary's address is a primary no longer."""
-
-
 @dataclass(slots=True)
 class Attempt:
     """One read, tried on one candidate after the other. missed: readers that would like to keep the answer."""
@@ -78,13 +75,13 @@ class Attempt:
             if candidate.source in DATABASES:
                 return snapshot_repeat(partial(self._read_database, verdict, is_last=is_last))
             return self._read_source(verdict, is_last=is_last)
-        except (DatabaseError, InterfaceError, _Demoted) as error:
+        except (DatabaseError, InterfaceError) as error:
             self.state.answer = None
             if sqlstate(error) == QUERY_CANCELED:
                 raise QueryTimeout from error
             alias = alias_of(candidate)
             # What a reader meets after its connection broke under it may look like a fault of its own.
-            is_away = isinstance(error, (*CONNECTION_ERRORS, _Demoted)) and is_store_failure(error)
+            is_away = isinstance(error, CONNECTION_ERRORS) and is_store_failure(error)
             if not is_away and not _is_broken(alias):
                 raise
             store_failed(candidate)
@@ -102,7 +99,7 @@ class Attempt:
         began = watch.primary_now()
         # A replica that was killed a moment ago may be behind what the monitor saw of it: with a token, ask again.
         # Before the snapshot, or it could be ahead of what that shows.
-        known_lsn = 0 if is_primary or not self.needed.lsn else _reached_lsn(alias)
+        known_lsn = 0 if is_primary or not self.needed.lsn else reached_lsn(alias)
         asked = provider()
         with hangs.reading(connections[alias]), read_snapshot(alias):
             with connections[alias].cursor() as cursor:
@@ -115,8 +112,7 @@ class Attempt:
             if is_standby and not watch.is_believed(beat_at):
                 known_lsn = 0
             if is_primary and (is_standby or timeline < watch.timeline()):
-                # Its address leads to a server that was demoted: what it shows may be any age.
-                raise _Demoted
+                raise Demoted
             lag_s = 0.0 if is_primary else watch.lag_s(beat_at, at=began)
             position = Position(timeline, max(lsn_parse(at_least), known_lsn))
             self._note(verdict, lag_s=lag_s, position=position, is_last=is_last)
@@ -162,16 +158,7 @@ class Attempt:
         Raises NotThisOne where it is not what it seemed to be; StaleBeyondBudget with X-On-Stale: fail.
         """
         candidate, state = verdict.candidate, self.state
-        read = replace(candidate, position=position.lsn, timeline=position.timeline)
-        if not has_reached(read, self.needed.lsn, self.needed.timeline):
-            raise NotThisOne(unreached=True)
-        if (
-            self.needed.lsn
-            and position.timeline > self.needed.timeline
-            and position.timeline not in monitor().timelines
-        ):
-            # Promoted a moment ago: where its timeline began, and whether it has what is needed, is not known yet.
-            raise NotThisOne(unreached=True)
+        reached_require(candidate, position, self.needed)
         if not is_last and verdict.qualifies and not lag_accepted(state.budget, candidate.source, lag_s):
             raise NotThisOne
         state.answer = Answer(
@@ -184,6 +171,23 @@ class Attempt:
         )
         if state.budget is not None and state.budget.on_stale == "fail" and state.sla_met() is not True:
             raise StaleBeyondBudget(sources={candidate.name: f"lag {lag_s} s when it was read"})
+
+
+def reached_require(candidate: Candidate, position: Position, needed: Position) -> None:
+    """Raise NotThisOne where a store has turned out to be at a position that does not show what is needed."""
+    read = replace(candidate, position=position.lsn, timeline=position.timeline)
+    if not has_reached(read, needed.lsn, needed.timeline):
+        raise NotThisOne(unreached=True)
+    if needed.lsn and position.timeline > needed.timeline and position.timeline not in monitor().timelines:
+        # Promoted a moment ago: where its timeline began, and whether it has what is needed, is not known yet.
+        raise NotThisOne(unreached=True)
+
+
+def reached_lsn(alias: str) -> int:
+    """What a database has applied by now, as it says itself; 0 where it does not."""
+    with connections[alias].cursor() as cursor:
+        cursor.execute(f"SELECT coalesce(({provider().reached})::text, '0/0')")
+        return lsn_parse(cursor.fetchone()[0])
 
 
 def _keep(reader: Reader, request: object, value: object, lsn: int) -> None:
@@ -199,9 +203,3 @@ def _keep(reader: Reader, request: object, value: object, lsn: int) -> None:
 def _is_broken(alias: str) -> bool:
     connection = connections[alias].connection
     return connection is None or bool(connection.closed)
-
-
-def _reached_lsn(alias: str) -> int:
-    with connections[alias].cursor() as cursor:
-        cursor.execute(f"SELECT coalesce(({provider().reached})::text, '0/0')")
-        return lsn_parse(cursor.fetchone()[0])

@@ -7,17 +7,17 @@ from collections.abc import Collection
 
 from django.db import connections
 
-from freshness.choice import candidates_judge
+from freshness.choice import Candidate, candidates_judge
 from freshness.defaults import budget_now
 from freshness.monitor import PRIMARY, monitor
 from freshness.policy import Budget
 from freshness.providers import provider
-from freshness.reads.attempt import SNAPSHOT_FACTS, ReadSource
-from freshness.reads.problems import CONNECTION_ERRORS, NoStoreAnswers, PositionNotReached, is_store_failure
-from freshness.reads.stores import alias_of, databases_now, primary_is_up, store_failed
+from freshness.reads.attempt import SNAPSHOT_FACTS, NotThisOne, ReadSource, reached_lsn, reached_require
+from freshness.reads.problems import CONNECTION_ERRORS, Demoted, NoStoreAnswers, PositionNotReached, is_store_failure
+from freshness.reads.stores import alias_of, databases_now, store_failed
 from freshness.reads.through import POLL_S, REACH_S, position_needed
 from freshness.state import Answer, FreshnessState, freshness_state, freshness_state_entered
-from freshness.timelines import Position, position_text, seq_timeline
+from freshness.timelines import NOWHERE, Position, position_text, seq_timeline
 from freshness.tokens import lsn_parse
 
 
@@ -40,9 +40,13 @@ def page_source(*, query_class: str, attributes: Collection[str] | None = ()) ->
 def _page_source(*, query_class: str, attributes: Collection[str] | None, is_primary: bool) -> ReadSource:
     state = freshness_state()
     budget = budget_now(wish=state.wish, query_class=query_class, attributes=attributes)
-    if state.wrote or (is_primary and primary_is_up()):
-        alias = _database_note(state, "primary", budget=budget)
-    else:
+    primary, *_ = databases_now()
+    alias: str | None = None
+    if state.wrote:
+        alias = _database_note(state, primary, budget=budget)
+    elif is_primary and primary.up:
+        alias = _database_tried(state, primary, budget=budget)
+    if alias is None:
         state.database = None
         alias = database_settle(state, budget=budget)
     if state.answer is None:
@@ -83,40 +87,64 @@ def _database_settled(state: FreshnessState, *, budget: Budget) -> str:
     verdicts = candidates_judge(
         budget=budget, needed_lsn=needed.lsn, needed_timeline=needed.timeline, candidates=databases_now()
     )
+    unreached = any(not verdict.reached for verdict in verdicts)
     for verdict in verdicts:
         if verdict.reason == "down" or not verdict.reached:
             continue
         try:
-            alias = _database_note(state, verdict.candidate.name, budget=budget)
-        except CONNECTION_ERRORS as error:
-            if not is_store_failure(error):
-                raise
-            store_failed(verdict.candidate)
-            connections[alias_of(verdict.candidate)].close()
-        else:
+            alias = _database_tried(state, verdict.candidate, budget=budget, needed=needed)
+        except NotThisOne:
+            unreached = True
+            continue
+        if alias is not None:
             state.verdicts = verdicts
             return alias
-    raise NoStoreAnswers if all(verdict.reached for verdict in verdicts) else PositionNotReached
+    raise PositionNotReached if unreached else NoStoreAnswers
 
 
-def _database_note(state: FreshnessState, name: str, *, budget: Budget) -> str:
-    """Note what a database has applied by now as the answer of this scope; return its alias."""
-    alias = PRIMARY if name == "primary" else name
+def _database_tried(
+    state: FreshnessState, candidate: Candidate, *, budget: Budget, needed: Position = NOWHERE
+) -> str | None:
+    """As `_database_note`; None where the database does not answer after all, and is left out for a moment."""
+    try:
+        return _database_note(state, candidate, budget=budget, needed=needed)
+    except CONNECTION_ERRORS as error:
+        if not is_store_failure(error):
+            raise
+        store_failed(candidate)
+        connections[alias_of(candidate)].close()
+        return None
+
+
+def _database_note(state: FreshnessState, candidate: Candidate, *, budget: Budget, needed: Position = NOWHERE) -> str:
+    """Note what a database has applied by now as the answer of this scope; return its alias.
+
+    Raises NotThisOne where it has not what is needed, Demoted.
+    """
+    alias = alias_of(candidate)
     watch, asked = monitor(), provider()
     began = watch.primary_now()
+    # As in `Attempt`: it may be behind what the monitor saw of it.
+    known_lsn = 0 if alias == PRIMARY or not needed.lsn else reached_lsn(alias)
     with connections[alias].cursor() as cursor:
         cursor.execute(
             SNAPSHOT_FACTS.format(at_most=asked.at_most, is_standby=asked.is_standby, timeline=asked.timeline)
         )
-        at_least, seq, beat_at, at_most, _, own_timeline = cursor.fetchone()
+        at_least, seq, beat_at, at_most, is_standby, own_timeline = cursor.fetchone()
+    timeline = own_timeline or seq_timeline(seq)
+    if alias == PRIMARY and (is_standby or timeline < watch.timeline()):
+        raise Demoted
+    if is_standby and not watch.is_believed(beat_at):
+        known_lsn = 0
+    reached_require(candidate, Position(timeline, max(lsn_parse(at_least), known_lsn)), needed)
     lag_s = 0.0 if alias == PRIMARY else watch.lag_s(beat_at, at=began)
     state.budget = budget
-    state.at_most = position_text(Position(own_timeline or seq_timeline(seq), lsn_parse(at_most)))
+    state.at_most = position_text(Position(timeline, lsn_parse(at_most)))
     state.answer = Answer(
-        source="primary" if alias == PRIMARY else "read-replica",
+        source=candidate.source,
         lag_s=lag_s,
         position=lsn_parse(at_least),
         replication_lag_s=lag_s,
-        store=name,
+        store=candidate.name,
     )
     return alias

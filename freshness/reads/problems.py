@@ -51,6 +51,10 @@ class PrimaryUnavailable(Unavailable):
     code = "primary_unavailable"
 
 
+class Demoted(OperationalError):
+    """What was reached under the primary's address is a primary no longer: what it shows may be any age."""
+
+
 def store_problem(error: OperationalError | InterfaceError) -> Problem | None:
     """What a write's database error is to its client; None for one that is about the statement."""
     if sqlstate(error) == QUERY_CANCELED:

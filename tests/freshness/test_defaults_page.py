@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import psycopg
 import pytest
+from django.db import connections
 
 from entities.governance.jobs import rename_start
 from entities.ingest.importer import import_run
-from freshness.defaults import defaults_change, defaults_of, defaults_read
+from freshness.defaults import attribute_renamed, defaults_change, defaults_of, defaults_read
 from freshness.policy import Defaults, Limit
 from tenants.binding import tenant_bind
 from tenants.members.models import Role
@@ -104,6 +106,22 @@ def test_a_renamed_attribute_keeps_the_stricter_of_both_floors(acme: Tenant, glo
         )
     assert settled(acme).attributes["price"] == Limit("NEAR_REALTIME", 2.0)
     assert settled(globex).attributes["price"] == Limit("NEAR_REALTIME")
+
+
+def test_settling_and_renaming_wait_for_no_write_that_is_under_way(
+    acme: Tenant, owner_db: psycopg.Connection[Any]
+) -> None:
+    with connections["default"].cursor() as cursor:
+        cursor.execute("SET lock_timeout = '3s'")
+    row = "SELECT FROM tenants_tenant WHERE id = %s FOR {}"
+    with owner_db.transaction():
+        owner_db.execute(row.format("KEY SHARE"), [acme.pk])  # As every write does.
+        defaults_change(tenant=acme, attributes={"cost": Limit("REALTIME")})
+        attribute_renamed(tenant=acme, name="cost", target="price")
+    assert settled(acme).attributes == {"cost": Limit("REALTIME"), "price": Limit("REALTIME", 1.0)}
+    with owner_db.transaction():
+        owner_db.execute(row.format("UPDATE"), [acme.pk])
+        attribute_renamed(tenant=acme, name="colour", target="paint")
 
 
 def test_what_a_row_said_is_read_anew_only_with_the_row(acme: Tenant) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 from django.contrib.auth import get_user_model
@@ -15,9 +16,10 @@ from django.test import RequestFactory, override_settings
 from entities.models import Entity
 from freshness.middleware import SEEN_COOKIE, FreshnessMiddleware, _seen
 from freshness.monitor import monitor
-from freshness.reads import primary_is_up, primary_position
+from freshness.reads import page_source, primary_is_up, primary_position, primary_source
 from freshness.routers import FreshnessRouter
-from freshness.state import FreshnessState, freshness_scope
+from freshness.state import Answer, FreshnessState, freshness_scope
+from freshness.timelines import NOWHERE, Position
 from tenants.models import Tenant
 from tests.cluster import Cluster
 from tests.freshness.test_registered_sources import heartbeat
@@ -30,18 +32,23 @@ USER = get_user_model()
 PATIENCE_S = 30
 
 
+def well(alias: str) -> None:
+    """No breaker is open from what a test did to this database."""
+    deadline = time.monotonic() + PATIENCE_S
+    monitor().look(alias)
+    while not monitor().breaker(alias).is_closed:
+        assert time.monotonic() < deadline, f"{alias} stays out"
+        time.sleep(0.05)
+        monitor().look(alias)
+
+
 @pytest.fixture
 def fresh_replicas(stack: Cluster, live_db: None) -> None:
     """Both replicas have a heartbeat that is a moment old, and no breaker is open from what other tests broke."""
     heartbeat()
     stack.wait_for_replicas()
-    deadline = time.monotonic() + PATIENCE_S
     for alias in ("replica1", "replica2", "default"):
-        monitor().look(alias)
-        while not monitor().breaker(alias).is_closed:
-            assert time.monotonic() < deadline, f"{alias} stays out"
-            time.sleep(0.05)
-            monitor().look(alias)
+        well(alias)
 
 
 @pytest.fixture
@@ -136,6 +143,50 @@ def test_a_page_waits_for_the_primary_that_is_believed_again_in_a_moment(paused_
     monitor().failed("default")
     assert not primary_is_up()
     assert database(FreshnessState(orm_class="operational", seen=seen), USER) == "default"
+
+
+def page_read(*, seen: Position = NOWHERE, is_primary: bool = False) -> Answer:
+    """What is noted of a page that reads."""
+    with freshness_scope(FreshnessState(seen=seen)) as state:
+        found = primary_source(query_class="critical") if is_primary else page_source(query_class="critical")
+        assert state.answer is not None
+        assert found.using == ("default" if state.answer.source == "primary" else state.answer.store)
+        return state.answer
+
+
+def test_a_page_that_meets_a_demoted_primary_is_read_from_a_replica(
+    fresh_replicas: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for is_primary in (True, False):
+        assert page_read(is_primary=is_primary).source == "primary"
+        # Some database has told of a promotion, and the primary's address leads to the old one still.
+        with monkeypatch.context() as patch:
+            patch.setattr(monitor(), "timelines", {**monitor().timelines, 1000: 0})
+            assert page_read(is_primary=is_primary).source == "read-replica"
+        well("default")
+
+
+def test_a_page_whose_primary_breaks_off_is_read_from_a_replica(fresh_replicas: None) -> None:
+    assert page_read(is_primary=True).source == "primary"
+    broken = connections["default"].connection
+    with connections["default"].cursor() as cursor, pytest.raises(OperationalError):
+        cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+    assert connections["default"].connection is broken
+    assert page_read(is_primary=True).source == "read-replica"
+    well("default")
+
+
+def test_a_page_is_read_from_no_replica_that_is_behind_what_was_believed_of_it(
+    paused_replicas: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heartbeat()
+    seen = primary_position()
+    for alias in ("replica1", "replica2"):
+        reading = monitor().look(alias)
+        monkeypatch.setitem(monitor()._readings, alias, replace(reading, lsn=seen.lsn, taken_at=reading.taken_at + 60))
+    with freshness_scope(FreshnessState(orm_class="operational", seen=seen)) as state:
+        assert ROUTER.db_for_read(Entity) == "default"
+        assert state.answer is not None and state.answer.source == "primary"
 
 
 def test_a_broken_connection_of_the_monitor_is_no_sign_of_a_broken_server(fresh_replicas: None) -> None:
