@@ -103,7 +103,7 @@ def entity_history(
     bound = (tenant_id, entity_id, name)
     after = None if cursor is None else cast(tuple[int, int, str], _cursor_read(cursor, bound, (int, int, str)))
     request = HistoryRead(tenant_id, entity_id, name, limit, after)
-    changes: list[ValueChange] = read_through(None, operation="history", request=request)
+    changes: list[ValueChange] = read_through(None, operation="history", request=request, attributes=_names(name))
     next_cursor = None
     if len(changes) > limit:
         changes = changes[:limit]
@@ -131,12 +131,17 @@ def state_at(
     bound = (tenant_id, _microseconds(at), entity_id, name, stale_for_s)
     after = None if cursor is None else cast(tuple[int, str], _cursor_read(cursor, bound, (int, str)))
     request = StateRead(tenant_id, at, entity_id, name, stale_for_s, limit, after)
-    values: list[StateValue] = read_through(None, operation="state", request=request)
+    values: list[StateValue] = read_through(None, operation="state", request=request, attributes=_names(name))
     next_cursor = None
     if len(values) > limit:
         values = values[:limit]
         next_cursor = _cursor_write((values[-1].entity_id, values[-1].name), bound)
     return StatePage(values, next_cursor)
+
+
+def _names(name: str | None) -> tuple[str, ...] | None:
+    """Whose values are told: one attribute's, or any's."""
+    return None if name is None else (name,)
 
 
 def _cursor_write(place: tuple[Any, ...], bound: tuple[Any, ...]) -> str:

@@ -56,6 +56,7 @@ def overview_read(*, tenant_id: int) -> Overview:
     return read_through(
         lambda source: _of_database(tenant_id, source),
         operation="overview",
+        attributes=(),
         request=OverviewRead(tenant_id),
         at_least=freshness_state().seen,
     )

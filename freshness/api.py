@@ -31,6 +31,8 @@ from freshness.tokens import token_decode
 from tenants.binding import tenant_required
 
 _HEADERS: Final = ("X-Freshness-Tier", "X-Max-Lag-Seconds", "X-Consistency-Token", "X-On-Stale", "X-Wait-Ms")
+# Operations whose answers tell of no attribute's values.
+_VALUELESS: Final = frozenset({"overview", "jobs", "defaults"})
 _CANDIDATE: Final[dict[str, Any]] = {
     "type": "object",
     "properties": {
@@ -211,7 +213,7 @@ class FreshnessDefaults(APIView):
         _parameters_refuse(request)
         tenant_id = tenant_required().pk
         defaults = read_through(
-            lambda source: defaults_read(tenant_id=tenant_id, using=source.using), operation="defaults"
+            lambda source: defaults_read(tenant_id=tenant_id, using=source.using), operation="defaults", attributes=()
         )
         return Response({**defaults_json(defaults), "metadata": {"freshness": freshness_state().metadata()}})
 
@@ -271,8 +273,7 @@ def _attributes(body: dict[str, Any], operation: str) -> list[str] | None:
     """Of which attributes the read would tell; None for any."""
     told = body.get("attributes")
     if told is None:
-        # What an aggregate, a list of names or a past state tells of, only its own request says.
-        return None if operation in {"entity", "search"} else []
+        return [] if operation in _VALUELESS else None
     if not isinstance(told, list) or not all(isinstance(name, str) for name in told):
         raise _invalid("attributes", "`attributes` is a list of names.")
     return told

@@ -55,6 +55,8 @@ class AttributeList(APIView):
                 status=status,
             ),
             operation="attributes",
+            # Its most common values are told of each.
+            attributes=None,
         )
         return Response(
             {
@@ -78,6 +80,7 @@ class AttributeDetail(APIView):
         row = read_through(
             lambda source: selectors.attribute_get(tenant_id=tenant_id, name=known, using=source.using),
             operation="attributes",
+            attributes=(known,),
         )
         return Response(attribute_json(row))
 

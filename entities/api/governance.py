@@ -109,7 +109,9 @@ class RuleList(APIView):
         parameters(request, ())
         tenant_id = tenant_required().pk
         rules = read_through(
-            lambda source: store.rules_read(tenant_id=tenant_id, using=source.using), operation="attributes"
+            lambda source: store.rules_read(tenant_id=tenant_id, using=source.using),
+            operation="attributes",
+            attributes=(),
         )
         body = [rule_json(rule) for rule in rules]
         return Response({"rules": body, "metadata": {"freshness": freshness_state().metadata()}})
@@ -124,7 +126,9 @@ class RuleDetail(APIView):
         parameters(request, ())
         tenant_id, known = tenant_required().pk, attribute_name_parse(name)
         rule = read_through(
-            lambda source: store.rule_get(tenant_id=tenant_id, name=known, using=source.using), operation="attributes"
+            lambda source: store.rule_get(tenant_id=tenant_id, name=known, using=source.using),
+            operation="attributes",
+            attributes=(),
         )
         return Response(rule_json(rule))
 
@@ -193,7 +197,9 @@ class RuleCheck(APIView):
         parameters(request, ())
         tenant_id = tenant_required().pk
         job = read_through(
-            lambda source: jobs.job_get(tenant_id=tenant_id, job_id=job_id, using=source.using), operation="jobs"
+            lambda source: jobs.job_get(tenant_id=tenant_id, job_id=job_id, using=source.using),
+            operation="jobs",
+            attributes=(),
         )
         if job.kind != jobs.Kind.RULE_CHECK:
             raise jobs.JobUnknown
@@ -212,7 +218,9 @@ class AliasList(APIView):
         parameters(request, ())
         tenant_id = tenant_required().pk
         aliases = read_through(
-            lambda source: store.aliases_read(tenant_id=tenant_id, using=source.using), operation="attributes"
+            lambda source: store.aliases_read(tenant_id=tenant_id, using=source.using),
+            operation="attributes",
+            attributes=(),
         )
         body = [alias_json(alias) for alias in aliases]
         return Response({"aliases": body, "metadata": {"freshness": freshness_state().metadata()}})

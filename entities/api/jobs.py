@@ -109,6 +109,7 @@ class ImportJobList(APIView):
                 tenant_id=tenant_id, limit=limit, cursor=values.get("cursor") or None, using=source.using
             ),
             operation="jobs",
+            attributes=(),
         )
         return Response(
             {
@@ -200,6 +201,7 @@ class ImportJobDetail(APIView):
         job = read_through(
             lambda source: jobs.import_job_get(tenant_id=tenant_id, job_id=job_id, using=source.using),
             operation="jobs",
+            attributes=(),
         )
         return Response(job_json(job))
 
@@ -253,6 +255,7 @@ class ImportJobErrors(APIView):
         job = read_through(
             lambda source: jobs.import_job_get(tenant_id=tenant_id, job_id=job_id, using=source.using),
             operation="jobs",
+            attributes=(),
         )
         return StreamingHttpResponse(report.errors_ndjson(job=job), content_type="application/x-ndjson")
 

@@ -195,6 +195,7 @@ def _read(tenant_id: int, operation: str, entity_id: int) -> None:
             lambda source: entity_get(tenant_id=tenant_id, entity_id=entity_id, using=source.using),
             operation="entity",
             request=EntityRead(tenant_id, entity_id),
+            attributes=None,
         )
         return
     query = Query(limit=20)
@@ -202,4 +203,5 @@ def _read(tenant_id: int, operation: str, entity_id: int) -> None:
         lambda source: search_run(tenant_id=tenant_id, query=query, using=source.using, position=source.position),
         operation="search",
         request=SearchRead(tenant_id, query),
+        attributes=None,
     )

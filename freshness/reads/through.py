@@ -34,9 +34,9 @@ def read_through(
     reader: Callable[[ReadSource], T] | None,
     *,
     operation: str,
+    attributes: Collection[str] | None,
     request: object = None,
     query_class: str | None = None,
-    attributes: Collection[str] | None = (),
     at_least: Position = NOWHERE,
 ) -> T:
     """Return what the best store for this class of query answers.
@@ -44,8 +44,8 @@ def read_through(
     reader: reads a database, inside one snapshot of it; it may be called again on another one where the first fails.
         None where no database can answer, only registered readers.
     operation, request: what the registered readers of other sources go by; no request, no other sources.
+    attributes: whose values the answer tells or rests on, () for none, None for any; see Note [Whose budget].
     query_class: a row of the budget matrix; by default the operation's own.
-    attributes: whose values the answer tells or rests on, None for any; see Note [Whose budget].
     at_least: a log position that the store must have reached, besides the request's consistency token.
     Raises StaleBeyondBudget with X-On-Stale: fail; PositionNotReached; WriteLost; QueryTimeout; NoStoreAnswers; and
     what the reader raises.

@@ -67,6 +67,25 @@ def test_an_attribute_with_a_floor_is_never_told_older_whatever_a_request_asks(a
         (f"/entities/{entity_id}/", "REALTIME"),
         (f"/entities/{entity_id}/attributes/price/", "REALTIME"),
         (f"/entities/{entity_id}/attributes/colour/", "EVENTUAL"),
+        ("/attributes/", "REALTIME"),
+        ("/attributes/price/", "REALTIME"),
+        ("/attributes/colour/", "EVENTUAL"),
+        ("/attribute-aliases/", "EVENTUAL"),
+        ("/analytics/rollups/distribution/", "REALTIME"),
+        ("/analytics/rollups/distribution/?attribute=price", "REALTIME"),
+        ("/analytics/rollups/distribution/?attribute=colour", "EVENTUAL"),
+        ("/analytics/rollups/values/?attribute=price", "REALTIME"),
+        ("/analytics/rollups/values/?attribute=colour", "EVENTUAL"),
+        ("/analytics/rollups/trend/?attribute=price", "REALTIME"),
+        ("/analytics/rollups/trend/?attribute=colour", "EVENTUAL"),
+        ("/analytics/rollups/entities/", "EVENTUAL"),
+        (f"/entities/{entity_id}/history/", "REALTIME"),
+        (f"/entities/{entity_id}/history/?attribute=price", "REALTIME"),
+        (f"/entities/{entity_id}/history/?attribute=colour", "EVENTUAL"),
+        (f"/entities/{entity_id}/history/?at=2026-01-01T00:00:00Z", "REALTIME"),
+        ("/analytics/state/?at=2026-01-01T00:00:00Z", "REALTIME"),
+        ("/analytics/state/?at=2026-01-01T00:00:00Z&attribute=price", "REALTIME"),
+        ("/analytics/state/?at=2026-01-01T00:00:00Z&attribute=colour", "EVENTUAL"),
     ):
         assert acme.get(path, headers=EVENTUAL).header("X-Freshness-Tier") == wanted, path
     for body, wanted in (
@@ -86,6 +105,10 @@ def test_explain_tells_whose_a_budget_is(acme: Client) -> None:
     floor = {"origin": "attribute", "attribute": "price"}
     assert explained(acme, **EVENTUAL) == ("NEAR_REALTIME", 2, floor)
     assert explained(acme, attributes=["colour", "price"]) == ("NEAR_REALTIME", 2, floor)
+    for operation in ("entity", "value", "attributes", "history", "state", "aggregate"):
+        assert explained(acme, operation=operation, **EVENTUAL)[1:] == (2, floor), operation
+    for operation in ("overview", "jobs", "defaults"):
+        assert explained(acme, operation=operation, **EVENTUAL)[1:] == (300, {"origin": "header"}), operation
     route = acme.post("/entities/search/", {}, params={"explain": "route"}).body["route"]
     assert (route["sla_target"], route["budget_from"]) == (2, floor)
     refused = acme.post("/freshness/explain/", {"operation": "search", "attributes": "price"})

@@ -85,7 +85,11 @@ def ask(state: FreshnessState, *, query_class: str = "alert") -> str:
         return f"read from {source.using}"
 
     with freshness_scope(state):
-        return str(read_through(from_database, operation="shelf", request="the request", query_class=query_class))
+        return str(
+            read_through(
+                from_database, operation="shelf", attributes=(), request="the request", query_class=query_class
+            )
+        )
 
 
 def test_a_registered_source_answers_first_where_its_class_says_so(shelf: Shelf) -> None:
@@ -104,7 +108,13 @@ def test_it_is_no_candidate_for_what_it_has_no_reader_for(shelf: Shelf) -> None:
     shelf.put("from the shelf", beat_at=beat_at, lsn=lsn)
     state = FreshnessState()
     with freshness_scope(state):
-        read_through(lambda source: source.using, operation="elsewhere", request="the request", query_class="alert")
+        read_through(
+            lambda source: source.using,
+            operation="elsewhere",
+            attributes=(),
+            request="the request",
+            query_class="alert",
+        )
     assert "stream" not in {verdict.candidate.name for verdict in state.verdicts}
     assert "stream" in {candidate.name for candidate in stores_now()}
 
