@@ -255,7 +255,7 @@ class RuleDelete(DataPage):
 
     def post(self, request: HttpRequest, rule_id: int) -> HttpResponseBase:
         with self.scope.bind():
-            services.rule_delete(tenant_id=self.scope.tenant.pk, rule_id=rule_id)
+            services.rule_delete(tenant_id=self.scope.tenant.pk, rule_id=rule_id, now=clock.now())
         return self.leave(self.scope.url("alert_rules"), "The rule is deleted.")
 
 

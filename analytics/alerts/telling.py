@@ -43,7 +43,7 @@ def notices_of(found: Sequence[Happening]) -> list[Notice]:
         return [_notice(happening, event) for happening in found]
     names = ", ".join(happening.entity[1][:60] for happening in found[:_NOTICES_MAX])
     verb = "fired" if outcome == "fired" else "was cleared"
-    reason = f" {found[0].reason}" if found[0].reason else ""
+    end = f": {found[0].reason}" if found[0].reason else "."
     firing_ids = [happening.firing_id for happening in found]
     return [
         Notice(
@@ -51,7 +51,7 @@ def notices_of(found: Sequence[Happening]) -> list[Notice]:
             key=f"alert:{rule.rule_id}:many:{min(firing_ids)}:{outcome}",
             event=event,
             subject=f"{rule.name}: {verb} for {len(found):,} entities",
-            body=f"{rule.name} {verb} for {len(found):,} entities at once, among them {names}.{reason}",
+            body=f"{rule.name} {verb} for {len(found):,} entities at once, among them {names}{end}",
             facts={
                 "rule": {"id": str(rule.rule_id), "name": rule.name},
                 "firing_ids": [str(firing_id) for firing_id in firing_ids[:1000]],
@@ -71,7 +71,7 @@ def _notice(happening: Happening, event: str) -> Notice:
     if happening.outcome == "cleared":
         subject += ", cleared"
     body = f"{rule.attribute} of {entity_type} {external_id} "
-    body += f"is not watched any more. {happening.reason}" if happening.reason else _told(happening, condition, at)
+    body += f"is cleared: {happening.reason}" if happening.reason else _told(happening, condition, at)
     return Notice(
         key=f"alert:{rule.rule_id}:{happening.entity_id}:{happening.firing_lsn}:{happening.outcome}",
         event=event,

@@ -206,13 +206,7 @@ class AlertRuleDetail(APIView):
         """Change some of it. Where its condition changes, it begins anew: open firings end."""
         parameters(request, ())
         tenant_id = tenant_required().pk
-        before = services.rule_get(tenant_id=tenant_id, rule_id=rule_id)
-        rule, secret = services.rule_update(
-            tenant_id=tenant_id,
-            rule_id=rule_id,
-            rule=rule_parse(json_body(request), over=before.wanted),
-            now=now(),
-        )
+        rule, secret = services.rule_patch(tenant_id=tenant_id, rule_id=rule_id, body=json_body(request), now=now())
         write_finished(tenant_id=tenant_id)
         return Response(rule_json(rule, secret))
 
@@ -221,7 +215,7 @@ class AlertRuleDetail(APIView):
         """Remove the rule with its firings."""
         parameters(request, ())
         tenant_id = tenant_required().pk
-        services.rule_delete(tenant_id=tenant_id, rule_id=rule_id)
+        services.rule_delete(tenant_id=tenant_id, rule_id=rule_id, now=now())
         write_finished(tenant_id=tenant_id)
         return Response(status=204)
 

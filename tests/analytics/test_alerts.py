@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 import orjson
 import psycopg
 import pytest
+from django.db import connections, transaction
 
 from analytics.alerts import services
 from analytics.alerts.applier import AlertApplier
@@ -26,6 +28,7 @@ from entities.ingest.importer import import_run
 from tenants.binding import tenant_bind
 from tenants.models import Tenant
 from tenants.notices.services import deliveries_read
+from tenants.services import tenant_export
 from tests.analytics.feeding import (
     delete,
     feed_running,
@@ -404,7 +407,7 @@ def test_no_tenant_reaches_anothers_rules_and_firings(feed: Feed, dsn: str, acme
             assert services.rules_read(tenant_id=tenant_id) == []
             assert services.firings_read(tenant_id=tenant_id, limit=10) == []
             with pytest.raises(RuleUnknown):
-                services.rule_delete(tenant_id=tenant_id, rule_id=theirs)
+                services.rule_delete(tenant_id=tenant_id, rule_id=theirs, now=NOON)
             with pytest.raises(services.FiringUnknown):
                 services.firing_acknowledge(tenant_id=tenant_id, firing_id=firing.firing_id, who="eve", now=clock.now())
     with tenant_bind(globex):
@@ -412,8 +415,103 @@ def test_no_tenant_reaches_anothers_rules_and_firings(feed: Feed, dsn: str, acme
         again = services.firing_acknowledge(tenant_id=globex.pk, firing_id=firing.firing_id, who="bob", now=NOON)
         assert seen.acknowledged_by == again.acknowledged_by == "ann"
         assert services.firings_unseen_count(tenant_id=globex.pk) == 0
-        services.rule_delete(tenant_id=globex.pk, rule_id=theirs)
+        services.rule_delete(tenant_id=globex.pk, rule_id=theirs, now=NOON)
     assert firings(globex) == []
+
+
+@pytest.mark.parametrize(
+    ("body", "told_of"),
+    [
+        ({"threshold": 60}, "the rule was changed."),
+        ({"is_enabled": False, "emails": []}, "the rule was switched off."),
+        (None, "the rule was deleted."),
+        ({"name": "Another name"}, None),
+    ],
+)
+def test_whoever_was_told_that_it_fired_is_told_that_it_ends_with_its_rule(
+    feed: Feed, dsn: str, acme: Tenant, globex: Tenant, body: dict[str, Any] | None, told_of: str | None
+) -> None:
+    changed, other = rule(acme, emails=("ops@acme.example",)), rule(globex, emails=("ops@globex.example",))
+    write(acme, "s-1", heat=50)
+    write(globex, "s-1", heat=50)
+    settle(feed, dsn)
+    with tenant_bind(acme):
+        if body is None:
+            services.rule_delete(tenant_id=acme.pk, rule_id=changed, now=clock.now())
+        else:
+            services.rule_patch(tenant_id=acme.pk, rule_id=changed, body=body, now=clock.now())
+    fired = ("alert.fired", "ops@acme.example")
+    assert told(acme) == [fired, *([("alert.cleared", "ops@acme.example")] if told_of else [])]
+    assert told(globex) == [("alert.fired", "ops@globex.example")]
+    with connections["default"].cursor() as cursor, tenant_bind(acme):
+        cursor.execute("SELECT body FROM notice_deliveries WHERE event = 'alert.cleared'")
+        assert cursor.fetchall() == ([(f"heat of thing s-1 is cleared: {told_of}",)] if told_of else [])
+    assert [found.cleared_at for found in firings(globex, rule_id=other)] == [None]
+
+
+def meanwhile(stack: Cluster, call: Callable[[], object]) -> Future[object]:
+    """Begin the call beside a transaction of ours, and return when it waits for that, or has not waited at all."""
+
+    def run() -> object:
+        try:
+            return call()
+        finally:
+            connections.close_all()
+
+    pool = ThreadPoolExecutor(1)
+    future = pool.submit(run)
+    pool.shutdown(wait=False)
+    with psycopg.connect(stack.owner_url, autocommit=True) as watch:
+        waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+        wait_until(lambda: future.done() or watch.execute(waiting).fetchone() != (0,))
+    return future
+
+
+def test_two_changes_of_a_rule_at_once_are_both_kept(stack: Cluster, live_db: None, acme: Tenant) -> None:
+    rule_id = rule(acme)
+
+    def change(body: dict[str, Any]) -> object:
+        with tenant_bind(acme):
+            return services.rule_patch(tenant_id=acme.pk, rule_id=rule_id, body=body, now=NOON)
+
+    with tenant_bind(acme), transaction.atomic():
+        services.rule_patch(tenant_id=acme.pk, rule_id=rule_id, body={"name": "First"}, now=NOON)
+        second = meanwhile(stack, lambda: change({"threshold": 77}))
+    second.result(60)
+    with tenant_bind(acme):
+        kept = services.rule_get(tenant_id=acme.pk, rule_id=rule_id).wanted
+    assert (kept.name, kept.condition.threshold) == ("First", 77)
+
+
+def test_two_rules_made_at_once_are_both_counted(
+    stack: Cluster, live_db: None, acme: Tenant, globex: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("analytics.alerts.services.rules.RULES_MAX", 1)
+    with tenant_bind(acme), transaction.atomic():
+        rule(acme)
+        rule(globex)
+        second = meanwhile(stack, lambda: rule(acme))
+    with pytest.raises(services.TooManyRules):
+        second.result(60)
+
+
+def test_rules_and_firings_are_exported_without_what_secrets_are_made_of(
+    feed: Feed, dsn: str, acme: Tenant, globex: Tenant
+) -> None:
+    rule(acme, webhook_url="https://hooks.acme.example/x")
+    rule(globex, 5, name="Theirs")
+    write(acme, "s-1", heat=50)
+    settle(feed, dsn)
+    with connections["default"].cursor() as cursor, tenant_bind(acme):
+        cursor.execute("SELECT webhook_nonce FROM alert_rules")
+        [(nonce,)] = cursor.fetchall()
+    lines = list(tenant_export(tenant=acme, now=NOON))
+    told_of = [orjson.loads(line) for line in lines if b"alert_" in line]
+    exported = {line["record"]: line["data"] for line in told_of}
+    assert set(exported) == {"alert_rules", "alert_firings"} and len(told_of) == 2
+    assert exported["alert_rules"]["webhook_url"] == "https://hooks.acme.example/x"
+    assert (exported["alert_firings"]["external_id"], exported["alert_firings"]["value"]) == ("s-1", 50)
+    assert nonce and not any(nonce.encode() in line or b"Theirs" in line for line in lines)
 
 
 def test_how_far_the_feed_has_evaluated_is_known(feed: Feed, dsn: str, acme: Tenant, stack: Cluster) -> None:

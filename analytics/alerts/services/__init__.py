@@ -30,6 +30,7 @@ from analytics.alerts.services.rules import (
     rule_create,
     rule_delete,
     rule_get,
+    rule_patch,
     rule_update,
     rules_read,
 )
@@ -60,6 +61,7 @@ __all__ = [
     "rule_delete",
     "rule_get",
     "rule_parse",
+    "rule_patch",
     "rule_preview",
     "rule_update",
     "rules_read",

@@ -99,9 +99,10 @@ def firing_acknowledge(*, tenant_id: int, firing_id: int, who: str, now: datetim
             SQL["firing_acknowledge"],
             {"tenant_id": tenant_id, "firing_id": min(firing_id, _ID_MAX), "who": who, "now": now},
         )
-        if cursor.rowcount == 0:
-            raise FiringUnknown
-    return firings_read(tenant_id=tenant_id, before=firing_id + 1, limit=1)[0]
+        row = cursor.fetchone()
+    if row is None:
+        raise FiringUnknown
+    return _firing(row)
 
 
 def evaluated_at() -> datetime | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -9,13 +10,16 @@ from typing import Any, Final
 
 from django.db import DEFAULT_DB_ALIAS, connections, transaction
 
-from analytics.alerts.evaluate import Condition, Operator
-from analytics.alerts.services.checking import RuleInput, rule_body
+from analytics.alerts.evaluate import Condition, Operator, Sample
+from analytics.alerts.rule import Rule, rule_of
+from analytics.alerts.services.checking import RuleInput, rule_body, rule_parse
+from analytics.alerts.telling import Happening, notices_of
 from atlasco.lib.clock import to_us
 from atlasco.lib.errors import Conflict, NotFound
 from atlasco.lib.sql import sql_blocks
 from tenants.members.models import Role
 from tenants.notices.channels import nonce_make, webhook_secret
+from tenants.notices.services import notices_queue
 from tenants.roles import role_require
 
 SQL: Final = sql_blocks(Path(__file__).parent.parent / "sql" / "queries.sql")
@@ -92,6 +96,7 @@ def rule_create(*, tenant_id: int, rule: RuleInput, now: datetime) -> tuple[Aler
     role_require(Role.EDITOR)
     nonce = nonce_make() if rule.webhook_url else ""
     with transaction.atomic(using=DEFAULT_DB_ALIAS), connections[DEFAULT_DB_ALIAS].cursor() as cursor:
+        cursor.execute(SQL["rules_lock"], {"tenant_id": tenant_id})
         cursor.execute(SQL["rules_count"], {"tenant_id": tenant_id})
         if cursor.fetchone()[0] >= RULES_MAX:
             raise TooManyRules
@@ -103,19 +108,55 @@ def rule_create(*, tenant_id: int, rule: RuleInput, now: datetime) -> tuple[Aler
 def rule_update(*, tenant_id: int, rule_id: int, rule: RuleInput, now: datetime) -> tuple[AlertRule, str]:
     """Keep a rule as it is wanted now. Another webhook gets another secret, which is returned; else it is empty.
 
-    What decides about firing begins anew where it was changed: runs are forgotten, open firings end.
-    Raises RuleUnknown, RoleMissing.
+    What decides about firing begins anew where it was changed: runs are forgotten, open firings end, and whoever was
+    told of them is told. Raises RuleUnknown, RoleMissing.
     """
+    return _keep(tenant_id, rule_id, lambda _: rule, now)
+
+
+def rule_patch(*, tenant_id: int, rule_id: int, body: object, now: datetime) -> tuple[AlertRule, str]:
+    """As `rule_update`, with the rule that a body describes over what is kept. Raises InvalidRule as well."""
+    return _keep(tenant_id, rule_id, lambda before: rule_parse(body, over=before), now)
+
+
+def _keep(
+    tenant_id: int, rule_id: int, wanted: Callable[[RuleInput], RuleInput], now: datetime
+) -> tuple[AlertRule, str]:
     role_require(Role.EDITOR)
-    before = rule_get(tenant_id=tenant_id, rule_id=rule_id).wanted
-    restarts = _decisive(before) != _decisive(rule)
-    nonce = nonce_make() if rule.webhook_url and rule.webhook_url != before.webhook_url else None
     with transaction.atomic(using=DEFAULT_DB_ALIAS), connections[DEFAULT_DB_ALIAS].cursor() as cursor:
+        known = _rule_hold(cursor, tenant_id, rule_id)
+        before = rule_get(tenant_id=tenant_id, rule_id=rule_id).wanted
+        rule = wanted(before)
+        restarts = _decisive(before) != _decisive(rule)
+        nonce = nonce_make() if rule.webhook_url and rule.webhook_url != before.webhook_url else None
         values = {**_values(tenant_id, rule, now), "rule_id": rule_id, "restarts": restarts, "webhook_nonce": nonce}
         cursor.execute(SQL["rule_update"], values)
         if restarts:
-            cursor.execute(SQL["rule_restart"], {"tenant_id": tenant_id, "rule_id": rule_id, "now_us": to_us(now)})
+            _firings_end(cursor, known, "changed" if rule.is_enabled else "switched off", now)
     return rule_get(tenant_id=tenant_id, rule_id=rule_id), webhook_secret(nonce=nonce) if nonce else ""
+
+
+def _rule_hold(cursor: Any, tenant_id: int, rule_id: int) -> Rule:
+    cursor.execute(SQL["rule_hold"], {"tenant_id": tenant_id, "rule_id": min(rule_id, _ID_MAX)})
+    row = cursor.fetchone()
+    if row is None:
+        raise RuleUnknown
+    return rule_of(*row)
+
+
+def _firings_end(cursor: Any, rule: Rule, what: str, now: datetime) -> None:
+    """Forget the rule's runs and end what is open, and tell those whom the rule told that it fired."""
+    sample = Sample(0, to_us(now), None)
+    cursor.execute(SQL["rule_end"], {"tenant_id": rule.tenant_id, "rule_id": rule.rule_id, "now_us": sample.at_us})
+    ended = [
+        Happening(
+            *(rule, entity_id, (entity_type, external_id), "cleared", sample, fired_lsn, firing_id),
+            reason=f"the rule was {what}.",
+        )
+        for firing_id, entity_id, entity_type, external_id, fired_lsn in cursor.fetchall()
+    ]
+    for notice in notices_of(ended):
+        notices_queue(tenant_id=rule.tenant_id, notice=notice, targets=rule.targets, now=now)
 
 
 def _decisive(rule: RuleInput) -> RuleInput:
@@ -126,10 +167,9 @@ def _values(tenant_id: int, rule: RuleInput, now: datetime) -> dict[str, Any]:
     return {**rule_body(rule), "threshold": rule.condition.threshold, "tenant_id": tenant_id, "now": now}
 
 
-def rule_delete(*, tenant_id: int, rule_id: int) -> None:
-    """Remove a rule with its firings. Raises RuleUnknown, RoleMissing."""
+def rule_delete(*, tenant_id: int, rule_id: int, now: datetime) -> None:
+    """Remove a rule with its firings; of open ones it is told that they end. Raises RuleUnknown, RoleMissing."""
     role_require(Role.EDITOR)
-    with connections[DEFAULT_DB_ALIAS].cursor() as cursor:
+    with transaction.atomic(using=DEFAULT_DB_ALIAS), connections[DEFAULT_DB_ALIAS].cursor() as cursor:
+        _firings_end(cursor, _rule_hold(cursor, tenant_id, rule_id), "deleted", now)
         cursor.execute(SQL["rule_delete"], {"tenant_id": tenant_id, "rule_id": rule_id})
-        if cursor.rowcount == 0:
-            raise RuleUnknown

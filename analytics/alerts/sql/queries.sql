@@ -9,6 +9,10 @@ WHERE r.tenant_id = %(tenant_id)s AND r.rule_id > %(after)s
 ORDER BY r.rule_id
 LIMIT %(limit)s;
 
+-- name: rules_lock
+-- One at a time: of two rules made beside each other, neither would count the other.
+SELECT pg_advisory_xact_lock(hashtext('alert_rules'), %(tenant_id)s);
+
 -- name: rules_count
 SELECT count(*) FROM alert_rules WHERE tenant_id = %(tenant_id)s;
 
@@ -22,6 +26,14 @@ VALUES (%(tenant_id)s, %(name)s, %(attribute)s, %(entity_type)s, %(external_id)s
         %(emails)s, (pg_current_wal_insert_lsn() - '0/0')::bigint, %(now)s, %(now)s, %(now)s)
 RETURNING rule_id;
 
+-- name: rule_hold
+-- A rule as the feed reads it. Until the transaction ends nobody changes it, and the feed writes nothing that it judged by it.
+SELECT rule_id, tenant_id, name, attribute_name, entity_type, external_id, operator, threshold, clear_threshold,
+       for_samples, for_seconds, webhook_url, webhook_nonce, emails, effective_lsn
+FROM alert_rules
+WHERE tenant_id = %(tenant_id)s AND rule_id = %(rule_id)s
+FOR NO KEY UPDATE;
+
 -- name: rule_update
 UPDATE alert_rules
 SET name = %(name)s, attribute_name = %(attribute)s, entity_type = %(entity_type)s, external_id = %(external_id)s,
@@ -33,11 +45,12 @@ SET name = %(name)s, attribute_name = %(attribute)s, entity_type = %(entity_type
     updated_at = %(now)s
 WHERE tenant_id = %(tenant_id)s AND rule_id = %(rule_id)s;
 
--- name: rule_restart
+-- name: rule_end
 -- Another condition knows nothing of the runs of the one before; what is open ends.
 WITH gone AS (DELETE FROM alert_states WHERE tenant_id = %(tenant_id)s AND rule_id = %(rule_id)s)
 UPDATE alert_firings SET cleared_us = %(now_us)s
-WHERE tenant_id = %(tenant_id)s AND rule_id = %(rule_id)s AND cleared_us IS NULL;
+WHERE tenant_id = %(tenant_id)s AND rule_id = %(rule_id)s AND cleared_us IS NULL
+RETURNING firing_id, entity_id, entity_type, external_id, fired_lsn;
 
 -- name: rule_delete
 DELETE FROM alert_rules WHERE tenant_id = %(tenant_id)s AND rule_id = %(rule_id)s;
@@ -63,10 +76,14 @@ SELECT count(*) FROM (SELECT FROM alert_firings WHERE tenant_id = %(tenant_id)s 
                       AND acknowledged_at IS NULL LIMIT 100) f;
 
 -- name: firing_acknowledge
-UPDATE alert_firings
-SET acknowledged_at = coalesce(acknowledged_at, %(now)s),
-    acknowledged_by = CASE WHEN acknowledged_at IS NULL THEN %(who)s ELSE acknowledged_by END
-WHERE tenant_id = %(tenant_id)s AND firing_id = %(firing_id)s;
+UPDATE alert_firings f
+SET acknowledged_at = coalesce(f.acknowledged_at, %(now)s),
+    acknowledged_by = CASE WHEN f.acknowledged_at IS NULL THEN %(who)s ELSE f.acknowledged_by END
+FROM alert_rules r
+WHERE f.tenant_id = %(tenant_id)s AND f.firing_id = %(firing_id)s AND r.rule_id = f.rule_id
+RETURNING f.firing_id, f.rule_id, r.name, r.attribute_name, r.operator, r.threshold, f.entity_id, f.entity_type,
+          f.external_id, f.fired_us, f.value, f.noticed_at, f.cleared_us, f.cleared_value, f.acknowledged_at,
+          f.acknowledged_by, f.fired_lsn;
 
 -- name: evaluated
 SELECT heartbeat_ts_us FROM alert_position;

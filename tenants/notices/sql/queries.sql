@@ -16,12 +16,11 @@ SELECT * FROM notice_tenants_due(%(now)s);
 -- before it is made.
 UPDATE notice_deliveries d
 SET attempts = d.attempts + 1, due_at = %(until)s
-FROM (
+-- A subquery in FROM may be run again for each row, and then takes one after the other.
+WHERE d.delivery_id = (
     SELECT delivery_id FROM notice_deliveries
     WHERE due_at <= %(now)s AND tenant_id IS NOT DISTINCT FROM %(tenant_id)s::integer
-    ORDER BY due_at, delivery_id LIMIT 1 FOR UPDATE SKIP LOCKED
-) due
-WHERE d.delivery_id = due.delivery_id
+    ORDER BY due_at, delivery_id LIMIT 1 FOR UPDATE SKIP LOCKED)
 RETURNING d.delivery_id, d.kind, d.address, d.nonce, d.event, d.subject, d.body, d.facts::text, d.happened_at, d.attempts;
 
 -- name: delivery_finish
