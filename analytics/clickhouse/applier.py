@@ -9,10 +9,10 @@ from typing import Any, Final
 
 from analytics.clickhouse.changes import changes_insert, position_line, position_read, position_write
 from analytics.clickhouse.client import clickhouse_client, text_escape
-from analytics.clickhouse.load import snapshot_load
+from analytics.clickhouse.load import not_archived, snapshot_load
 from analytics.clickhouse.migrate import migrations_apply
 from analytics.feed.events import UNCHANGED, Change, Event, Position, Table, TableTruncated, TenantErased
-from analytics.feed.slots import lost_from, snapshot_export
+from analytics.feed.slots import Snapshot, lost_from, snapshot_export
 from analytics.rollups.state import rollups_erase
 
 log = logging.getLogger(__name__)
@@ -50,24 +50,38 @@ class ClickHouseApplier:
     def load(self, *, start: Position) -> Position:
         """Read a snapshot of the primary into every table, and hide what the primary has no more."""
         before = position_read(self._client)
-        if before is not None and before.cluster != start.cluster:
-            if (lost_lsn := lost_from(self._dsn, cluster=before.cluster)) is not None:
-                # Samples of transactions that a promotion has undone.
-                self._client.command(
-                    "ALTER TABLE attribute_history DELETE WHERE lsn >= {lost:UInt64}",
-                    parameters={"lost": lost_lsn},
-                    settings={"mutations_sync": "2"},
-                )
-            # LSNs of another cluster mean nothing here, so they must not decide which row is the newer. What the
-            # position spoke for goes, so the position goes first.
-            position_write(self._client, Position(start.cluster, 0))
-            self._client.command("TRUNCATE TABLE attribute_values")
-            position_write(self._client, Position(start.cluster, 0))
         with snapshot_export(self._dsn) as snapshot:
+            # The primary may be another one than at the start.
+            if before is not None and not before.is_of(snapshot.cluster):
+                self._cluster_leave(before.cluster, snapshot)
             snapshot_load(self._client, snapshot)
             position = Position(snapshot.cluster, snapshot.lsn)
         position_write(self._client, position)
         return position
+
+    def _cluster_leave(self, cluster: str, snapshot: Snapshot) -> None:
+        """Remove what must not meet the LSNs of the snapshot's cluster, and what a promotion has undone.
+
+        May die anywhere: the position names the cluster that is left until all of its rows are gone.
+        """
+        # What the position speaks for goes, so the position goes first.
+        position_write(self._client, Position(cluster, 0))
+        lost_lsn = lost_from(self._dsn, cluster=cluster, now=snapshot.cluster)
+        if lost_lsn is None:
+            # No later promotion is to judge samples by LSNs of another cluster.
+            self._mutate("attribute_history UPDATE commit_lsn = 0 WHERE commit_lsn != 0")
+        else:
+            self._mutate(f"attribute_history DELETE WHERE commit_lsn >= {lost_lsn}")
+        if cluster.partition("/")[0] == snapshot.cluster.partition("/")[0]:
+            # What is undone has LSNs like those of what comes. Only ClickHouse still has rows of archived months.
+            self._mutate(f"attribute_values DELETE WHERE tenant_id != 0 AND {not_archived(snapshot)}")
+        else:
+            # LSNs of another primary mean nothing here, so they must not decide which row is the newer.
+            self._client.command("TRUNCATE TABLE attribute_values")
+        position_write(self._client, Position(snapshot.cluster, 0))
+
+    def _mutate(self, change: str) -> None:
+        self._client.command(f"ALTER TABLE {change}", settings={"mutations_sync": "2"})
 
     def apply(self, events: list[Event], position: Position) -> None:
         # A position alone is a part of its own, to be merged like any other. The slot is acknowledged later than this.
@@ -90,10 +104,7 @@ class ClickHouseApplier:
                     rollups_erase(self._client, tenant_id=tenant_id)
                 case TableTruncated(table=("entities" | "entity_attributes") as table):
                     self._flush(lines)
-                    self._client.command(
-                        f"ALTER TABLE attribute_values DELETE WHERE attribute_name {_OWN_ROWS[table]}",
-                        settings={"mutations_sync": "2"},
-                    )
+                    self._mutate(f"attribute_values DELETE WHERE attribute_name {_OWN_ROWS[table]}")
                 case _:
                     pass
         self._flush(lines, position=position)
@@ -138,7 +149,7 @@ def entity_line(change: Change) -> str:
     return (
         f"{tenant_id}\t\t{entity_id}\t{row['updated_at']}\tentity\t{text_escape(row['external_id'])}\t0\t0"
         f"\t{row['created_at']}\t{change.lsn}\t{change.committed_us}\t{text_escape(row['entity_type'])}"
-        f"\t{row['version']}\t{text_escape(row['attributes'])}\t0\n"
+        f"\t{row['version']}\t{text_escape(row['attributes'])}\t0\t{change.commit_lsn}\n"
     )
 
 
@@ -153,7 +164,7 @@ def value_line(change: Change) -> str:
     return (
         f"{tenant_id}\t{text_escape(attribute_name)}\t{entity_id}\t{row['updated_at']}\t{row['value_type']}"
         f"\t{text_escape(row['attribute_value'])}\t{number!r}\t{rest!r}\t{row['instant_value'] or 0}"
-        f"\t{change.lsn}\t{change.committed_us}\t\t0\t\t{row['created_at']}\n"
+        f"\t{change.lsn}\t{change.committed_us}\t\t0\t\t{row['created_at']}\t{change.commit_lsn}\n"
     )
 
 
@@ -161,7 +172,7 @@ def _removed_line(change: Change, attribute_name: str, entity_id: int) -> str:
     """A row that is deleted, values together with their entity, is removed at the instant of the commit."""
     return (
         f"{change.tenant_id}\t{text_escape(attribute_name)}\t{entity_id}\t{change.committed_us}\tremoved\t\t0\t0\t0"
-        f"\t{change.lsn}\t{change.committed_us}\t\t0\t\t0\n"
+        f"\t{change.lsn}\t{change.committed_us}\t\t0\t\t0\t{change.commit_lsn}\n"
     )
 
 

@@ -17,6 +17,7 @@ from analytics.feed.events import Heartbeat, Position
 CHANGE_COLUMNS: Final = (
     "tenant_id", "attribute_name", "entity_id", "updated_us", "value_type", "value", "number", "number_rest",
     "instant_us", "lsn", "committed_us", "entity_type", "version", "document", "created_us",
+    "commit_lsn",
 )  # fmt: skip
 PAST: Final = "feed_past"
 PRESENT: Final = "feed_changes"
@@ -46,7 +47,7 @@ def position_line(position: Position) -> str:
     beat = position.heartbeat or Heartbeat(0, 0, 0)
     value = f"{position.cluster or '-'} {position.lsn} {beat.seq} {beat.ts_us} {beat.lsn}"
     # Its version grows with every row, also when a snapshot takes the position back.
-    return f"0\t@position\t0\t0\tstring\t{value}\t0\t0\t0\t{time.time_ns()}\t0\t\t0\t\t0\n"
+    return f"0\t@position\t0\t0\tstring\t{value}\t0\t0\t0\t{time.time_ns()}\t0\t\t0\t\t0\t0\n"
 
 
 def position_parse(value: str) -> Position:

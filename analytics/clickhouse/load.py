@@ -27,7 +27,7 @@ _PIECE_BYTES: Final = 4 << 20
 _HIDE: Final = (
     f"INSERT INTO {{table}} ({', '.join(CHANGE_COLUMNS)}) SELECT tenant_id, attribute_name, entity_id,"
     " toUnixTimestamp64Micro(now64(6)), 'removed', '', 0, 0, 0, {{floor:UInt64}}, toUnixTimestamp64Micro(now64(6)),"
-    " '', 0, '', 0 FROM attribute_values FINAL WHERE lsn < {{floor:UInt64}} AND {tenant}"
+    " '', 0, '', 0, {{commit:UInt64}} FROM attribute_values FINAL WHERE lsn < {{floor:UInt64}} AND {tenant}"
 )
 
 
@@ -46,13 +46,15 @@ def snapshot_load(
     """
     of_tenant = sql.SQL("true") if tenant_id is None else sql.SQL("tenant_id = {}").format(sql.Literal(tenant_id))
     for block in parts:
-        statement = sql.SQL(_SQL[block]).format(lsn=sql.Literal(snapshot.floor_lsn), tenant=of_tenant)
+        statement = sql.SQL(_SQL[block]).format(
+            lsn=sql.Literal(snapshot.floor_lsn), commit_lsn=sql.Literal(snapshot.lsn), tenant=of_tenant
+        )
         size = 0
         for piece in _pieces(snapshot.connection, statement):
             changes_insert(client, piece)
             size += len(piece)
         log.info("Loaded into ClickHouse.", extra={"rows_of": block, "bytes": size})
-    parameters = {"floor": snapshot.floor_lsn, "tenant": tenant_id or 0}
+    parameters = {"floor": snapshot.floor_lsn, "commit": snapshot.lsn, "tenant": tenant_id or 0}
     of_tenant_text = "tenant_id != 0" if tenant_id is None else "tenant_id = {tenant:UInt32}"
     of_tenant_text += f" AND {not_archived(snapshot)}"
     of_tenant_text += f" AND ({' OR '.join(_OF_PART[part] for part in parts)})"

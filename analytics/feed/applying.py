@@ -12,6 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final, Literal, Protocol, TypeAlias
 
 from analytics.feed.events import Batch, Event, Heartbeat, Position, ReloadRequested
@@ -151,7 +152,7 @@ class Worker(threading.Thread):
     def _prepare(self) -> None:
         start = self._start_read()
         position = self.applier.recover()
-        if self._must_load or position is None or position.cluster != start.cluster or position.lsn < start.lsn:
+        if self._must_load or position is None or not position.is_of(start.cluster) or position.lsn < start.lsn:
             # What lies between the store's position and the feed's can't be sent any more.
             log.warning("A store is loaded anew.", extra={"store": self.applier.name, "had_position": str(position)})
             with self._condition:
@@ -160,6 +161,7 @@ class Worker(threading.Thread):
             position = self.applier.load(start=start)
             self._must_load = False
         with self._condition:
+            position = replace(position, cluster=start.cluster) if position.is_of(start.cluster) else position
             self.position, self.state, self.trouble = position, "waiting", ""
             self._queue.clear()
             self._queued_bytes = 0

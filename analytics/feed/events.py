@@ -126,12 +126,16 @@ class Heartbeat:
 class Position:
     """How far a store is. lsn: everything committed before it is contained; heartbeat: the newest applied, if any.
 
-    cluster: the primary's system identifier; positions of two clusters can't be compared.
+    cluster: the primary's system identifier and timeline; positions of two clusters can't be compared.
     """
 
     cluster: str
     lsn: int
     heartbeat: Heartbeat | None = None
+
+    def is_of(self, cluster: str) -> bool:
+        """Whether it is a position of this cluster. Of a first timeline, earlier versions recorded no number."""
+        return cluster in {self.cluster, f"{self.cluster}/1"}
 
 
 @dataclass(frozen=True, slots=True)

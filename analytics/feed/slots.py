@@ -100,25 +100,26 @@ def slot_drop(dsn: str, *, name: str = SLOT) -> None:
 def cluster_identify(dsn: str) -> str:
     """Which history the primary's positions belong to: positions of two of them can't be compared.
 
-    Its system identifier; after promotions followed by a slash and the timeline. Raises psycopg.OperationalError.
+    Its system identifier, a slash and the timeline. Raises psycopg.OperationalError.
     """
     system, timeline = _replication_command(dsn, b"IDENTIFY_SYSTEM")[:2]
-    return system if timeline == "1" else f"{system}/{timeline}"
+    return f"{system}/{timeline}"
 
 
-def lost_from(dsn: str, *, cluster: str) -> int | None:
-    """From which position on the history of an earlier timeline of this primary is lost; None for another primary's.
+def lost_from(dsn: str, *, cluster: str, now: str) -> int | None:
+    """From which position on the history of an earlier timeline is lost; None where that is not known.
 
-    cluster: as `cluster_identify` gave it before. Raises psycopg.OperationalError.
+    cluster, now: as `cluster_identify` gave it before and gives it now. Raises psycopg.OperationalError.
     """
     system, _, timeline = cluster.partition("/")
-    now_system, _, now_timeline = cluster_identify(dsn).partition("/")
-    if system != now_system or not now_timeline:
+    now_system, _, now_timeline = now.partition("/")
+    # Earlier versions recorded no timeline, whichever it was: what they have seen of this one is not lost.
+    if system != now_system or not timeline or now_timeline == "1":
         return None
     # Lines of: an earlier timeline, where it ended, why.
     history = _replication_command(dsn, b"TIMELINE_HISTORY " + now_timeline.encode())[1]
     ended = dict(line.split()[:2] for line in history.splitlines() if line.strip() and not line.startswith("#"))
-    end = ended.get(timeline or "1")
+    end = ended.get(timeline)
     return None if end is None else lsn_parse(end)
 
 

@@ -93,7 +93,7 @@ def _wait_for_positions(snapshot: Snapshot, clickhouse: Any, cache: Any, wait_s:
         behind = [
             name
             for name, lsn in (
-                ("clickhouse", position.lsn if position is not None and position.cluster == snapshot.cluster else 0),
+                ("clickhouse", position.lsn if position is not None and position.is_of(snapshot.cluster) else 0),
                 ("redis-cache", int(cached or b"0", 16)),
             )
             if lsn < snapshot.lsn

@@ -312,7 +312,7 @@ def _plan(
 def _is_unusable(state: RollupState, position: Position) -> bool:
     """Whether it was reached with another primary, whose positions mean nothing here, or is older than the marks."""
     is_old = time.time_ns() - state.generation > _MARKS_KEPT_NS
-    return is_old or position.cluster != state.position.cluster
+    return is_old or not state.position.is_of(position.cluster)
 
 
 def _tenant_ids() -> list[int]:

@@ -9,7 +9,8 @@ SELECT tenant_id, range_from, range_to FROM partition_archives ORDER BY tenant_i
 COPY (
     SELECT tenant_id, '', entity_id, (extract(epoch FROM updated_at) * 1000000)::bigint, 'entity', external_id, 0, 0,
            (extract(epoch FROM created_at) * 1000000)::bigint, {lsn},
-           (extract(epoch FROM updated_at) * 1000000)::bigint, entity_type, version, attributes::text, 0
+           (extract(epoch FROM updated_at) * 1000000)::bigint, entity_type, version, attributes::text, 0,
+           {commit_lsn}
     FROM entities
     WHERE {tenant}
 ) TO STDOUT
@@ -23,7 +24,8 @@ COPY (
            CASE WHEN length(numeric_value::text) > 15
                 THEN (numeric_value - (numeric_key::text)::numeric)::float8 ELSE 0 END,
            coalesce((extract(epoch FROM instant_value) * 1000000)::bigint, 0), {lsn},
-           (extract(epoch FROM updated_at) * 1000000)::bigint, '', 0, '', (extract(epoch FROM created_at) * 1000000)::bigint
+           (extract(epoch FROM updated_at) * 1000000)::bigint, '', 0, '', (extract(epoch FROM created_at) * 1000000)::bigint,
+           {commit_lsn}
     FROM entity_attributes
     WHERE {tenant}
 ) TO STDOUT

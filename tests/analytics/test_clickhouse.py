@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Context, Decimal, localcontext
 from typing import Any
@@ -26,6 +27,7 @@ from analytics.clickhouse.migrate import (
 from analytics.feed.events import UNCHANGED, Change, Heartbeat, Position
 from analytics.feed.repair import feed_resnapshot
 from analytics.feed.run import Feed
+from analytics.feed.slots import cluster_identify, lost_from
 from tenants.models import Tenant
 from tests.analytics.feeding import (
     delete,
@@ -235,6 +237,78 @@ def test_a_lost_slot_loads_clickhouse_from_a_snapshot(
         assert (entities_in(client, globex), values_in(client, globex)) == ([], [])
 
 
+class Dying:
+    """ClickHouse's client, until it has done so many statements that change something."""
+
+    def __init__(self, client: Any, left: int) -> None:
+        self._client, self._left = client, left
+
+    def __getattr__(self, name: str) -> Any:
+        if name in {"command", "raw_insert"}:
+            self._left -= 1
+            if self._left < 0:
+                raise ConnectionError("died")
+        return getattr(self._client, name)
+
+
+@pytest.mark.parametrize("is_promoted", [True, False])
+def test_another_cluster_is_left_whole_though_the_load_dies_anywhere(
+    dsn: str, client: Any, applier: ClickHouseApplier, acme: Tenant, globex: Tenant, is_promoted: bool,
+    owner_db: psycopg.Connection[Any],
+) -> None:  # fmt: skip
+    for tenant in (acme, globex):
+        write(tenant, "one", n=1)
+    system = cluster_identify(dsn).partition("/")[0]
+    left = f"{system}/9" if is_promoted else "1/1"
+    with owner_db.transaction():
+        owner_db.execute("SELECT set_config('atlasco.tenant_id', %s, true)", (str(globex.pk),))
+        owner_db.execute(
+            "INSERT INTO partition_archives VALUES (%s, 'old', NULL, 2, now(), 1, 1, 0, '', '')", (globex.pk,)
+        )
+    for statements in range(5):
+        for tenant in (acme, globex):
+            # Their LSN is greater than all that a snapshot has.
+            client.insert(
+                "attribute_values", [[tenant.pk, "", 1, "entity", "left", 2**60]],
+                column_names=["tenant_id", "attribute_name", "entity_id", "value_type", "value", "lsn"],
+            )  # fmt: skip
+        client.insert("attribute_history", [[acme.pk, "n", 1, 7]], column_names=[
+            "tenant_id", "attribute_name", "entity_id", "commit_lsn"])  # fmt: skip
+        position_write(client, Position(left, 5))
+        applier.recover()
+        applier._client = Dying(applier._client, statements)
+        with pytest.raises(ConnectionError):
+            applier.load(start=Position(f"{system}/1", 0))
+        applier.recover()
+        assert applier.load(start=Position(f"{system}/1", 0)).cluster == f"{system}/1"
+        assert [found[2] for found in entities_in(client, acme)] == ["one"]
+        # The month that is archived is only here; of another primary it is not known whose it is.
+        assert [found[2] for found in entities_in(client, globex)] == ["left", "one"][1 - is_promoted :]
+        # Samples stay, and no later promotion takes them for its own.
+        kept = client.query("SELECT commit_lsn FROM attribute_history WHERE entity_id = 1").result_rows
+        assert set(kept) == {(0,)}
+
+
+def test_what_earlier_versions_recorded_of_a_first_timeline_goes_on(
+    dsn: str, client: Any, applier: ClickHouseApplier, acme: Tenant, globex: Tenant
+) -> None:
+    slot = slot_name()
+    with feed_running(dsn, [applier], slot=slot, keep_slot=True) as feed:
+        write(acme, "one", n=1)
+        wait_for_clickhouse(feed, dsn)
+    recorded = position_read(client)
+    assert recorded is not None and recorded.cluster == cluster_identify(dsn)
+    bare = replace(recorded, cluster=recorded.cluster.partition("/")[0])
+    position_write(client, bare)
+    with feed_running(dsn, [applier], slot=slot) as feed:
+        write(globex, "one", n=1)
+        wait_for_clickhouse(feed, dsn)
+        assert 'atlasco_feed_loads_total{store="clickhouse"}' not in feed.metrics.read()
+    assert position_read(client).cluster == recorded.cluster  # type: ignore[union-attr]
+    # Which timeline it was is not known on a later one, and so nothing that is lost.
+    assert lost_from(dsn, cluster=bare.cluster, now=f"{bare.cluster}/2") is None
+
+
 def test_the_schema_is_made_once(client: Any) -> None:
     assert migrations_pending(client) == []
     assert migrations_apply(client) == []
@@ -277,7 +351,7 @@ def test_an_escaped_text_is_one_field(text: str) -> None:
 def test_a_row_that_is_deleted_is_removed_at_its_commit() -> None:
     committed_us = int(datetime(2026, 1, 1, tzinfo=UTC).timestamp() * 1_000_000)
     line = value_line(Change("entity_attributes", 7, (7, 1, "a\tb"), None, 10, 11, committed_us))
-    assert line == f"7\ta\\tb\t1\t{committed_us}\tremoved\t\t0\t0\t0\t10\t{committed_us}\t\t0\t\t0\n"
+    assert line == f"7\ta\\tb\t1\t{committed_us}\tremoved\t\t0\t0\t0\t10\t{committed_us}\t\t0\t\t0\t11\n"
 
 
 def test_doubles_come_back_as_they_went(
