@@ -94,13 +94,15 @@ class Worker(threading.Thread):
                 self.state, self.trouble = "down", trouble
             self._condition.notify_all()
 
-    def leave(self, cluster: str) -> None:
+    def leave(self, cluster: str) -> bool:
         """Stop feeding a store whose position is of another history than this one: it has to be loaded anew."""
         with self._condition:
             known = self.position
-            if known is not None and known.cluster != cluster and self.state in {"running", "waiting"}:
-                self.state, self.trouble = "down", "another primary"
-                self._condition.notify_all()
+            if known is None or known.cluster == cluster or self.state not in {"running", "waiting"}:
+                return False
+            self.state, self.trouble = "down", "another primary"
+            self._condition.notify_all()
+            return True
 
     def offer(self, batch: Batch, *, timeout_s: float) -> bool:
         """Queue a batch; False where there was no room for so long. A worker that is not running takes nothing."""
@@ -117,6 +119,10 @@ class Worker(threading.Thread):
 
     def _has_room(self) -> bool:
         return self._queued_bytes < QUEUE_MAX_BYTES and len(self._queue) < QUEUE_MAX_BATCHES
+
+    def _is_pressed(self) -> bool:
+        # Many small batches fill the queue long before their bytes do.
+        return self._stopping or self._queued_bytes >= APPLY_MAX_BYTES or not self._has_room()
 
     def stop(self) -> None:
         """Ask the thread to end after what it is applying just now."""
@@ -177,9 +183,7 @@ class Worker(threading.Thread):
             # What comes after a pause is applied at once; of a stream, more together, unless it can't be kept up with.
             if taken[0] and spent_s < self.applier.linger_s:
                 with self._condition:
-                    self._condition.wait_for(
-                        lambda: self._stopping or self._queued_bytes >= APPLY_MAX_BYTES, self.applier.linger_s - spent_s
-                    )
+                    self._condition.wait_for(self._is_pressed, self.applier.linger_s - spent_s)
 
     def _take(self) -> tuple[list[Event], int, Heartbeat | None] | None:
         """What waits, as one: events, end of the last whole transaction, newest heartbeat. None: stop or detached."""

@@ -114,8 +114,6 @@ class Feed:
         # What answers now may be another server than before, see Note [Positions after a promotion].
         self._cluster = cluster_identify(self._dsn)
         self._start_read()
-        for worker in self.workers:
-            worker.leave(self._cluster)
         self._slot_read_at = time.monotonic()
         ready = self._wait_for_workers()
         if not ready:
@@ -148,10 +146,16 @@ class Feed:
             stream.close()
 
     def _wait_for_workers(self) -> list[Worker]:
-        """The workers that can be fed: those that are, and those that wait to be. Empty on `stop` only."""
+        """The workers that can be fed: those that are, and those that wait to be.
+
+        Empty on `stop`, and where one has a position of another primary: which of the two it is now has to be asked.
+        """
         # At the start, give a store that is well the time to say so: every rewind reads the log again.
         grace_until = time.monotonic() + 1.0
         while not self._stopping.is_set():
+            # One that has been loading until now may have begun before the promotion, or after it.
+            if any(worker.leave(self._cluster) for worker in self.workers):
+                return []
             ready = [worker for worker in self.workers if worker.state in {"waiting", "running"}]
             if ready and (len(ready) == len(self.workers) or time.monotonic() > grace_until):
                 return ready

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from typing import Any
 
 import orjson
 import psycopg
 import pytest
 
-from analytics.feed.events import PREFIX_ROWS_MOVED, PREFIX_TENANT_ERASED, Change, Event, TenantErased
+from analytics.feed.applying import QUEUE_MAX_BATCHES, Worker
+from analytics.feed.events import PREFIX_ROWS_MOVED, PREFIX_TENANT_ERASED, Batch, Change, Event, Position, TenantErased
+from analytics.feed.metrics import Metrics
 from analytics.feed.repair import feed_resnapshot
 from analytics.feed.run import Feed
 from analytics.feed.slots import slot_read, snapshot_export
 from freshness.heartbeat import HeartbeatWriter
 from tenants.models import Tenant
 from tests.analytics.feeding import (
+    ARRIVAL_TIMEOUT_S,
     Recorder,
     delete,
     feed_running,
@@ -132,6 +136,23 @@ def test_a_store_that_is_away_stops_nobody_and_misses_nothing(dsn: str, acme: Te
         assert recorder.loads == 1
 
 
+def test_many_small_batches_do_not_wait_for_the_next_time_to_apply(acme: Tenant, globex: Tenant) -> None:
+    recorder = Recorder()
+    recorder.linger_s = 3600
+    worker = Worker(recorder, start_read=lambda: Position("1/1", 0), metrics=Metrics())
+    worker.start()
+    try:
+        wait_until(lambda: worker.state == "waiting")
+        worker.attach()
+        for n in range(1, 2 * QUEUE_MAX_BATCHES):
+            batch = Batch([TenantErased((acme, globex)[n % 2].pk, n)], n + 1, None, 1)
+            assert worker.offer(batch, timeout_s=ARRIVAL_TIMEOUT_S)
+    finally:
+        worker.stop()
+        worker.join()
+    assert len(recorder.events) >= QUEUE_MAX_BATCHES
+
+
 def test_the_slot_is_acknowledged_once_everybody_has_committed(dsn: str, acme: Tenant, globex: Tenant) -> None:
     recorder, slot = Recorder(), slot_name()
     with feed_running(dsn, [recorder], slot=slot):
@@ -195,6 +216,27 @@ def test_a_store_is_loaded_anew_on_demand(dsn: str, acme: Tenant, globex: Tenant
         wait_for_position([asked, other], dsn)
     assert other.loads == 1
     assert [change.row["external_id"] for change in changes_of(other.events, acme) if change.row] == ["one"]
+
+
+def test_a_store_that_was_loaded_from_another_primary_is_loaded_again(dsn: str, acme: Tenant, globex: Tenant) -> None:
+    class Late(Recorder):
+        """Its first load is still one of the primary before."""
+
+        def load(self, *, start: Position) -> Position:
+            loaded = super().load(start=start)
+            self.position = replace(loaded, cluster="1/1") if self.loads == 1 else loaded
+            return self.position
+
+    late, slot = Late("late"), slot_name()
+    with feed_running(dsn, [late], slot=slot):
+        wait_until(lambda: late.loads == 2)
+        write(acme, "one")
+        write(globex, "one")
+        wait_for_position([late], dsn)
+        position = late.position
+        assert position is not None
+        wait_until(lambda: slot_read(dsn, name=slot).confirmed_lsn >= position.lsn)
+    assert late.loads == 2
 
 
 def test_a_snapshot_fits_its_position(dsn: str, acme: Tenant, globex: Tenant) -> None:
