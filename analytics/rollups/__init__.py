@@ -13,7 +13,7 @@ now. So a refresh may run twice, beside another one, or die in the middle: the s
 - *Swapped at once*: the rows of a slice of attributes come with one insert, which makes one part of the table, together
   with rows that hide the groups that are gone.
 - *Where stretches begin* is written with the tenant's state, at the end. A refresh that dies after it cut one leaves
-  the old cut in force, and the marks, by which the next one makes the same stretch anew.
+  the old cut in force; the next one makes anew what is marked, and every part that is younger than the state.
 - *How old*: the feed's position is read before the marks, and written with the tenant's state after the last insert.
   What was committed before that heartbeat is in the rollups; a tenant where nothing changed moves on with each round.
 """

@@ -180,6 +180,7 @@ def rollups_refresh(client: Any, *, tenant_id: int, now: datetime, everything: b
             "marks_from": state.marks_us - MARKS_MARGIN_S * 1_000_000,
             "marks_to": marks_us,
             "recent_before": state.recent_us,
+            "state_generation": state.generation,
             # A removal carries the instant of its commit.
             "removed_from": 0 if beat is None else beat.ts_us - MARKS_MARGIN_S * 1_000_000,
         }

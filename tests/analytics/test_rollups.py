@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import orjson
 import pytest
 from django.core.management import call_command
 
@@ -15,6 +16,7 @@ from analytics.clickhouse.applier import ClickHouseApplier
 from analytics.clickhouse.changes import position_read
 from analytics.clickhouse.client import clickhouse_client
 from analytics.clickhouse.migrate import migrations_apply
+from analytics.feed.events import Heartbeat, Position
 from analytics.feed.run import Feed
 from analytics.rollups import reading, refresh
 from analytics.rollups.reading import (
@@ -27,11 +29,18 @@ from analytics.rollups.reading import (
     TypesRead,
     ValuesRead,
 )
-from analytics.rollups.refresh import rollups_advance, rollups_plan, rollups_refresh, rollups_round
-from analytics.rollups.state import TABLES, rollups_count, rollups_erase, states_read
+from analytics.rollups.refresh import (
+    rollups_advance,
+    rollups_plan,
+    rollups_refresh,
+    rollups_round,
+)
+from analytics.rollups.state import TABLES, RollupState, rollups_count, rollups_erase, states_read, states_write
 from atlasco.lib import clock
 from entities.ingest.importer import import_run
 from freshness.reads import ReadSource
+from freshness.sources import Applied
+from freshness.timelines import seq_first
 from tenants.binding import tenant_bind
 from tenants.models import Tenant
 from tests.analytics.feeding import (
@@ -288,6 +297,37 @@ def test_a_refresh_that_died_anywhere_is_made_good_by_the_next(
         assert values is not None and [found.value for found in values.value.rows] == [f"b{statements}"]
 
 
+def test_a_stretch_that_a_dead_refresh_has_cut_becomes_whole_again(
+    dsn: str, client: Any, feed: Feed, acme: Tenant, globex: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(refresh, "MARKS_MARGIN_S", 0)
+    monkeypatch.setattr(refresh, "STRETCH_ENTITIES", 3)
+    for n in range(6):
+        write(acme, f"t{n}", resting=n)
+    write(globex, "one", resting=1)
+    refreshed(client, feed, dsn, acme, globex)
+    starts = states_read(client)[acme.pk].starts
+    one_too_many = write(acme, "new", other=1)
+    settle(feed, dsn)
+    real = refresh._run
+
+    def dying(*args: Any) -> None:
+        real(*args)
+        if args[1] == "entity_parts_write":
+            raise ConnectionError("killed")
+
+    monkeypatch.setattr(refresh, "_run", dying)
+    with pytest.raises(ConnectionError):
+        rollups_refresh(client, tenant_id=acme.pk, now=clock.now())
+    monkeypatch.setattr(refresh, "_run", real)
+    # Now there is nothing to be cut any more, and nothing marks the other attribute.
+    delete(acme, one_too_many.entity_id)
+    refreshed(client, feed, dsn, acme)
+    assert states_read(client)[acme.pk].starts == starts
+    assert_equal(distributions(acme), of_primary(acme))
+    assert_values_equal(acme, "resting")
+
+
 def test_the_older_of_two_refreshes_never_wins(
     dsn: str, client: Any, feed: Feed, acme: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -372,6 +412,42 @@ def test_a_trend_is_kept_by_the_hour_and_the_day(
     assert late is not None and [point.samples for point in late.value.rows] == [5, 1]
 
 
+def test_much_of_the_past_is_put_together_some_attributes_at_a_time(
+    dsn: str, client: Any, feed: Feed, acme: Tenant, globex: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"a{n}" for n in range(9)]
+    for tenant in (acme, globex):
+        import_samples(
+            tenant,
+            *(
+                sample("s1", NOON + timedelta(hours=7 * hour), orjson.dumps(dict.fromkeys(names, hour)).decode())
+                for hour in range(8)
+            ),
+        )
+
+    def trends(tenant: Tenant) -> list[Any]:
+        found = [
+            reading.trend_rollup(TrendRead(tenant.pk, name, grain=grain, end=NOON + timedelta(days=30)))
+            for name in names
+            for grain in GRAINS
+        ]
+        return [(point.bucket, point.samples, point.median) for one in found if one for point in one.value.rows]
+
+    refreshed(client, feed, dsn, globex)
+    real, slices = refresh._run, 0
+
+    def counting(*args: Any) -> None:
+        nonlocal slices
+        slices += args[1] == "trend_days_write"
+        real(*args)
+
+    monkeypatch.setattr(refresh, "_run", counting)
+    monkeypatch.setattr(refresh, "_RUN_VALUES", 5)
+    refreshed(client, feed, dsn, acme)
+    assert slices > 1
+    assert trends(acme) == trends(globex) != []
+
+
 def test_samples_of_a_deleted_entity_leave_the_trend(
     dsn: str, client: Any, feed: Feed, acme: Tenant, globex: Tenant
 ) -> None:
@@ -444,6 +520,16 @@ def test_what_rollups_reflect_is_known_and_moves_on_where_nothing_changes(
     rollups_advance(client, plans=[replace(plan, attributes={}, entities_changed=False) for plan in plans])
     states = states_read(client)
     assert states[acme.pk].position.lsn > state.position.lsn and globex.pk not in states
+
+
+def test_what_rollups_reflect_tells_the_timeline_too(client: Any, acme: Tenant, globex: Tenant) -> None:
+    beat = Heartbeat(seq_first(2) + 1, 1_000_000, 70)
+    states_write(
+        client,
+        [RollupState(tenant.pk, 1, Position("1/2", 77, beat), 0, 0, 0.0, 0, [1]) for tenant in (acme, globex)],
+    )
+    found = reading.types_rollup(TypesRead(acme.pk))
+    assert found is not None and found.applied == Applied(1.0, 77, beat.seq)
 
 
 def test_the_round_refreshes_whoever_is_due(

@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 from django.conf import settings
 
 from analytics.clickhouse.client import clickhouse_client
+from analytics.clickhouse.reading.sources import applied
 from analytics.rollups.reading.shapes import (
     DistributionRead,
     EntitiesPoint,
@@ -26,10 +27,10 @@ from analytics.rollups.reading.shapes import (
     finite,
     time_parameters,
 )
-from analytics.rollups.state import RollupState, states_read
+from analytics.rollups.state import states_read
 from atlasco.lib import clock
 from atlasco.lib.sql import sql_blocks
-from freshness.sources import Applied, Found, reader_register
+from freshness.sources import Found, reader_register
 
 _READ: Final = sql_blocks(Path(__file__).parent.parent / "sql" / "read.sql")
 R = TypeVar("R")
@@ -62,12 +63,7 @@ def _rollup(tenant_id: int, read: Callable[[Any], list[R]], *, limit: int) -> Fo
     found = Rows(
         rows[:limit], clock.from_us(state.refreshed_us), clock.from_us(state.recent_us), is_whole=len(rows) <= limit
     )
-    return Found(found, _applied(state))
-
-
-def _applied(state: RollupState) -> Applied:
-    beat = state.position.heartbeat
-    return Applied(None if beat is None else beat.ts_us / 1e6, state.position.lsn)
+    return Found(found, applied(state.position))
 
 
 def distribution_rollup(request: DistributionRead) -> Found | None:

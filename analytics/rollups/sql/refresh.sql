@@ -3,7 +3,8 @@
 
 -- name: work_settle
 -- What was marked since the last refresh; attributes whose last seven days begin later now (without a place: their parts
--- are right); and the hours of entities that were deleted: their samples count no more.
+-- are right); what a refresh that died has made, perhaps of a stretch that it had cut and that is whole again; and the
+-- hours of entities that were deleted: their samples count no more.
 INSERT INTO rollup_work (tenant_id, generation, kind, attribute_name, place)
 SELECT {tenant:UInt32}, {generation:UInt64}, 'stretch', attribute_name, place
 FROM (
@@ -25,6 +26,10 @@ FROM rollup_parts
 PREWHERE tenant_id = {tenant:UInt32} AND recent_least_us < {recent_now:Int64}
 WHERE arrayExists(us -> us >= {recent_before:Int64} AND us < {recent_now:Int64}, recent_created_us)
 GROUP BY attribute_name
+UNION ALL
+SELECT DISTINCT {tenant:UInt32}, {generation:UInt64}, 'stretch', attribute_name, from_id
+FROM rollup_parts
+WHERE tenant_id = {tenant:UInt32} AND generation > {state_generation:UInt64} AND has({starts:Array(Int64)}, from_id)
 UNION ALL
 SELECT {tenant:UInt32}, {generation:UInt64}, 'hour', attribute_name, updated_us - positiveModulo(updated_us, 3600000000) AS hour_us
 FROM attribute_history
