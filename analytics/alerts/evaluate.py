@@ -156,11 +156,16 @@ def time_judge(state: State, now_us: int) -> tuple[State, Outcome | None]:
     return replace(state, firing_lsn=state.last_lsn, due_us=0), "fired"
 
 
-def firings_count(condition: Condition, samples: Iterable[Sample], *, until_us: int) -> int:
-    """How often a rule would have fired for one entity, from its samples in order and up to an instant."""
+def firings_count(
+    condition: Condition, samples: Iterable[Sample], *, until_us: int, since_us: int | None = None
+) -> int:
+    """How often a rule would have fired for one entity, from its samples in order, between two instants."""
     state, fired = State(), 0
     for sample in samples:
+        due_us = state.due_us
         state, late = time_judge(state, sample.seen_us)
         state, outcome = sample_judge(condition, state, sample)
-        fired += (late == "fired") + (outcome == "fired")
-    return fired + (time_judge(state, until_us)[1] == "fired")
+        fired += late == "fired" and (since_us is None or due_us >= since_us)
+        fired += outcome == "fired" and (since_us is None or sample.seen_us >= since_us)
+    _, late = time_judge(state, until_us)
+    return fired + (late == "fired" and (since_us is None or state.due_us >= since_us))

@@ -20,6 +20,7 @@ from analytics.alerts import services
 from analytics.alerts.applier import AlertApplier
 from analytics.alerts.evaluate import Condition
 from analytics.alerts.services import Firing, InvalidRule, RuleInput, RuleUnknown, rule_parse
+from analytics.clickhouse.applier import ClickHouseApplier
 from analytics.feed.events import Change, Event, Heartbeat, Position
 from analytics.feed.run import Feed
 from atlasco.lib import clock
@@ -512,6 +513,25 @@ def test_rules_and_firings_are_exported_without_what_secrets_are_made_of(
     assert exported["alert_rules"]["webhook_url"] == "https://hooks.acme.example/x"
     assert (exported["alert_firings"]["external_id"], exported["alert_firings"]["value"]) == ("s-1", 50)
     assert nonce and not any(nonce.encode() in line or b"Theirs" in line for line in lines)
+
+
+def test_a_preview_looks_as_far_back_as_its_rule(stack: Cluster, dsn: str, acme: Tenant, globex: Tenant) -> None:
+    """What makes a rule of eight days fire within the last seven is older than those."""
+    applier = ClickHouseApplier(stack.clickhouse_url, dsn=dsn)
+    with feed_running(dsn, [applier], slot=slot_name()) as feed:
+        import_lines(acme, heat(0, 50), heat(0, 20, "s-2"))
+        import_lines(globex, heat(0, 50))
+        settle(feed, dsn)
+
+    def preview(operator: Any, days: int) -> tuple[int, int]:
+        wanted = RuleInput("Heat", "heat", Condition(operator, 30, for_seconds=8 * 86_400))
+        found = services.rule_preview(tenant_id=acme.pk, rule=wanted, now=NOON + timedelta(days=days))
+        return found.firings, found.entities
+
+    assert [preview("gt", days) for days in (7, 9, 14)] == [(0, 2), (1, 2), (1, 2)]
+    assert preview("stale", 14) == (2, 2)
+    # By then it had fired before, and went on.
+    assert preview("gt", 16)[0] == 0
 
 
 def test_how_far_the_feed_has_evaluated_is_known(feed: Feed, dsn: str, acme: Tenant, stack: Cluster) -> None:

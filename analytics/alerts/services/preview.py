@@ -31,7 +31,10 @@ class PreviewUnavailable(Unavailable):
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """How often a rule would have fired. is_whole: False where there were more samples than a preview reads."""
+    """How often a rule would have fired. is_whole: False where there were more samples than a preview reads.
+
+    samples, entities: what was tested, as far back as the rule looks from the first of the seven days.
+    """
 
     firings: int
     samples: int
@@ -41,12 +44,13 @@ class Preview:
 
 def rule_preview(*, tenant_id: int, rule: RuleInput, now: datetime) -> Preview:
     """How often the rule would have fired in the last seven days. Raises PreviewUnavailable."""
+    since = now - PREVIEW
     parameters = {
         "tenant": tenant_id,
         "attribute": rule.attribute,
         "entity_type": rule.entity_type,
         "external_id": rule.external_id,
-        "from_us": to_us(now - PREVIEW),
+        "from_us": to_us(since - timedelta(seconds=rule.condition.for_seconds)),
         "limit": _PREVIEW_SAMPLES + 1,
         "is_any": int(rule.condition.operator == "stale"),
     }
@@ -63,5 +67,5 @@ def rule_preview(*, tenant_id: int, rule: RuleInput, now: datetime) -> Preview:
         entities += 1
         # In this order: their place is as good as an LSN.
         samples = [Sample(place, row[1], row[3], row[1], is_there=row[4]) for place, row in enumerate(found, 1)]
-        firings += firings_count(rule.condition, samples, until_us=to_us(now))
+        firings += firings_count(rule.condition, samples, until_us=to_us(now), since_us=to_us(since))
     return Preview(firings, len(kept), entities, is_whole=len(rows) <= _PREVIEW_SAMPLES)
