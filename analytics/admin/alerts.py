@@ -22,6 +22,8 @@ from analytics.alerts.services import (
     Preview,
     PreviewUnavailable,
     RuleInput,
+    TooManyRules,
+    TooManyWatched,
     rule_body,
     rule_parse,
 )
@@ -189,7 +191,7 @@ class _RulePage(DataPage):
                     if rule is None
                     else services.rule_update(tenant_id=tenant_id, rule_id=rule.rule_id, rule=wanted, now=now)
                 )
-        except (InvalidRule, PreviewUnavailable) as problem:
+        except (InvalidRule, PreviewUnavailable, TooManyRules, TooManyWatched) as problem:
             problem_show(form, problem)
             return self.form_shown(form, rule)
         if secret:

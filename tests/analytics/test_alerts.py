@@ -496,6 +496,31 @@ def test_two_rules_made_at_once_are_both_counted(
         second.result(60)
 
 
+def test_a_rule_that_would_watch_too_many_entities_is_refused(
+    feed: Feed, dsn: str, acme: Tenant, globex: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("analytics.alerts.services.rules.STALE_MAX", 3)
+    for n in range(3):
+        write(acme, f"s-{n}", heat=1)
+        write(globex, f"s-{n}", heat=1)
+    silent: dict[str, Any] = {"operator": "stale", "for_seconds": 60}
+    import_lines(acme, heat(0, 1), heat(0, None, "s-9"))
+    with pytest.raises(services.TooManyWatched):
+        rule(acme, 0, **silent)
+    sensors = rule(acme, 0, entity_type="sensor", **silent)
+    rule(globex, 0, **silent)
+    rule(acme, 0, external_id="s-1", **silent)
+    settle(feed, dsn)
+    write(acme, "s-0", heat=2)  # The states are written with what comes next.
+    settle(feed, dsn)
+    with pytest.raises(services.TooManyWatched):
+        rule(acme, 0, entity_type="thing", **silent)
+    with tenant_bind(acme), pytest.raises(services.TooManyWatched):
+        services.rule_patch(tenant_id=acme.pk, rule_id=sensors, body={"entity_type": ""}, now=NOON)
+    with tenant_bind(acme):
+        assert services.rule_get(tenant_id=acme.pk, rule_id=sensors).wanted.entity_type == "sensor"
+
+
 def test_rules_and_firings_are_exported_without_what_secrets_are_made_of(
     feed: Feed, dsn: str, acme: Tenant, globex: Tenant
 ) -> None:

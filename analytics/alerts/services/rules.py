@@ -24,6 +24,8 @@ from tenants.roles import role_require
 
 SQL: Final = sql_blocks(Path(__file__).parent.parent / "sql" / "queries.sql")
 RULES_MAX: Final = 500
+# The feed holds a state of each in memory, about 1 kB.
+STALE_MAX: Final = 100_000
 _ID_MAX: Final = 2**63 - 1
 
 
@@ -37,6 +39,12 @@ class TooManyRules(Conflict):
     """A tenant has at most 500 alert rules. Delete one that nobody needs."""
 
     code = "too_many_rules"
+
+
+class TooManyWatched(Conflict):
+    """Rules with `stale` begin with at most 100,000 entities, all of a tenant's together. Name a type or an entity."""
+
+    code = "too_many_watched"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +99,7 @@ def _rule(
 def rule_create(*, tenant_id: int, rule: RuleInput, now: datetime) -> tuple[AlertRule, str]:
     """Keep a new rule; it tests what is committed from now on. Return it with its webhook's secret, empty without one.
 
-    The secret is told here and never again. Raises TooManyRules, RoleMissing.
+    The secret is told here and never again. Raises TooManyRules, TooManyWatched, RoleMissing.
     """
     role_require(Role.EDITOR)
     nonce = nonce_make() if rule.webhook_url else ""
@@ -100,6 +108,7 @@ def rule_create(*, tenant_id: int, rule: RuleInput, now: datetime) -> tuple[Aler
         cursor.execute(SQL["rules_count"], {"tenant_id": tenant_id})
         if cursor.fetchone()[0] >= RULES_MAX:
             raise TooManyRules
+        _watched_check(cursor, tenant_id, 0, rule)
         cursor.execute(SQL["rule_create"], {**_values(tenant_id, rule, now), "webhook_nonce": nonce})
         rule_id = cursor.fetchone()[0]
     return rule_get(tenant_id=tenant_id, rule_id=rule_id), webhook_secret(nonce=nonce) if nonce else ""
@@ -109,7 +118,7 @@ def rule_update(*, tenant_id: int, rule_id: int, rule: RuleInput, now: datetime)
     """Keep a rule as it is wanted now. Another webhook gets another secret, which is returned; else it is empty.
 
     What decides about firing begins anew where it was changed: runs are forgotten, open firings end, and whoever was
-    told of them is told. Raises RuleUnknown, RoleMissing.
+    told of them is told. Raises RuleUnknown, TooManyWatched, RoleMissing.
     """
     return _keep(tenant_id, rule_id, lambda _: rule, now)
 
@@ -132,8 +141,27 @@ def _keep(
         values = {**_values(tenant_id, rule, now), "rule_id": rule_id, "restarts": restarts, "webhook_nonce": nonce}
         cursor.execute(SQL["rule_update"], values)
         if restarts:
+            _watched_check(cursor, tenant_id, rule_id, rule)
             _firings_end(cursor, known, "changed" if rule.is_enabled else "switched off", now)
     return rule_get(tenant_id=tenant_id, rule_id=rule_id), webhook_secret(nonce=nonce) if nonce else ""
+
+
+def _watched_check(cursor: Any, tenant_id: int, rule_id: int, rule: RuleInput) -> None:
+    """Refuse a rule that would give the feed more to remember than it can. An entity's own rule is none of those."""
+    if rule.condition.operator != "stale" or not rule.is_enabled or rule.external_id:
+        return
+    cursor.execute(
+        SQL["stale_watched"],
+        {
+            "tenant_id": tenant_id,
+            "rule_id": rule_id,
+            "attribute": rule.attribute,
+            "entity_type": rule.entity_type,
+            "limit": STALE_MAX + 1,
+        },
+    )
+    if cursor.fetchone()[0] > STALE_MAX:
+        raise TooManyWatched
 
 
 def _rule_hold(cursor: Any, tenant_id: int, rule_id: int) -> Rule:

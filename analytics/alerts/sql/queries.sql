@@ -16,6 +16,21 @@ SELECT pg_advisory_xact_lock(hashtext('alert_rules'), %(tenant_id)s);
 -- name: rules_count
 SELECT count(*) FROM alert_rules WHERE tenant_id = %(tenant_id)s;
 
+-- name: stale_watched
+-- How many entities the tenant's other `stale` rules have states of, and how many a new one would begin with; as many as
+-- matter.
+SELECT (SELECT count(*) FROM (
+            SELECT FROM alert_rules r JOIN alert_states s ON s.rule_id = r.rule_id
+            WHERE r.tenant_id = %(tenant_id)s AND r.operator = 'stale' AND r.rule_id <> %(rule_id)s
+            LIMIT %(limit)s) others)
+     + (SELECT count(*) FROM (
+            SELECT FROM entity_attributes a
+            WHERE a.tenant_id = %(tenant_id)s AND a.attribute_name = %(attribute)s AND a.value_type <> 'removed'
+              AND (%(entity_type)s = '' OR EXISTS (
+                  SELECT FROM entities e WHERE e.tenant_id = a.tenant_id AND e.entity_id = a.entity_id
+                  AND e.entity_type = %(entity_type)s))
+            LIMIT %(limit)s) ours);
+
 -- name: rule_create
 -- From here on: what is committed before this position is not tested.
 INSERT INTO alert_rules (tenant_id, name, attribute_name, entity_type, external_id, operator, threshold, clear_threshold,
