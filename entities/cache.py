@@ -100,7 +100,8 @@ def row_pack(*, entity_type: str, external_id: str, created_us: int, updated_us:
 
 def cache_register() -> None:
     """Let `freshness` know the cache as a source of entities."""
-    source_register(Source(SOURCE, probe=probe, failures=(redis.RedisError, OSError), interval_s=PROBE_INTERVAL_S))
+    failures = (redis.RedisError, OSError)
+    source_register(Source(SOURCE, probe, failures, interval_s=PROBE_INTERVAL_S, address=settings.REDIS_URL))
     reader_register("entity", SOURCE, entity_found, fill=entity_keep)
 
 

@@ -22,7 +22,7 @@ import orjson
 
 _SIZE: Final = 64 << 10
 # Of what is written: processes of another version, during an update say, have a board of their own.
-_LAYOUT: Final = "1"
+_LAYOUT: Final = "2"
 # How often it was written, how many bytes, their checksum.
 _HEAD: Final = struct.Struct("<QII")
 
@@ -33,12 +33,16 @@ class Board:
     def __init__(self, path: Path) -> None:
         """Raises OSError where the file can't be ours."""
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        facts = os.fstat(self._file)
-        if facts.st_uid != os.geteuid() or facts.st_mode & 0o077:
+        try:
+            facts = os.fstat(self._file)
+            if facts.st_uid != os.geteuid() or facts.st_mode & 0o077:
+                raise PermissionError(f"{path} is somebody else's.")
+            # Not its length alone: touching what a full file system has no room for kills the process.
+            os.posix_fallocate(self._file, 0, _SIZE)
+            self._map = mmap.mmap(self._file, _SIZE)
+        except OSError:
             os.close(self._file)
-            raise PermissionError(f"{path} is somebody else's.")
-        os.ftruncate(self._file, _SIZE)
-        self._map = mmap.mmap(self._file, _SIZE)
+            raise
         self.is_leading = False
         self._seen = -1
 
@@ -76,18 +80,20 @@ class Board:
 
     def close(self) -> None:
         """Let go of it, and of the lock."""
+        self.is_leading = False
         self._map.close()
         os.close(self._file)
-        self.is_leading = False
+        # The number may be somebody else's next.
+        self._file = -1
 
 
-def board_open(names: Iterable[str], *, folder: Path | None = None) -> Board | None:
+def board_open(addresses: Iterable[str], *, folder: Path | None = None) -> Board | None:
     """The board of all processes of this user here that watch the same addresses; None where there can be none.
 
     folder: where it lies; by default in memory, where it stays until the machine is restarted.
     """
     clock = Path("/proc/self/ns/time")
-    told = [_LAYOUT, *names, str(os.geteuid()), str(clock.stat().st_ino) if clock.exists() else ""]
+    told = [_LAYOUT, *addresses, str(os.geteuid()), str(clock.stat().st_ino) if clock.exists() else ""]
     name = hashlib.sha256("\n".join(told).encode()).hexdigest()[:24]
     memory = Path("/dev/shm")  # noqa: S108 - a file of our own in it, and nobody else's is taken
     folder = folder or (memory if os.access(memory, os.W_OK) else Path(tempfile.gettempdir()))

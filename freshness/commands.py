@@ -21,7 +21,10 @@ from tenants.management.base import TenantsCommand
 
 
 class FreshnessCommand(TenantsCommand):
-    """A command with --tier and --max-lag-seconds. Without them it reads the primary."""
+    """A command with --tier and --max-lag-seconds.
+
+    Without them the ORM and SQL of one's own read the primary, and `read_through` goes by its operation's class.
+    """
 
     # Of which class a read is that names no operation; the options say how fresh.
     freshness_class: ClassVar[str] = "operational"

@@ -9,7 +9,7 @@ Of all serving processes of a machine one asks; it writes what it learns on a bo
 which the others look at. Every process judges for itself: breakers, lags and hysteresis are its own, fed by what the
 board says. A reading carries the instant at which it was taken, so one that is not renewed grows old and counts as
 unknown, whoever took it. When the watcher dies, another process has its lock within LOOK_S and asks; when it only
-hangs, each asks for itself. `bench freshness` prints what this saves.
+hangs, each asks for itself until it is heard again. `bench freshness` prints what this saves.
 """
 
 from __future__ import annotations
@@ -91,8 +91,8 @@ class Monitor:
         self.timelines: dict[int, int] = {}
         self._threads: list[threading.Thread] = []
         self._locks: dict[str, threading.Lock] = {}
-        # Stores that this process asks itself, and since when it has been waiting for a database's answer.
-        self._asked: set[str] = set()
+        # Stores that this process asks itself, each with what ends that; since when it waits for a database's answer.
+        self._asked: dict[str, threading.Event] = {}
         self._looking: dict[str, float] = {}
         self._board: Board | None = None
         self._publishing = threading.Lock()
@@ -117,12 +117,17 @@ class Monitor:
         """Ask these stores in this process, from now on."""
         for name in names:
             if name not in self._asked:
-                self._asked.add(name)
-                self._thread(partial(self._watch, name), f"monitor {name}")
+                ended = self._asked[name] = threading.Event()
+                self._thread(partial(self._watch, name, ended), f"monitor {name}")
+
+    def _leave(self, name: str) -> None:
+        """Ask this store no longer: somebody else does."""
+        if (ended := self._asked.pop(name, None)) is not None:
+            ended.set()
 
     def _thread(self, work: Callable[[], None], name: str) -> None:
         thread = threading.Thread(target=work, name=name, daemon=True)
-        self._threads.append(thread)
+        self._threads = [*(known for known in self._threads if known.is_alive()), thread]
         thread.start()
 
     def reading(self, name: str) -> Reading | None:
@@ -181,12 +186,16 @@ class Monitor:
                 self._looking.pop(name, None)
 
     def close(self) -> None:
-        """End the threads, and close what their looks or the asker's own opened."""
+        """End the threads, and close what their looks or the asker's own opened, and the board."""
         self._stopping.set()
         for thread in self._threads:
             thread.join(STALE_S)
         for alias in list(self._connections):
             self._drop(alias)
+        with self._publishing:
+            board, self._board = self._board, None
+            if board is not None:
+                board.close()
 
     # --- Looking ------------------------------------------------------------------------------------------------------
     def _look_at_source(self, name: str) -> Reading:
@@ -274,15 +283,16 @@ class Monitor:
 
     # --- Sharing ------------------------------------------------------------------------------------------------------
     def _publish(self) -> None:
-        board = self._board
-        if board is None or not board.is_leading:
-            return
         with self._publishing:
+            board = self._board
+            if board is None or not board.is_leading:
+                return
             board.write(
                 {
                     "written_at": time.monotonic(),
                     "readings": {name: asdict(reading) for name, reading in list(self._readings.items())},
-                    "distance_s": self._clock.distance(at=time.monotonic()),
+                    # Whole: whoever watches next must know of a step that this one saw.
+                    "clock": asdict(self._clock),
                     "timelines": [[timeline, lsn] for timeline, lsn in self.timelines.items()],
                 }
             )
@@ -304,6 +314,9 @@ class Monitor:
             # What is left of a watcher that died long ago, before a restart of the machine perhaps, says nothing.
             if (state := board.read()) is not None and 0 <= now - state["written_at"] < STALE_S:
                 heard_at = now
+                for name, told in state["readings"].items():
+                    if now - told["taken_at"] < STALE_S:
+                        self._leave(name)
                 self._take(state)
             if now - heard_at > STALE_S:
                 self._ask(self._names())  # Whoever has the lock hangs.
@@ -313,8 +326,10 @@ class Monitor:
 
     def _take(self, state: dict[str, Any]) -> None:
         """Make the board's readings ours, of the stores that this process does not ask itself."""
-        if PRIMARY not in self._asked:
-            self._clock.distance_s = state["distance_s"]
+        clock = PrimaryClock(**state["clock"])
+        # One who never saw the primary knows less than we do.
+        if PRIMARY not in self._asked and clock.distance_s is not None:
+            self._clock = clock
         self.timelines = {**self.timelines, **dict(state["timelines"])}
         for name, told in state["readings"].items():
             known = self._readings.get(name)
@@ -368,8 +383,8 @@ class Monitor:
         reading = self._readings.get(name)
         return reading is None or time.monotonic() - reading.taken_at > age_s
 
-    def _watch(self, name: str) -> None:
-        while not self._stopping.is_set():
+    def _watch(self, name: str, ended: threading.Event) -> None:
+        while not (self._stopping.is_set() or ended.is_set()):
             try:
                 self.look(name)
             except Exception:
@@ -377,6 +392,8 @@ class Monitor:
                 log.exception("A store can't be looked at.", extra={"store": name})
                 self._stopping.wait(RETRY_S)
             self._stopping.wait(self._pause_s(name))
+        with self._locks.setdefault(name, threading.Lock()):
+            self._drop(name)
 
     def _pause_s(self, name: str) -> float:
         """How long to wait before a store is asked again."""
@@ -403,7 +420,8 @@ def monitor_start() -> None:
     """Know of every store in this process from now on, together with the others of this machine."""
     # With an embedded stack it goes when the stack's own files go.
     folder = settings.RUN_DIR if settings.RUN_DIR_IS_OURS else None
-    monitor().start(board=board_open(database_urls().values(), folder=folder))
+    addresses = [*database_urls().values(), *(source.address for source in sources_known().values())]
+    monitor().start(board=board_open(addresses, folder=folder))
 
 
 def monitor() -> Monitor:

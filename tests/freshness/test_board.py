@@ -8,13 +8,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from freshness.board import Board
-from freshness.monitor import Monitor, Reading
-from freshness.sources import Applied, Source, forget, source_register
+from freshness.monitor import Monitor
+from freshness.primary_clock import PrimaryClock
+from freshness.sources import Applied, Source, forget, source_register, sources_known
 
 PATIENCE_S = 30
 # Holds the lock and writes one look at `stream`; then nothing more.
@@ -26,7 +28,7 @@ board = Board(Path(sys.argv[1]))
 assert board.lead()
 now = time.monotonic()
 reading = {"beat_at": 5.0, "lsn": 7, "taken_at": now, "error": "", "since": 0.0, "timeline": 1, "took_s": None}
-board.write({"written_at": now, "readings": {"stream": reading}, "distance_s": 100.0, "timelines": [[1, 0]]})
+board.write({"written_at": now, "readings": {"stream": reading}, "clock": {"distance_s": 100.0}, "timelines": [[1, 0]]})
 print("written", flush=True)
 time.sleep(600)
 """
@@ -140,6 +142,82 @@ def test_when_the_watcher_only_hangs_its_readings_grow_old_and_each_process_asks
     assert stream and not board.is_leading
 
 
+def tell(board: Board, *, lsn: int, **clock: float) -> None:
+    """Publish a look at `stream` that was taken now."""
+    now = time.monotonic()
+    reading = {"beat_at": 5.0, "lsn": lsn, "taken_at": now, "error": "", "since": 0.0, "timeline": 1, "took_s": None}
+    board.write({"written_at": now, "readings": {"stream": reading}, "clock": clock, "timelines": []})
+
+
+def told(watch: Monitor) -> int | None:
+    return None if (reading := watch.reading("stream")) is None else reading.lsn
+
+
+def test_when_a_watcher_that_hung_is_heard_again_nobody_else_asks(
+    tmp_path: Path, stream: list[float], watch: Monitor
+) -> None:
+    leader = Board(tmp_path / "board")
+    assert leader.lead()
+    tell(leader, lsn=7)
+    watch.start(board=Board(tmp_path / "board"))
+    assert until(lambda: bool(stream))  # It was silent for too long.
+
+    def is_asking() -> bool:
+        tell(leader, lsn=8)
+        return any(thread.name == "monitor stream" and thread.is_alive() for thread in watch._threads)
+
+    assert until(lambda: not is_asking())
+    asked = len(stream)
+
+    def is_believed() -> bool:
+        tell(leader, lsn=9)
+        return told(watch) == 9
+
+    assert until(is_believed)
+    assert len(stream) == asked
+
+
+def test_whoever_watches_next_knows_that_the_primarys_clock_was_set_back(
+    tmp_path: Path, stream: list[float], watch: Monitor
+) -> None:
+    leader, now = Board(tmp_path / "board"), time.monotonic()
+    assert leader.lead()
+    clock = PrimaryClock(distance_s=100.0, least_s=99.9, least_at=now, held_s=160.0, held_until=now + 300)
+    tell(leader, lsn=7, **{name: value for name, value in asdict(clock).items() if value is not None})
+    watch.start(board=Board(tmp_path / "board"))
+    assert until(lambda: told(watch) == 7)
+    # One who has not seen the primary yet knows nothing better.
+    tell(leader, lsn=8)
+    assert until(lambda: told(watch) == 8)
+    leader.close()
+    assert until(lambda: told(watch) == 900)
+    assert watch._clock == clock
+    assert (watch.primary_now() or 0) >= now + 160
+
+
+def test_a_monitor_that_is_closed_leaves_the_board_to_others(
+    tmp_path: Path, stream: list[float], watch: Monitor
+) -> None:
+    watch.start(board=Board(tmp_path / "board"))
+    assert until(lambda: told(watch) == 900)
+    other = Board(tmp_path / "board")
+    assert not other.lead()
+    watch.close()
+    assert other.lead()
+
+
+def test_a_board_has_all_its_room_from_the_beginning(tmp_path: Path) -> None:
+    board = Board(tmp_path / "board")
+    facts = (tmp_path / "board").stat()
+    assert facts.st_blocks * 512 >= facts.st_size > 0
+    board.close()
+
+
+def test_every_store_says_where_it_is_so_that_boards_are_shared_by_those_who_mean_the_same() -> None:
+    assert {"redis-cache", "clickhouse"} <= sources_known().keys()
+    assert all(source.address for source in sources_known().values())
+
+
 def test_a_board_that_can_not_be_understood_is_left_alone(tmp_path: Path, stream: list[float], watch: Monitor) -> None:
     board = Board(tmp_path / "board")
     assert board.lead()
@@ -154,9 +232,9 @@ def test_a_reading_from_another_life_of_the_machine_says_nothing(
     board = Board(tmp_path / "board")
     assert board.lead()
     ahead = time.monotonic() + 10_000
-    reading = {"beat_at": 5.0, "lsn": 7, "taken_at": ahead, "error": "", "since": ahead, "timeline": 1, "took_s": None}
-    board.write({"written_at": ahead, "readings": {"stream": reading}, "distance_s": 1.0, "timelines": []})
+    told = {"beat_at": 5.0, "lsn": 7, "taken_at": ahead, "error": "", "since": ahead, "timeline": 1, "took_s": None}
+    board.write({"written_at": ahead, "readings": {"stream": told}, "clock": {"distance_s": 1.0}, "timelines": []})
     watch.start(board=Board(tmp_path / "board"))
-    assert until(lambda: bool(stream))
-    assert watch.reading("stream") == watch._readings["stream"] and watch._readings["stream"].lsn == 900
-    assert isinstance(watch._readings["stream"], Reading)
+    assert until(lambda: watch.reading("stream") is not None)
+    reading = watch.reading("stream")
+    assert reading is not None and (reading.beat_at, reading.lsn) == (1000.0, 900)

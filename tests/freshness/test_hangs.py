@@ -192,7 +192,7 @@ def test_what_the_board_said_too_long_ago_of_a_database_cuts_no_connection(
         raws[alias] = connections[alias].connection
     board = Board(tmp_path / "board")
     assert board.lead()
-    board.write({"written_at": now, "readings": readings, "distance_s": None, "timelines": []})
+    board.write({"written_at": now, "readings": readings, "clock": {}, "timelines": []})
     # In this order: when the second was judged, the first was.
     watch = Monitor(dict(zip(readings, stack.replica_urls, strict=True)))
     watch.start(board=Board(tmp_path / "board"))

@@ -33,7 +33,8 @@ _STATEMENT_CODES: Final = (159, 160, 241, 307, 396, 62, 168, 223)
 
 def clickhouse_register() -> None:
     """Let `freshness` know ClickHouse and what it can answer."""
-    source_register(Source(SOURCE, probe=probe, failures=(ClickHouseError, OSError), interval_s=_PROBE_INTERVAL_S))
+    failures = (ClickHouseError, OSError)
+    source_register(Source(SOURCE, probe, failures, interval_s=_PROBE_INTERVAL_S, address=settings.CLICKHOUSE_URL))
     reader_register("entity", SOURCE, entity_found)
     reader_register("value", SOURCE, value_found)
     reader_register("search", SOURCE, search_found)
