@@ -8,6 +8,7 @@ from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import astuple, replace
 from datetime import datetime
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +22,7 @@ from analytics.feed.events import Change, Event, Heartbeat, Position
 from analytics.feed.slots import plain_connect
 from atlasco.lib import clock
 from atlasco.lib.sql import sql_blocks
+from tenants.notices.channels import Notice
 from tenants.notices.services import SQL as NOTICES_SQL
 from tenants.notices.services import queue_values
 
@@ -306,17 +308,13 @@ class AlertApplier:
         in_force = self._rules_hold(
             connection, {*(key[0] for key in touched), *(found.rule.rule_id for found in happenings)}
         )
-        told: dict[tuple[int, Outcome], list[Happening]] = defaultdict(list)
-        for happening in happenings:
-            if happening.rule.rule_id in in_force:
-                kept = _firing_write(connection, happening, now)
-                if kept is not None:
-                    told[kept.rule.rule_id, kept.outcome].append(kept)
-        for found in told.values():
-            rule = found[0].rule
-            for notice in notices_of(found):
-                for values in queue_values(tenant_id=rule.tenant_id, notice=notice, targets=rule.targets, now=now):
-                    connection.execute(NOTICES_SQL["notice_queue"], values)
+        kept = _firings_write(connection, [found for found in happenings if found.rule.rule_id in in_force], now)
+        if queued := [
+            values
+            for rule, notice in _told(kept)
+            for values in queue_values(tenant_id=rule.tenant_id, notice=notice, targets=rule.targets, now=now)
+        ]:
+            connection.cursor().executemany(NOTICES_SQL["notice_queue"], queued)
         self._states_write(connection, [key for key in touched if key[0] in in_force])
         self._unwritten = set()
         beat = position.heartbeat or Heartbeat(0, 0, 0)
@@ -376,13 +374,30 @@ def _sample(change: Change) -> Sample:
     return Sample(change.lsn, row["updated_at"], None if digits is None else float(digits), seen_us)
 
 
-def _firing_write(
-    connection: psycopg.Connection[tuple[Any, ...]], happening: Happening, now: datetime
-) -> Happening | None:
-    """The happening as it is kept; None where it is known already, or nothing is left to clear."""
+def _firings_write(
+    connection: psycopg.Connection[tuple[Any, ...]], happenings: list[Happening], now: datetime
+) -> list[Happening]:
+    """The happenings as they are kept, without what is known already or has nothing left to clear."""
+    kept: dict[int, Happening] = {}
+    # All that fired first, so that each kind goes at once: no firing needs another one to be cleared.
+    for outcome, block in (("fired", "firing_write"), ("cleared", "firing_clear")):
+        places = [place for place, happening in enumerate(happenings) if happening.outcome == outcome]
+        if not places:
+            continue
+        cursor = connection.cursor()
+        cursor.executemany(SQL[block], [_firing_values(happenings[place], now) for place in places], returning=True)
+        for place in places:
+            if (row := cursor.fetchone()) is not None:
+                firing_id, *entity = row
+                kept[place] = replace(happenings[place], firing_id=firing_id, entity=(entity[0], entity[1]))
+            cursor.nextset()
+    return [kept[place] for place in sorted(kept)]
+
+
+def _firing_values(happening: Happening, now: datetime) -> dict[str, Any]:
     sample = happening.sample
     entity_type, external_id = happening.entity
-    values = {
+    return {
         "rule_id": happening.rule.rule_id,
         "entity_id": happening.entity_id,
         "entity_type": entity_type,
@@ -393,9 +408,18 @@ def _firing_write(
         "value": sample.value,
         "now": now,
     }
-    block = "firing_write" if happening.outcome == "fired" else "firing_clear"
-    row = connection.execute(SQL[block], values).fetchone()
-    if row is None:
-        return None
-    firing_id, *entity = row
-    return replace(happening, firing_id=firing_id, entity=(entity[0], entity[1]))
+
+
+def _told(happenings: list[Happening]) -> list[tuple[Rule, Notice]]:
+    """What is told of them, in order: one that tells of many stands where the last of them happened."""
+    groups: dict[tuple[int, Outcome], list[int]] = defaultdict(list)
+    for place, happening in enumerate(happenings):
+        groups[happening.rule.rule_id, happening.outcome].append(place)
+    told: list[tuple[int, Rule, Notice]] = []
+    for places in groups.values():
+        notices = notices_of([happenings[place] for place in places])
+        told += [
+            (place, happenings[place].rule, notice)
+            for place, notice in zip(places[-len(notices) :], notices, strict=True)
+        ]
+    return [(rule, notice) for _, rule, notice in sorted(told, key=itemgetter(0))]

@@ -136,6 +136,18 @@ def test_every_line_of_an_import_is_a_sample(feed: Feed, dsn: str, acme: Tenant,
     assert firings(globex) == []
 
 
+def test_what_happens_at_once_is_told_in_its_order(feed: Feed, dsn: str, acme: Tenant, globex: Tenant) -> None:
+    """And each with the instant of its sample."""
+    rule(acme, emails=("ops@acme.example",))
+    import_lines(acme, *(heat(place, value) for place, value in enumerate([50, 1, 60, 2, 70])))
+    settle(feed, dsn)
+    with connections["default"].cursor() as cursor, tenant_bind(acme):
+        cursor.execute("SELECT event, happened_at FROM notice_deliveries ORDER BY due_at, delivery_id")
+        told_of = cursor.fetchall()
+    events = ["alert.fired", "alert.cleared", "alert.fired", "alert.cleared", "alert.fired"]
+    assert told_of == [(event, NOON + timedelta(minutes=place)) for place, event in enumerate(events)]
+
+
 def test_type_and_entity_narrow_a_rule(feed: Feed, dsn: str, acme: Tenant, globex: Tenant) -> None:
     by_type = rule(acme, entity_type="sensor")
     by_entity = rule(acme, external_id="s-2")
