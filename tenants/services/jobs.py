@@ -54,8 +54,8 @@ def job_start(*, tenant: Tenant, kind: TenantJob.Kind, confirm: str = "", now: d
     if kind == TenantJob.Kind.DELETE and confirm != tenant.slug:
         raise ConfirmationMismatch(f"Type {tenant.slug} to delete this tenant.")
     with public_bind(), transaction.atomic(using=DEFAULT_DB_ALIAS):
-        # The row of the tenant is the lock: two clicks make one job.
-        Tenant.objects.using(DEFAULT_DB_ALIAS).select_for_update().get(pk=tenant.pk)
+        # The row of the tenant is the lock: two clicks make one job. Its writers, who hold the key, are not waited for.
+        Tenant.objects.using(DEFAULT_DB_ALIAS).select_for_update(no_key=True).get(pk=tenant.pk)
         jobs = TenantJob.objects.using(DEFAULT_DB_ALIAS).filter(tenant_id=tenant.pk, kind=kind)
         if jobs.filter(status__in=[TenantJob.Status.QUEUED, TenantJob.Status.RUNNING]).exists():
             raise JobUnderWay

@@ -54,7 +54,8 @@ def _set(tenant: Tenant, action: str, changes: dict[str, Any]) -> Tenant:
     with transaction.atomic(using=DEFAULT_DB_ALIAS):
         with public_bind():
             rows = Tenant.objects.using(DEFAULT_DB_ALIAS).filter(pk=tenant.pk)
-            fresh: Tenant = rows.select_for_update().get()
+            # Every write of the tenant holds the row's key: FOR UPDATE would wait for all of them.
+            fresh: Tenant = rows.select_for_update(no_key=True).get()
             before = {name: getattr(fresh, name) for name in changes}
             rows.update(**changes)
             fresh.refresh_from_db()

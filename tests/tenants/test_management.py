@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 import orjson
+import psycopg
 import pytest
 from django.db import connections
 
@@ -39,6 +40,15 @@ def actions_of(tenant: Tenant | None, action: str = "") -> list[tuple[str, str, 
     with public_bind() if tenant is None else tenant_bind(tenant):
         entries, _ = audit_page(wanted=AuditFilter(action=action), before=None, limit=50)
         return [(entry.action, entry.actor_kind, entry.actor) for entry in entries]
+
+
+def test_quotas_and_jobs_wait_for_no_write_that_is_under_way(acme: Tenant, owner_db: psycopg.Connection[Any]) -> None:
+    with connections["default"].cursor() as cursor:
+        cursor.execute("SET lock_timeout = '3s'")
+    with owner_db.transaction():
+        owner_db.execute("SELECT FROM tenants_tenant WHERE id = %s FOR KEY SHARE", [acme.pk])  # As every write does.
+        assert tenant_quotas_set(tenant=acme, quota_entities=7).quota_entities == 7
+        assert job_start(tenant=acme, kind=TenantJob.Kind.EXPORT, now=clock.now()).tenant_id == acme.pk
 
 
 # --- Jobs -------------------------------------------------------------------------------------------------------------
