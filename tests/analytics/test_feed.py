@@ -144,9 +144,11 @@ def test_many_small_batches_do_not_wait_for_the_next_time_to_apply(acme: Tenant,
     try:
         wait_until(lambda: worker.state == "waiting")
         worker.attach()
-        for n in range(1, 2 * QUEUE_MAX_BATCHES):
+        for n in range(1, QUEUE_MAX_BATCHES + 3):
             batch = Batch([TenantErased((acme, globex)[n % 2].pk, n)], n + 1, None, 1)
             assert worker.offer(batch, timeout_s=ARRIVAL_TIMEOUT_S)
+            # From the first on it waits for more.
+            wait_until(lambda: recorder.events)
     finally:
         worker.stop()
         worker.join()

@@ -302,10 +302,12 @@ def test_a_stretch_that_a_dead_refresh_has_cut_becomes_whole_again(
 ) -> None:
     monkeypatch.setattr(refresh, "MARKS_MARGIN_S", 0)
     monkeypatch.setattr(refresh, "STRETCH_ENTITIES", 3)
-    for n in range(6):
-        write(acme, f"t{n}", resting=n)
     write(globex, "one", resting=1)
+    rows = [write(acme, f"t{n}", resting=n) for n in range(9)]
     refreshed(client, feed, dsn, acme, globex)
+    # The last of three stretches gets as many as it may have.
+    rows += [write(acme, f"t{n}", resting=n) for n in range(9, 12)]
+    refreshed(client, feed, dsn, acme)
     starts = states_read(client)[acme.pk].starts
     one_too_many = write(acme, "new", other=1)
     settle(feed, dsn)
@@ -323,7 +325,10 @@ def test_a_stretch_that_a_dead_refresh_has_cut_becomes_whole_again(
     # Now there is nothing to be cut any more, and nothing marks the other attribute.
     delete(acme, one_too_many.entity_id)
     refreshed(client, feed, dsn, acme)
-    assert states_read(client)[acme.pk].starts == starts
+    assert len(starts) == 3 and states_read(client)[acme.pk].starts == starts
+    # A change elsewhere puts all of its parts together.
+    patch(acme, rows[0].entity_id, resting=100)
+    refreshed(client, feed, dsn, acme)
     assert_equal(distributions(acme), of_primary(acme))
     assert_values_equal(acme, "resting")
 
