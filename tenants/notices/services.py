@@ -30,6 +30,8 @@ ATTEMPTS_MAX: Final = 12
 KEPT: Final = timedelta(days=30)
 # Longer than one delivery can take: each is taken by itself.
 _LEASE: Final = timedelta(minutes=2)
+# More notices in one message nobody reads.
+_MAIL_MAX: Final = 50
 # After so long the next tenant comes, and after so long the worker does something else.
 SLICE_S: Final = 3.0
 ROUND_S: Final = 30.0
@@ -121,27 +123,54 @@ def _deliver_of(tenant_id: int | None, clock: Callable[[], datetime], slice_s: f
         with connections[DEFAULT_DB_ALIAS].cursor() as cursor:
             cursor.execute(SQL["delivery_claim"], {"tenant_id": tenant_id, "now": now, "until": now + _LEASE})
             claimed = cursor.fetchone()
-        if claimed is None:
-            break
-        delivery_id, kind, address, nonce, event, subject, body, facts, happened_at, attempts = claimed
-        notice = Notice("", event, subject, body, orjson.loads(facts), happened_at)
-        outcome: dict[str, Any] = {"due_at": None, "delivered_at": None, "failed_at": None, "error": ""}
+            if claimed is None:
+                break
+            together = [claimed, *_joined(cursor, tenant_id, claimed, now)]
+        delivery_id, kind, address, nonce, *_, attempts = claimed
+        trouble: DeliveryFailed | None = None
         try:
             _attempts_check(attempts)
-            deliver(target=Target(kind, address, nonce), notice=notice, delivery_id=delivery_id, now=clock())
+            target, notice = Target(kind, address, nonce), _notice_of(together)
+            deliver(target=target, notice=notice, delivery_id=delivery_id, now=clock())
         except DeliveryFailed as error:
-            outcome["error"] = str(error)
-            if error.is_final or attempts >= ATTEMPTS_MAX:
-                outcome["failed_at"] = clock()
-            else:
-                outcome["due_at"] = clock() + retry_pause(attempts)
+            trouble = error
             log.warning("A notice did not arrive.", extra={"delivery": delivery_id, "reason": str(error)})
         else:
-            outcome["delivered_at"] = clock()
-            arrived += 1
+            arrived += len(together)
         with connections[DEFAULT_DB_ALIAS].cursor() as cursor:
-            cursor.execute(SQL["delivery_finish"], {"delivery_id": delivery_id, "attempts": attempts, **outcome})
+            for delivery_id, *_, attempts in together:
+                values = {"delivery_id": delivery_id, "attempts": attempts, **_outcome(trouble, attempts, clock())}
+                cursor.execute(SQL["delivery_finish"], values)
     return arrived
+
+
+def _joined(cursor: Any, tenant_id: int | None, claimed: tuple[Any, ...], now: datetime) -> list[tuple[Any, ...]]:
+    """What is due to the same mailbox: a person gets one message of all."""
+    _, kind, address, *_, attempts = claimed
+    if kind != "email" or attempts > ATTEMPTS_MAX:
+        return []
+    values = {"tenant_id": tenant_id, "address": address, "now": now, "until": now + _LEASE, "limit": _MAIL_MAX - 1}
+    cursor.execute(SQL["deliveries_join"], values)
+    return sorted(cursor.fetchall())
+
+
+def _notice_of(together: list[tuple[Any, ...]]) -> Notice:
+    _, _, _, _, event, subject, body, facts, happened_at, _ = together[0]
+    if len(together) > 1:
+        body = "\n\n".join(f"{row[5]}\n{row[6]}" for row in together)
+        subject = f"{subject}, and {len(together) - 1:,} more"
+    return Notice("", event, subject, body, orjson.loads(facts), happened_at)
+
+
+def _outcome(trouble: DeliveryFailed | None, attempts: int, now: datetime) -> dict[str, Any]:
+    """What `delivery_finish` notes of an attempt."""
+    outcome: dict[str, Any] = {"due_at": None, "delivered_at": None, "failed_at": None, "error": ""}
+    if trouble is None:
+        return {**outcome, "delivered_at": now}
+    outcome["error"] = str(trouble)
+    if trouble.is_final or attempts >= ATTEMPTS_MAX:
+        return {**outcome, "failed_at": now}
+    return {**outcome, "due_at": now + retry_pause(attempts)}
 
 
 def _attempts_check(attempts: int) -> None:

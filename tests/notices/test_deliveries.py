@@ -207,6 +207,23 @@ def test_a_backlog_leaves_in_one_go_in_the_order_in_which_it_was_queued(
     assert ids == sorted(ids) and len(ids) == 30
 
 
+def test_what_is_due_to_one_mailbox_at_once_is_one_message(acme: Tenant, globex: Tenant) -> None:
+    for n in range(3):
+        queue(acme, Target("email", "ops@acme.example"), key=f"alert:{n}")
+    queue(acme, Target("email", "boss@acme.example"))
+    queue(globex, Target("email", "ops@acme.example"))
+    assert notices_deliver(clock=lambda: NOW) == 5
+    sent = sorted((message.to[0], message.subject) for message in mail.outbox)
+    assert sent == [
+        ("boss@acme.example", "Too hot"),
+        ("ops@acme.example", "Too hot"),
+        ("ops@acme.example", "Too hot, and 2 more"),
+    ]
+    [digest] = [message for message in mail.outbox if "more" in message.subject]
+    assert digest.body == "\n\n".join(["Too hot\nIt is too hot."] * 3)
+    assert [(found.delivered_at, found.attempts) for found in deliveries(acme)] == [(NOW, 1)] * 4
+
+
 def test_no_tenant_sees_or_writes_anothers_notices_nor_the_platforms(acme: Tenant, globex: Tenant) -> None:
     queue(acme, Target("email", "ops@acme.example"))
     with public_bind(), transaction.atomic():

@@ -23,6 +23,17 @@ WHERE d.delivery_id = (
     ORDER BY due_at, delivery_id LIMIT 1 FOR UPDATE SKIP LOCKED)
 RETURNING d.delivery_id, d.kind, d.address, d.nonce, d.event, d.subject, d.body, d.facts::text, d.happened_at, d.attempts;
 
+-- name: deliveries_join
+-- What is due to the same mailbox, taken likewise.
+UPDATE notice_deliveries d
+SET attempts = d.attempts + 1, due_at = %(until)s
+WHERE d.delivery_id = ANY (ARRAY(
+    SELECT delivery_id FROM notice_deliveries
+    WHERE due_at <= %(now)s AND tenant_id IS NOT DISTINCT FROM %(tenant_id)s::integer AND kind = 'email'
+      AND address = %(address)s
+    ORDER BY due_at, delivery_id LIMIT %(limit)s FOR UPDATE SKIP LOCKED))
+RETURNING d.delivery_id, d.kind, d.address, d.nonce, d.event, d.subject, d.body, d.facts::text, d.happened_at, d.attempts;
+
 -- name: delivery_finish
 -- Only of the attempt that is the last: one that took longer than it was given says nothing of those after it.
 UPDATE notice_deliveries
