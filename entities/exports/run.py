@@ -56,8 +56,11 @@ def _job_work(job: ExportJob, *, clock: Clock) -> None:
         raise
     else:
         now = clock()
-        if not _job_end(job, JobStatus.DONE, now=now, expires_at=now + FILE_KEPT_FOR, **changes):
-            default_storage.delete(changes["file_path"])  # Cancelled at the last moment.
+        is_ended = _job_end(job, JobStatus.DONE, now=now, expires_at=now + FILE_KEPT_FOR, **changes)
+        done = ExportJob.objects.using("default").filter(job_id=job.job_id, status=JobStatus.DONE)
+        # Cancelled at the last moment; not where our lock went with its connection, and another worker has written it.
+        if not is_ended and not done.exists():
+            default_storage.delete(changes["file_path"])
 
 
 def _file_write(job: ExportJob) -> dict[str, Any]:

@@ -6,6 +6,7 @@ entities and the note of how far the job is are one transaction, so no slice is 
 
 from __future__ import annotations
 
+import logging
 import uuid
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
@@ -17,6 +18,7 @@ from django.db.models import Min, QuerySet
 from atlasco.lib.errors import Conflict, FieldError, Invalid, NotFound
 from entities.governance.rules import conditions_parse, conditions_write
 from entities.governance.store import alias_set
+from entities.imports.jobs import QueueUnavailable
 from entities.ingest.batch import tenant_hold
 from entities.jobs import KEPT_FOR, UNFINISHED, unfinished
 from entities.models import AttributeJob, JobStatus, PartitionArchive
@@ -27,6 +29,8 @@ from tenants.audit import audit_record
 from tenants.binding import tenant_required
 from tenants.members.models import Role
 from tenants.roles import role_require
+
+log = logging.getLogger(__name__)
 
 Kind = AttributeJob.Kind
 Enqueue = Callable[[AttributeJob], None]
@@ -90,7 +94,8 @@ def rename_start(
         raise InvalidRename(errors=[FieldError("target", "invalid_name", "That is its name already.")])
     attribute_get(tenant_id=tenant_id, name=name, using="default")
     _free_require(tenant_id, name, Kind.RENAME)
-    with transaction.atomic(using="default"):
+
+    def first() -> None:
         if keep_alias:
             # First of all, so that nothing new arrives under the old name while the job goes round.
             alias_set(tenant_id=tenant_id, alias=name, name=target, created_by=created_by, now=now)
@@ -98,9 +103,10 @@ def rename_start(
         audit_record(
             action="attribute.rename", subject=f"attribute:{name}", before={"name": name}, after={"name": target}
         )
+
     return _start(
         AttributeJob(kind=Kind.RENAME, attribute_name=name, target=target, options={"keep_alias": keep_alias}),
-        tenant_id=tenant_id, created_by=created_by, now=now, enqueue=enqueue,
+        tenant_id=tenant_id, created_by=created_by, now=now, enqueue=enqueue, first=first,
     )  # fmt: skip
 
 
@@ -108,10 +114,10 @@ def drop_start(*, tenant_id: int, name: str, created_by: str, now: datetime, enq
     """Remove every value of an attribute. Raises AttributeUnknown, JobUnderWay."""
     role_require(Role.ADMIN)
     attribute_get(tenant_id=tenant_id, name=name, using="default")
-    audit_record(action="attribute.drop", subject=f"attribute:{name}", before={"name": name})
     return _start(
         AttributeJob(kind=Kind.DROP, attribute_name=name),
         tenant_id=tenant_id, created_by=created_by, now=now, enqueue=enqueue,
+        first=lambda: audit_record(action="attribute.drop", subject=f"attribute:{name}", before={"name": name}),
     )  # fmt: skip
 
 
@@ -124,12 +130,13 @@ def undo_start(*, tenant_id: int, job_id: uuid.UUID, created_by: str, now: datet
     done = job_get(tenant_id=tenant_id, job_id=job_id, using="default")
     if not may_undo(done):
         raise NothingToUndo
-    audit_record(action="attribute.undo", subject=f"attribute:{done.attribute_name}", before={"job": str(job_id)})
+    subject = f"attribute:{done.attribute_name}"
     return _start(
         AttributeJob(
             kind=Kind.UNDO, attribute_name=done.attribute_name, target=done.target, options={"job_id": str(job_id)}
         ),
         tenant_id=tenant_id, created_by=created_by, now=now, enqueue=enqueue, total=done.changed,
+        first=lambda: audit_record(action="attribute.undo", subject=subject, before={"job": str(job_id)}),
     )  # fmt: skip
 
 
@@ -273,7 +280,9 @@ def _start(
     now: datetime,
     enqueue: Enqueue,
     total: int | None = None,
+    first: Callable[[], None] | None = None,
 ) -> AttributeJob:
+    """first: what must be so before the job goes round, and is not so where there is no job."""
     job.job_id, job.tenant_id, job.created_at, job.created_by = uuid.uuid4(), tenant_id, now, created_by
     with transaction.atomic(using="default"):
         tenant_hold(tenant_id=tenant_id)
@@ -282,9 +291,10 @@ def _start(
             total = tenant_usage(tenant_id=tenant_id, using="default").entities.number
         job.entities_total = total
         AttributeJob.objects.using("default").bulk_create([job])
+        if first is not None:
+            first()
     try:
         enqueue(job)
-    except BaseException:
-        AttributeJob.objects.using("default").filter(tenant_id=tenant_id, job_id=job.job_id).delete()
-        raise
+    except QueueUnavailable:
+        log.warning("A job about an attribute waits for the broker.", extra={"job": str(job.job_id)})
     return job

@@ -30,7 +30,6 @@ REJECTIONS_LISTED: Final = 1_000
 _REPORT_BYTES: Final = 16 << 20
 # Lines left out that are kept to be downloaded; a wrong file must not fill the database.
 REJECTIONS_KEPT: Final = 100_000
-ORIGINAL_MAX_BYTES: Final = 64 << 10
 _REJECTIONS_AT_ONCE: Final = 500
 
 
@@ -145,7 +144,7 @@ def _job_end(
 
 
 def _rejection_row(job: ImportJob, rejection: Rejection, original: bytes | None) -> ImportRejection:
-    raw = None if original is None or len(original) > ORIGINAL_MAX_BYTES else original.decode(errors="replace")
+    raw = None if original is None else original.decode(errors="replace")
     return ImportRejection(
         tenant_id=job.tenant_id,
         job_id=job.job_id,

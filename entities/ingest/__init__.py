@@ -1,1 +1,1 @@
-"""The one way into the data plane: lines → COPY → stage → upsert. Imports and single writes share it."""
+"""The way into the data plane: lines → COPY → stage → upsert; and one statement for a single write, see `single`."""

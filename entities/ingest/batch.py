@@ -47,6 +47,7 @@ _STAGE_COPY: Final = (
 ARCHIVED: Final = "entity_archived"
 _ARCHIVED_DETAIL: Final = "The entity lies in an archived month; it can be written to when that is restored."
 _PROGRAM_LIMIT_EXCEEDED: Final = "54000"
+_LOCK_NOT_AVAILABLE: Final = "55P03"
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,11 +177,14 @@ def batch_write(
 def write_again(error: IntegrityError | OperationalError, *, tenant_id: int, deadline: float, attempt: int) -> bool:
     """Return where a write that failed so may start again; true where that is no attempt of its own.
 
-    deadline: monotonic; until then a promotion of the tenant is waited for. Raises EntityTooLarge, and the error.
+    deadline: monotonic; until then a promotion of the tenant is waited for. Raises EntityTooLarge, WriteContention, and
+    the error.
     """
     if isinstance(error, IntegrityError):
-        if not tenant_is_moving(error, tenant_id=tenant_id) or time.monotonic() > deadline:
+        if not tenant_is_moving(error, tenant_id=tenant_id):
             raise error
+        if time.monotonic() > deadline:
+            raise WriteContention from error
         log.info("A write met a promotion of its tenant and starts again.", extra={"attempt": attempt})
         return True
     state = getattr(error.__cause__, "sqlstate", None)
@@ -258,9 +262,14 @@ def tenant_is_moving(error: IntegrityError, *, tenant_id: int) -> bool:
     diagnostics = getattr(error.__cause__, "diag", None)
     if getattr(diagnostics, "constraint_name", None) != f"promote_{tenant_id}":
         return False
-    with transaction.atomic(using="default"), connections["default"].cursor() as cursor:
-        cursor.execute("SELECT promotion_disarm(%s)", (tenant_id,))
-        disarmed = cursor.fetchone()[0]
+    try:
+        with transaction.atomic(using="default"), connections["default"].cursor() as cursor:
+            cursor.execute("SELECT promotion_disarm(%s)", (tenant_id,))
+            disarmed = cursor.fetchone()[0]
+    except OperationalError as other:
+        if getattr(other.__cause__, "sqlstate", None) != _LOCK_NOT_AVAILABLE:
+            raise
+        disarmed = False  # Somebody reads the shared leaf for long.
     if not disarmed:
         time.sleep(_MOVE_WAIT_S)
     return True

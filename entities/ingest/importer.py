@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Any, Final, TypeAlias
 
 from entities.ingest.batch import EntityTooLarge, Mode, batch_write
-from entities.ingest.lines import Line, Rejection, line_parse, lines_split
+from entities.ingest.lines import BrokenBody, Line, Rejection, line_parse, lines_split
 from freshness.pacing import bulk_write_pace
 
 BATCH_LINES: Final = 5_000
@@ -19,6 +19,8 @@ BATCH_BYTES: Final = 8 << 20
 REJECTIONS_MAX: Final = 10_000
 # The same for what is worth a word and was written all the same.
 WARNINGS_MAX: Final = 100
+# A longer line is not kept as it stood, for whoever wants to know what was left out.
+ORIGINAL_MAX_BYTES: Final = 64 << 10
 
 
 @dataclass(slots=True)
@@ -127,9 +129,10 @@ def lines_import(
 def _parsed_ahead(lines: Iterable[SourceLine]) -> Iterator[tuple[SourceLine, Line | Rejection]]:
     """Each line beside what it says. A batch's worth is parsed in a thread while the one before it is being written.
 
-    The stream is read here, in the caller's thread; what it raises comes after all lines that were read before.
+    The stream is read here, in the caller's thread. A BrokenBody comes after all lines that were read before it;
+    whatever else the stream raises ends the import at once.
     """
-    broken: list[Exception] = []
+    broken: list[BrokenBody] = []
     waiting: Future[list[tuple[SourceLine, Line | Rejection]]] | None = None
     with ThreadPoolExecutor(1, thread_name_prefix="import-parse") as thread:
         for piece in _pieces(lines, broken):
@@ -143,8 +146,8 @@ def _parsed_ahead(lines: Iterable[SourceLine]) -> Iterator[tuple[SourceLine, Lin
         raise broken[0]
 
 
-def _pieces(lines: Iterable[SourceLine], broken: list[Exception]) -> Iterator[list[SourceLine]]:
-    """Lines by the batch. What the stream raises goes to `broken`, after the lines before it."""
+def _pieces(lines: Iterable[SourceLine], broken: list[BrokenBody]) -> Iterator[list[SourceLine]]:
+    """Lines by the batch. That the stream ends too early goes to `broken`, after the lines before that."""
     piece: list[SourceLine] = []
     size = 0
     try:
@@ -154,7 +157,7 @@ def _pieces(lines: Iterable[SourceLine], broken: list[Exception]) -> Iterator[li
             if len(piece) >= BATCH_LINES or size >= BATCH_BYTES:
                 yield piece
                 piece, size = [], 0
-    except Exception as error:  # noqa: BLE001  # Whatever it is, it is raised in its place.
+    except BrokenBody as error:
         broken.append(error)
     if piece:
         yield piece
@@ -184,7 +187,7 @@ class _Importer:
     summary: ImportSummary
     batch: list[Line] = field(default_factory=list)
     keys: dict[tuple[str, str], bool] = field(default_factory=dict)
-    originals: dict[int, bytes | None] = field(default_factory=dict)
+    originals: dict[int, bytes] = field(default_factory=dict)
     size: int = 0
 
     def take(self, source: SourceLine, line: Line | Rejection) -> None:
@@ -192,7 +195,7 @@ class _Importer:
         self.summary.received += 1
         kept = original if original is not None or isinstance(raw, Rejection) else raw
         if isinstance(line, Rejection):
-            self._reject(line, kept)
+            self._reject(line, None if kept is None or len(kept) > ORIGINAL_MAX_BYTES else kept)
             return
         key = (line.entity_type, line.external_id)
         has_at = line.at is not None
@@ -203,8 +206,9 @@ class _Importer:
         self.batch.append(line)
         self.keys[key] = has_at
         self.size += len(line.attributes)
-        if self.refused is not None:
+        if self.refused is not None and kept is not None and len(kept) <= ORIGINAL_MAX_BYTES:
             self.originals[number] = kept
+            self.size += len(kept)
         if len(self.batch) >= BATCH_LINES or self.size >= BATCH_BYTES:
             self.flush()
 

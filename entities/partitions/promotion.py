@@ -36,6 +36,7 @@ SLICE_ROWS_MIN: Final = 5_000
 SLICE_ROWS_MAX: Final = 1_000_000
 # How long the tenant's writers should wait at the most for one slice, where looking through the leaf leaves that.
 PAUSE_S: Final = 3.0
+LOCK_WAIT_S: Final = 3
 # The future boundary must not be reached before the shared leaf has been looked through.
 BOUNDARY_AHEAD_S: Final = 30.0
 _SCAN_BYTES_PER_S: Final = 100 << 20
@@ -115,7 +116,8 @@ def promotions_waiting() -> list[int]:
         cursor.execute(
             "SELECT p.tenant_id FROM partition_promotions p WHERE p.status IN ('queued', 'running') AND NOT EXISTS"
             " (SELECT FROM pg_locks l WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 2"
-            " AND l.objid = p.tenant_id AND l.classid = (hashtext('tenant_promote')::bigint & 4294967295)::oid)"
+            " AND l.objid = p.tenant_id AND l.classid = (hashtext('tenant_promote')::bigint & 4294967295)::oid"
+            " AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()))"
         )
         return [row[0] for row in cursor.fetchall()]
 
@@ -306,29 +308,32 @@ def _at_work(tenant_id: int) -> Iterator[CursorWrapper]:
     """
     connection = connections["default"]
     with connection.cursor() as cursor:
-        cursor.execute("SELECT set_config('statement_timeout', '0', false), set_config('lock_timeout', '3s', false)")
+        cursor.execute("SET statement_timeout = 0")
         try:
-            cursor.execute("SELECT pg_advisory_lock(hashtext('tenant_promote'), %s)", (tenant_id,))
-        except OperationalError as error:
-            if _sqlstate(error) != _LOCK_NOT_AVAILABLE:
-                raise
-            raise PromotionRunning from error
-        finally:
-            cursor.execute("RESET lock_timeout")
-        try:
-            yield cursor
+            try:
+                _lock(cursor, "tenant_promote", tenant_id)
+            except _LockTaken as error:
+                raise PromotionRunning from error
+            try:
+                yield cursor
+            finally:
+                with _tolerated():
+                    cursor.execute("SELECT pg_advisory_unlock(hashtext('tenant_promote'), %s)", (tenant_id,))
         finally:
             with _tolerated():
-                cursor.execute("SELECT pg_advisory_unlock(hashtext('tenant_promote'), %s)", (tenant_id,))
                 cursor.execute("RESET statement_timeout")
 
 
 @contextmanager
 def _writers_paused(cursor: CursorWrapper, tenant_id: int, paused: list[float]) -> Iterator[None]:
-    """Inside, no writer of the tenant is at work. Adds to `paused` for how many seconds."""
-    # From the moment that we stand in the queue, new writers stand behind us.
+    """Inside, no writer of the tenant is at work. Adds to `paused` for how many seconds. Raises _LockTaken."""
+    # While we stand in the queue, new writers stand behind us: not for long, where one before us does not end.
     began = time.monotonic()
-    cursor.execute("SELECT pg_advisory_lock(hashtext('tenant_move'), %s)", (tenant_id,))
+    try:
+        _lock(cursor, "tenant_move", tenant_id)
+    except _LockTaken:
+        paused.append(time.monotonic() - began)
+        raise
     try:
         yield
     finally:
@@ -344,7 +349,8 @@ def _disarmed_unless_done(cursor: CursorWrapper, tenant_id: int) -> Iterator[Non
         yield
     except BaseException:
         with _tolerated():
-            _retried(lambda: _execute(cursor, "SELECT promotion_disarm(%s)", tenant_id))
+            # Once: writers may be waiting. Who meets the constraint removes it, and the next `arm` does.
+            _execute(cursor, "SELECT promotion_disarm(%s)", tenant_id)
         raise
 
 
@@ -376,6 +382,16 @@ def _execute(cursor: CursorWrapper, statement: str, *values: Any) -> None:
         if _sqlstate(error) != _LOCK_NOT_AVAILABLE:
             raise
         raise _LockTaken from error
+
+
+def _lock(cursor: CursorWrapper, name: str, tenant_id: int) -> None:
+    """Take an advisory lock of the session. Raises _LockTaken where it is not to be had within LOCK_WAIT_S."""
+    cursor.execute("SELECT set_config('lock_timeout', %s, false)", (f"{LOCK_WAIT_S}s",))
+    try:
+        _execute(cursor, "SELECT pg_advisory_lock(hashtext(%s), %s)", name, tenant_id)
+    finally:
+        with _tolerated():
+            cursor.execute("RESET lock_timeout")
 
 
 def _retried(attempt: Callable[[], None]) -> None:
