@@ -22,10 +22,11 @@ from entities.governance import jobs, store, work
 from entities.governance.pattern import InvalidPattern, pattern_compile
 from entities.governance.rules import InvalidRule, conditions_parse, conditions_write
 from entities.governance.similar import similar_pairs
+from entities.imports.jobs import QueueUnavailable
 from entities.ingest.batch import batch_write
 from entities.ingest.importer import ImportSummary, import_run
 from entities.jobs import jobs_abandoned
-from entities.models import AttributeJob, AttributeMetadata
+from entities.models import AttributeAlias, AttributeJob, AttributeMetadata
 from entities.search.query import query_parse
 from entities.search.run import search_run
 from entities.services import RuleBroken, entity_input_parse
@@ -457,6 +458,23 @@ def test_two_jobs_do_not_change_one_attribute_at_once_and_one_can_be_cancelled(a
         jobs.jobs_expire(tenant_id=acme.pk, now=NOW + timedelta(days=31))
         assert [job.kind for job in AttributeJob.objects.filter(tenant_id=acme.pk)] == ["rule_check"]
     assert documents(acme) == {"1": {"a": 1}}
+
+
+def test_a_rename_that_no_worker_hears_of_waits_and_one_that_is_refused_leaves_nothing(acme: Tenant) -> None:
+    send(acme, lamp("1", a=1, c=1))
+
+    def unheard(job: AttributeJob) -> None:
+        raise QueueUnavailable
+
+    arguments: dict[str, Any] = {"tenant_id": acme.pk, "created_by": "", "now": NOW, "enqueue": unheard}
+    with tenant_bind(acme):
+        job = jobs.rename_start(name="a", target="b", keep_alias=True, **arguments)
+        assert jobs_abandoned(AttributeJob, tenant_id=acme.pk, now=NOW + timedelta(minutes=5)) == [job]
+        with pytest.raises(jobs.JobUnderWay):
+            jobs.rename_start(name="a", target="c", keep_alias=True, **arguments)
+        assert work.attribute_job_run(tenant_id=acme.pk, job_id=job.job_id, clock=lambda: NOW) == "done"
+        assert [(alias.alias, alias.attribute_name) for alias in AttributeAlias.objects.all()] == [("a", "b")]
+    assert documents(acme) == {"1": {"b": 1, "c": 1}}
 
 
 def test_names_that_are_probably_one_are_found(acme: Tenant) -> None:
