@@ -41,6 +41,11 @@ def identity(instant: datetime) -> datetime:
     return instant
 
 
+def dies(**_: object) -> None:
+    """Instead of `deliver`: it takes its worker along."""
+    raise KeyboardInterrupt
+
+
 def notice(key: str = "alert:1:fired", *, subject: str = "Too hot") -> Notice:
     return Notice(key, "alert.fired", subject, "It is too hot.", {"rule": "heat"}, NOW)
 
@@ -136,10 +141,6 @@ def test_a_worker_that_dies_gives_back_what_it_took(
     receiver: Receiver, acme: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     queue(acme, Target("webhook", receiver.url, nonce_make()))
-
-    def dies(**_: object) -> None:
-        raise KeyboardInterrupt
-
     monkeypatch.setattr("tenants.notices.services.deliver", dies)
     with pytest.raises(KeyboardInterrupt):
         notices_deliver(clock=lambda: NOW)
@@ -164,10 +165,6 @@ def test_what_took_its_worker_along_each_time_is_given_up(
     receiver: Receiver, acme: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     queue(acme, Target("webhook", receiver.url, nonce_make()))
-
-    def dies(**_: object) -> None:
-        raise KeyboardInterrupt
-
     with monkeypatch.context() as patched:
         patched.setattr("tenants.notices.services.deliver", dies)
         for hours in range(ATTEMPTS_MAX):
