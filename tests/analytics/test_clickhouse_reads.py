@@ -347,9 +347,9 @@ def test_a_statement_reads_values_and_position_of_one_state(client: Any, acme: T
                 break
             # Four entities, each under one of two names in turn; a step replaces all of them.
             lines = [
-                f"{acme.pk}\t\t{n}\t0\tentity\tx{n}\t0\t0\t0\t{number}\t0\tlamp\t{number}\t{{}}\t0\n"
-                f"{acme.pk}\t{'ab'[number % 2]}\t{n}\t0\tnumber\t{number}\t{number}\t0\t0\t{number}\t0\t\t0\t\t0\n"
-                f"{acme.pk}\t{'ba'[number % 2]}\t{n}\t0\tremoved\t\t0\t0\t0\t{number}\t0\t\t0\t\t0\n"
+                f"{acme.pk}\t\t{n}\t0\tentity\tx{n}\t0\t0\t0\t{number}\t0\tlamp\t{number}\t{{}}\t0\t0\n"
+                f"{acme.pk}\t{'ab'[number % 2]}\t{n}\t0\tnumber\t{number}\t{number}\t0\t0\t{number}\t0\t\t0\t\t0\t0\n"
+                f"{acme.pk}\t{'ba'[number % 2]}\t{n}\t0\tremoved\t\t0\t0\t0\t{number}\t0\t\t0\t\t0\t0\n"
                 for n in range(1, 5)
             ]
             position = position_line(Position("1", number, beat))
