@@ -22,7 +22,7 @@ test: lint
 	@# It would like to compare with a database, too; there is none yet, and the tests do that.
 	$(BIN)/python -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run
 	@# Two at a time, each with a stack of its own; ARGS="-n 0" for one after the other.
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

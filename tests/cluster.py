@@ -35,6 +35,8 @@ CATCH_UP_TIMEOUT_S = 30
 MEMORY_DIR_MIN_BYTES = 4 << 30
 PREFIX = "atlasco-test-"
 SESSION_LOCK = "session.lock"
+_DISTURBING = frozenset({"kill", "start", "promote"})
+_NODES = frozenset({"primary", "replica1", "replica2"})
 
 
 class Cluster:
@@ -46,6 +48,8 @@ class Cluster:
         self._containers: Any = None
         self._session_lock: TextIO | None = None
         self._environ = dict(os.environ)
+        # How often a test has stopped or started a node of PostgreSQL: connections from before may be broken.
+        self.disturbances = 0
 
     # --- Addresses ----------------------------------------------------------------------------------------------------
     def choose_addresses(self) -> None:
@@ -203,6 +207,7 @@ class Cluster:
     # --- Use ----------------------------------------------------------------------------------------------------------
     def ask(self, do: str, **arguments: Any) -> dict[str, Any]:
         """Ask the supervisor, as `manage.py stack …` does. Raises StackError."""
+        self.disturbances += do in _DISTURBING and arguments.get("name") in _NODES
         return control_ask(self.run_dir, do, **arguments)
 
     def status(self) -> dict[str, Any]:

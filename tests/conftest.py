@@ -59,6 +59,21 @@ def django_db_setup(stack: Cluster) -> None:
     """Nothing to create: the session's database is provisioned and migrated, and goes away with the session."""
 
 
+@pytest.fixture(autouse=True)
+def _undisturbed() -> Iterator[None]:
+    """A test begins without the broken connections, and without the open breaker, of one that stopped the primary."""
+    from freshness.breakers import GOOD_PROBES
+    from freshness.monitor import PRIMARY, monitor
+
+    before = CLUSTER.disturbances
+    yield
+    if CLUSTER.disturbances == before:
+        return
+    connections.close_all()
+    for _ in range(2 * GOOD_PROBES):
+        monitor().look(PRIMARY)
+
+
 @pytest.fixture
 def live_db(stack: Cluster, django_db_blocker: Any) -> Iterator[None]:
     """Real connections and real commits, on the primary and the replicas."""

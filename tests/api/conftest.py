@@ -31,7 +31,8 @@ class Clients:
         self.url, self.stack = url, stack
         self.kept = KeptTenants()
         self._tokens: dict[int, str] = {}
-        self._nodes = [psycopg.connect(dsn, autocommit=True) for dsn in (stack.database_url, *stack.replica_urls)]
+        self._nodes: list[psycopg.Connection[Any]] = []
+        self._disturbances = -1
 
     def of(self, name: str) -> Client:
         tenant = self.kept.emptied(name)
@@ -46,6 +47,11 @@ class Clients:
         """
         if self.kept.settled:
             return
+        if self._disturbances != self.stack.disturbances:
+            self._disturbances = self.stack.disturbances
+            self.close_nodes()
+            addresses = (self.stack.database_url, *self.stack.replica_urls)
+            self._nodes = [psycopg.connect(address, autocommit=True) for address in addresses]
         primary, *replicas = self._nodes
         position = primary.execute("SELECT pg_current_wal_insert_lsn()").fetchone()
         deadline = time.monotonic() + CATCH_UP_TIMEOUT_S
@@ -57,6 +63,9 @@ class Clients:
 
     def close(self) -> None:
         self.kept.delete()
+        self.close_nodes()
+
+    def close_nodes(self) -> None:
         for node in self._nodes:
             node.close()
 
