@@ -789,8 +789,10 @@ DECLARE
     found_id bigint;
 BEGIN
     EXECUTE format('SELECT max(entity_id) FROM %I WHERE tenant_id = %s', leaves[1], p_tenant_id) INTO newest;
-    -- A tenant that has nothing left: one empty slice ends its way.
-    newest := coalesce(newest, entity_id_at(clock_timestamp()));
+    -- A tenant that has nothing left: one empty slice ends its way. It lies before the sub-tree, which may have been
+    -- attached in another month than this.
+    newest := least(coalesce(newest, entity_id_at(clock_timestamp())),
+                    promotion_upper('entities', p_tenant_id) - 1);
     begins := entity_id_at(date_trunc('month', entity_id_instant(newest), 'UTC'));
     FOREACH leaf IN ARRAY leaves LOOP
         EXECUTE format('SELECT entity_id FROM %I WHERE tenant_id = %s ORDER BY entity_id DESC OFFSET %s LIMIT 1', leaf, p_tenant_id, p_rows)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import timedelta
 from threading import Thread
 from typing import Any
 
@@ -178,6 +179,24 @@ def test_two_promotions_of_one_tenant_do_not_meet_and_a_second_one_is_refused(in
     ):
         with pytest.raises(TenantDedicated):
             again()
+
+
+def test_one_that_has_no_rows_goes_on_in_another_month_than_it_was_begun_in(
+    tenant_make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hooli = tenant_make("hooli")
+    month = timedelta(days=31)
+
+    def interrupt(step: str) -> None:
+        if step == "slice arm":
+            raise InterruptedError
+
+    with monkeypatch.context() as patched, pytest.raises(InterruptedError):
+        patched.setattr(promotion, "_database_now", lambda cursor: clock.now() - month)
+        promotion_run(tenant=hooli, clock=clock.now, on_step=interrupt)
+    assert promotion_run(tenant=hooli, clock=clock.now).status == "done"
+    plane.write(hooli, [entity("1", number=1)])
+    assert set(plane.stored(hooli)) == {("lamp", "1")}
 
 
 def test_a_promoted_tenant_is_deleted_whole_and_so_is_one_on_its_way(
