@@ -24,7 +24,8 @@ from entities.search.aliases import query_resolved
 from entities.search.cursors import cursor_position
 from entities.search.query import Query, query_parse
 from entities.search.run import Page, search_run
-from freshness.reads import read_through
+from freshness.reads import primary_position, read_through
+from freshness.timelines import Position, position_both
 
 # Starts of an export that never comes to its end, before it is given up.
 ATTEMPTS_MAX: Final = 3
@@ -88,8 +89,10 @@ def _rows_read(job: ExportJob, spool: Spool) -> bool:
     body = {**job.query, "fields": job.columns or None}
     body.pop("order_by", None)
     query = replace(query_parse(body), order_by="entity_id", descending=False, limit=_PAGE)
+    # Nothing that was written before the export began is missing from it.
+    began = primary_position()
     while True:
-        page = _page_read(job.tenant_id, query)
+        page = _page_read(job.tenant_id, query, at_least=began)
         for row in page.entities:
             if spool.rows >= settings.EXPORT_ROWS_MAX:
                 return True
@@ -104,13 +107,13 @@ def _rows_read(job: ExportJob, spool: Spool) -> bool:
         query = replace(query, cursor=page.next_cursor)
 
 
-def _page_read(tenant_id: int, query: Query) -> Page:
+def _page_read(tenant_id: int, query: Query, *, at_least: Position) -> Page:
     request = SearchRead(tenant_id, query_resolved(query, tenant_id=tenant_id, using=None))
     return read_through(
         lambda source: search_run(tenant_id=tenant_id, query=query, using=source.using, position=source.position),
         operation="search",
         attributes=request.attributes,
-        at_least=cursor_position(tenant_id=tenant_id, query=request.query),
+        at_least=position_both(at_least, cursor_position(tenant_id=tenant_id, query=request.query)),
     )
 
 

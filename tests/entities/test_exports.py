@@ -25,6 +25,7 @@ from tenants.members.models import Role
 from tenants.models import Tenant
 from tests.admin_client import platform_browser, tenant_browser
 from tests.browser.data import aircraft, entities_write
+from tests.cluster import Cluster
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -179,6 +180,22 @@ def test_one_that_is_cancelled_while_it_runs_stops(
 
     monkeypatch.setattr(Spool, "add", add_and_cancel)
     assert written(acme, job, status="cancelled") == b""
+
+
+def test_what_was_written_before_an_export_began_is_in_it_however_late_the_replicas_are(
+    acme: Tenant, stack: Cluster
+) -> None:
+    stack.must_be_embedded()
+    stack.wait_for_replicas()
+    for name in ("replica1", "replica2"):
+        stack.ask("pause-replay", name=name)
+    try:
+        entities_write(acme, aircraft("A1", seats=100))
+        assert b"A1" in written(acme, job_make(acme))
+    finally:
+        for name in ("replica1", "replica2"):
+            stack.ask("resume-replay", name=name)
+        stack.wait_for_replicas()
 
 
 def test_an_interrupted_export_begins_anew_and_is_given_up_in_the_end(acme: Tenant, fleet: list[int]) -> None:
