@@ -207,7 +207,8 @@ class Run:
         reads: list[Read] = []
         for row in second["entities"]:
             counter = int(row["external_id"])
-            seen = max(value for other, value in shown.items() if other % WRITERS == counter % WRITERS) - 1
+            # None of that writer's: in the first moments, from a store that had not got them all yet.
+            seen = max((value for other, value in shown.items() if other % WRITERS == counter % WRITERS), default=0) - 1
             answer = _read_of(counter, began, answered, second, row["attributes"]["n"], self.phase)
             reads.append(replace(answer, seen=seen, is_further=bool(reads)))
         return reads
