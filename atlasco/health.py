@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 import clickhouse_connect
@@ -86,8 +87,7 @@ def checks_known() -> dict[str, Callable[[], None]]:
     """Every store this installation has, and a function that raises where it does not answer."""
     return {
         "primary": lambda: _database_check("default"),
-        # mypy has no type for a default that binds a loop variable.
-        **{alias: lambda alias=alias: _database_check(alias) for alias in settings.REPLICA_ALIASES},  # type: ignore[misc]
+        **{alias: partial(_database_check, alias) for alias in settings.REPLICA_ALIASES},
         "valkey": _valkey_check,
         "clickhouse": _clickhouse_check,
         "feed": _feed_check,

@@ -18,7 +18,7 @@ from entities.search.query import (
     members_check,
     where_parse,
 )
-from entities.search.run import match_sql
+from entities.search.sql import match_sql
 from entities.values import name_error
 
 Function: TypeAlias = Literal["count", "avg", "min", "max", "median", "p95", "distinct", "type_mix"]

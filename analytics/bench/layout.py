@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 from urllib.parse import urlsplit, urlunsplit
 
@@ -117,8 +118,7 @@ def _questions(report: Report, client: Any, attributes: int) -> None:
     for title, (rows, condition) in questions.items():
         baseline = report.add(f"{title}: rows by attribute", _milliseconds(client, rows), "ms")
         for table, buckets in (("bucketed", _BUCKETS), ("one_map", 1)):
-            # mypy has no type for a default that binds a loop variable.
-            where = condition(lambda k, buckets=buckets: f"m{k % buckets}['a{k}']")  # type: ignore[misc]
+            where = condition(partial(_in_map, buckets))
             spent = _milliseconds(client, f"SELECT count() FROM {table} FINAL WHERE tenant_id = {_TENANT} AND {where}")
             report.add(f"{title}: {table}", spent, "ms", baseline=baseline)
     latest = (
@@ -127,6 +127,10 @@ def _questions(report: Report, client: Any, attributes: int) -> None:
     )
     final = next(figure for figure in report.figures if figure.name == "one condition: rows by attribute")
     report.add("one condition: argMax for FINAL", _milliseconds(client, latest), "ms", baseline=final)
+
+
+def _in_map(buckets: int, number: int) -> str:
+    return f"m{number % buckets}['a{number}']"
 
 
 def _milliseconds(client: Any, statement: str) -> float:

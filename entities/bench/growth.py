@@ -24,7 +24,8 @@ from entities.bench.population import body
 from entities.bench.report import Report, median, percentile
 from entities.ingest.importer import import_run
 from entities.search.query import Query, query_parse
-from entities.search.run import match_sql, search_run
+from entities.search.run import search_run
+from entities.search.sql import match_sql
 from entities.search.statistics import statistics_forget
 from tenants.binding import tenant_bind
 from tenants.models import Tenant

@@ -23,7 +23,8 @@ from entities.bench.reference import Reference
 from entities.bench.report import Report, median, percentile
 from entities.indexing.jobs import index_request, index_work
 from entities.search.query import Query, query_parse
-from entities.search.run import Page, match_sql, search_run
+from entities.search.run import Page, search_run
+from entities.search.sql import match_sql
 from entities.search.statistics import statistics_forget
 from tenants.binding import tenant_bind
 from tenants.models import Tenant

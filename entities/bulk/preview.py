@@ -13,8 +13,7 @@ from django.db import connections
 from entities.bulk.edits import Changes
 from entities.search.aliases import query_resolved
 from entities.search.query import AtLeast, Condition, Not, Query
-from entities.search.run import condition_sql
-from entities.search.sql import Fragment, node_sql
+from entities.search.sql import Fragment, condition_sql, node_sql
 from entities.values import Value
 
 SAMPLE: Final = 5

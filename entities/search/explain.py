@@ -17,8 +17,8 @@ from entities.search.aliases import query_resolved
 from entities.search.estimate import condition_share
 from entities.search.plan import Plan, PlanName
 from entities.search.query import AtLeast, Condition, Node, Not, Query, names_of
-from entities.search.run import Page, condition_sql, search_run
-from entities.search.sql import node_sql
+from entities.search.run import Page, search_run
+from entities.search.sql import condition_sql, node_sql
 from entities.search.statistics import statistics_read
 from tenants.database.snapshot import read_snapshot, snapshot_repeat
 

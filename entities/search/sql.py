@@ -33,6 +33,20 @@ TRUE: Final = Fragment("true")
 FALSE: Final = Fragment("false")
 
 
+def condition_sql(entity_type: str | None, where: Node) -> Fragment:
+    """What an entity must satisfy, besides being the tenant's."""
+    condition = node_sql(where)
+    if entity_type is None:
+        return condition
+    return Fragment(f"(e.entity_type = %s AND {condition.text})", (entity_type, *condition.values))
+
+
+def match_sql(tenant_id: int, entity_type: str | None, where: Node) -> Fragment:
+    """The predicate of a query over a whole tenant: the tenant first, which prunes partitions and leads every index."""
+    condition = condition_sql(entity_type, where)
+    return Fragment(f"e.tenant_id = %s AND {condition.text}", (tenant_id, *condition.values))
+
+
 def node_sql(node: Node) -> Fragment:
     """The expression of a condition tree."""
     match node:

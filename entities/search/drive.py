@@ -1,0 +1,82 @@
+"""From which index the ids of a drive come, as SQL. See Note [Four plans]."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from entities.search.estimate import RANGE
+from entities.search.plan import Driver
+from entities.search.query import Condition
+from entities.search.sql import Fragment
+from entities.values import Value, value_type
+
+# `= ANY`, because an `in` has many; `>= ANY` of one is that one.
+_INDEX_TESTS: Final = {
+    "number": "numeric_value IS NOT NULL AND v.numeric_key {} ANY(%s::double precision[])",
+    "instant": "instant_value {} ANY(ARRAY(SELECT text_instant(t) FROM unnest(%s::text[]) t))",
+    "text": "attribute_value {} ANY(%s::text[])",
+}
+
+
+def driver_sql(tenant_id: int, driver: Driver) -> Fragment:
+    """The ids of the entities that may satisfy the driver: all that do, and few others; documents are tested after.
+
+    A number is compared as a double, so both ends are taken in: 2^53 + 1 and 2^53 are the same key.
+    """
+    attribute = driver[0].attribute
+    if attribute == "@external_id":
+        wanted = [value for condition in driver for value in _values_of(condition)]
+        return Fragment(
+            "SELECT k.entity_id FROM entity_keys k WHERE k.tenant_id = %s AND k.external_id = ANY(%s::text[])",
+            (tenant_id, [text for text in wanted if isinstance(text, str)]),
+        )
+    tests: list[str] = []
+    operands: list[Any] = []
+    for condition in driver:
+        sign = {"gt": ">=", "ge": ">=", "lt": "<=", "le": "<="}.get(condition.operator, "=")
+        # One column for each type of value. Texts and booleans have one: a text `true` is tested by its document.
+        by_column: dict[str, list[Any]] = {}
+        for value in _values_of(condition):
+            column, operand = _index_key(value)
+            by_column.setdefault(column, []).append(operand)
+        tests.append(f"({' OR '.join(f'v.{_INDEX_TESTS[column].format(sign)}' for column in by_column)})")
+        operands += by_column.values()
+    return Fragment(
+        f"SELECT v.entity_id FROM entity_values v WHERE v.tenant_id = %s AND v.attribute_name = %s"
+        f" AND {' AND '.join(tests)}",
+        (tenant_id, attribute, *operands),
+    )
+
+
+def named_sql(tenant_id: int, condition: Condition) -> Fragment:
+    """The ids of the entities that have a value of the condition's name; of a range, those that may satisfy it."""
+    test = Fragment("true")
+    if condition.operator in RANGE:
+        sign = ">=" if condition.operator in {"gt", "ge"} else "<="
+        (value,) = _values_of(condition)
+        kind, operand = _index_key(value)
+        column, cast = ("numeric_key", "%s::float8") if kind == "number" else ("instant_value", "text_instant(%s)")
+        test = Fragment(f"v.{column} {sign} {cast}", (operand,))
+    return Fragment(
+        f"SELECT v.entity_id FROM entity_named v WHERE v.tenant_id = %s AND v.attribute_name = %s AND {test.text}",
+        (tenant_id, condition.attribute, *test.values),
+    )
+
+
+def _index_key(value: Value) -> tuple[str, Any]:
+    match value_type(value):
+        case "number":
+            # One type for all: psycopg sends no list of integers and doubles.
+            return "number", float(value)
+        case "timestamp":
+            return "instant", value
+        case "boolean":
+            return "text", "true" if value else "false"
+        case _:
+            return "text", value
+
+
+def _values_of(condition: Condition) -> tuple[Value, ...]:
+    if condition.value is None:
+        raise TypeError("Only a condition with a value can drive.")
+    return condition.value if isinstance(condition.value, tuple) else (condition.value,)
