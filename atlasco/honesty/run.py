@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from atlasco.honesty.ledger import Verdict, judge
@@ -42,8 +43,12 @@ def honesty_run(
     """Break everything in turn until enough values were read, or the time is over. progress: values so far, phase."""
     run = Run(stage)
     run.setup()
-    threads = [threading.Thread(target=run.write, args=(number,), name=f"writer {number}") for number in range(WRITERS)]
-    threads += [threading.Thread(target=run.read, args=(seed,), name=f"reader {seed}") for seed in range(READERS)]
+    faults: list[Exception] = []
+    works = [
+        *((f"writer {number}", partial(run.write, number)) for number in range(WRITERS)),
+        *((f"reader {seed}", partial(run.read, seed)) for seed in range(READERS)),
+    ]
+    threads = [threading.Thread(target=_guarded, args=(work, faults), name=name) for name, work in works]
     began = time.monotonic()
     for thread in threads:
         thread.start()
@@ -59,7 +64,17 @@ def honesty_run(
         run.stopping.set()
         for thread in [*threads, watch]:
             thread.join(60)
+    if faults:
+        raise faults[0]  # A check that some stopped taking part in proves nothing.
     return _report(run, time.monotonic() - began)
+
+
+def _guarded(work: Callable[[], None], faults: list[Exception]) -> None:
+    try:
+        work()
+    except Exception as error:
+        faults.append(error)
+        raise
 
 
 def _acts(run: Run, *, is_short: bool) -> Generator[Callable[[], None], None, None]:
