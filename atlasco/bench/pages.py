@@ -24,7 +24,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from django.urls.resolvers import RoutePattern
 
 from atlasco.lib.clock import now
-from entities.bench.fill import tables_settle, tenant_filled
+from entities.bench.fill import fleet_filled, tables_settle
 from entities.bench.patch import web_port
 from entities.bench.report import Figure, Report, median, percentile
 from tenants.binding import public_bind, tenant_bind
@@ -70,9 +70,7 @@ def pages_bench(
 ) -> Report:
     """Measure. requests: of each page; statistics: recomputes a tenant's. Raises WebNotFound."""
     port = web_port()
-    tenant = tenant_filled(
-        slug=f"bench-s{entities}", name=f"Benchmark, {entities:,} entities", entities=entities, progress=progress
-    )
+    tenant = fleet_filled(entities=entities, progress=progress)
     tables_settle()
     with tenant_bind(tenant):
         statistics(tenant)

@@ -50,6 +50,13 @@ def tenant_filled(*, slug: str, name: str, entities: int, progress: Callable[[in
     return tenant
 
 
+def fleet_filled(*, entities: int, progress: Callable[[int], None]) -> Tenant:
+    """The tenant of so many entities that the benches share, since a large one takes long to fill."""
+    return tenant_filled(
+        slug=f"bench-{entities}", name=f"Benchmark, {entities:,} entities", entities=entities, progress=progress
+    )
+
+
 def tables_settle() -> None:
     """VACUUM (ANALYZE), as autovacuum would have done by tomorrow: lists of the GIN index are merged, pages marked."""
     with owner_connection() as owner, owner.cursor() as cursor:

@@ -18,7 +18,7 @@ from django.db import connections
 
 from atlasco.lib.clock import now
 from entities.bench.data import lines
-from entities.bench.fill import EPOCH, tables_settle, tenant_filled
+from entities.bench.fill import EPOCH, fleet_filled, tables_settle
 from entities.bench.ingest import ndjson
 from entities.bench.population import body
 from entities.bench.report import Report, median, percentile
@@ -55,10 +55,7 @@ def growth_bench(
     """Measure three sizes up to `entities`. statistics: recomputes a tenant's attribute statistics."""
     report = Report("growth", {"queries": queries, "seed": seed})
     tenants = {
-        size: tenant_filled(
-            slug=f"bench-{size}", name=f"Benchmark, {size:,} entities", entities=size, progress=progress
-        )
-        for size in (int(entities * share) for share in SIZES)
+        size: fleet_filled(entities=size, progress=progress) for size in (int(entities * share) for share in SIZES)
     }
     tables_settle()
     grown = [

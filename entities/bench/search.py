@@ -17,7 +17,7 @@ from django.db import OperationalError, connections, transaction
 
 from atlasco.lib.clock import now
 from entities.bench.cpu import CpuClock
-from entities.bench.fill import EPOCH, tables_settle, tenant_filled
+from entities.bench.fill import EPOCH, fleet_filled, tables_settle, tenant_filled
 from entities.bench.population import body
 from entities.bench.reference import Reference
 from entities.bench.report import Report, median, percentile
@@ -89,9 +89,7 @@ def search_bench(
     )
     for number in range(NEIGHBOURS):
         tenant_filled(slug=f"bench-n{number}", name="", entities=NEIGHBOUR_ENTITIES, progress=progress)
-    tenant = tenant_filled(
-        slug=f"bench-s{entities}", name=f"Benchmark, {entities:,} entities", entities=entities, progress=progress
-    )
+    tenant = fleet_filled(entities=entities, progress=progress)
     with tenant_bind(tenant):
         index_request(tenant_id=tenant.pk, names=INDEXED, action="build", now=now(), requested_by="bench")
         while index_work(tenant_id=tenant.pk, clock=now, seconds_max=60.0):

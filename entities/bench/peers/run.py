@@ -14,7 +14,7 @@ from typing import Any, Final
 from django.conf import settings
 
 from entities.bench.cpu import CpuClock
-from entities.bench.fill import tables_settle, tenant_filled
+from entities.bench.fill import fleet_filled, tables_settle
 from entities.bench.population import OWNERS, REGIONS, STATUS_WEIGHTS, STATUSES, TYPES
 from entities.bench.report import Report, percentile
 from entities.search.query import query_parse
@@ -36,9 +36,7 @@ def peers_bench(
     if find_spec("eav") is None:
         report.facts["skipped"] = "django-eav2 is a development dependency, and is not installed here."
         return report
-    tenant = tenant_filled(
-        slug=f"bench-s{entities}", name=f"Benchmark, {entities:,} entities", entities=entities, progress=progress
-    )
+    tenant = fleet_filled(entities=entities, progress=progress)
     tables_settle()
     rnd = random.Random(seed)  # noqa: S311  # Reproducible, not secret.
     searches = [_conditions(rnd) for _ in range(SEARCHES)]
