@@ -14,9 +14,8 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "atlasco.settings")
 application = get_wsgi_application()
 serving_check()
 
-# After the application was made: these need its models.
-from analytics.feed.metrics import metrics_read  # noqa: E402
-from freshness.recorder import recorder_start  # noqa: E402
+from analytics.feed.metrics import metrics_read  # noqa: E402  # Needs the models, which exist by now.
+from freshness.recorder import recorder_start  # noqa: E402  # The same.
 
 # Here, not in an AppConfig: only a process that serves watches the stores and may write the heartbeat.
 HeartbeatWriter().start()

@@ -147,10 +147,10 @@ def explain_add(response: HttpResponseBase, state: FreshnessState) -> None:
     if state.answer is None or state.written is not None or not content.startswith(b"{"):
         return
     rest = content[1:] if content[1:2] == b"}" else b"," + content[1:]
-    # Answers that stream have no content; they were left alone above.
-    response.content = b'{"route":' + orjson.dumps(route_json(state)) + rest  # type: ignore[attr-defined]
+    explained = b'{"route":' + orjson.dumps(route_json(state)) + rest
+    response.content = explained  # type: ignore[attr-defined]  # A streaming answer was left alone above.
     if response.has_header("Content-Length"):
-        response["Content-Length"] = str(len(response.content))  # type: ignore[attr-defined]
+        response["Content-Length"] = str(len(explained))
 
 
 def degraded_page(request: HttpRequest, problem: Problem) -> HttpResponse:
@@ -158,8 +158,7 @@ def degraded_page(request: HttpRequest, problem: Problem) -> HttpResponse:
     down = [candidate.name for candidate in stores_now() if not candidate.up]
     page = render_to_string("freshness/degraded.html", {"problem": problem, "down": down}, request=None)
     response = HttpResponse(page, status=problem.status, headers=problem_headers(problem))
-    # A mark for `_page`, on a class that is not ours.
-    response.store_failed = True  # type: ignore[attr-defined]
+    response.store_failed = True  # type: ignore[attr-defined]  # A mark for `_page`, on a class that is not ours.
     return response
 
 

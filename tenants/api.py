@@ -98,7 +98,7 @@ def scope_required(view: Any, method: str) -> str:
     return str(declared or default)
 
 
-class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # drf-spectacular registers it untyped
     """How the OpenAPI document describes the token."""
 
     target_class = TokenAuthentication

@@ -31,5 +31,4 @@ def cache_per_schema() -> None:
     """Give the manager, and the copies Django makes of it, the cache that knows schemas."""
     cache = _CachePerSchema()
     for manager in (*ContentType._meta.local_managers, *ContentType._meta.managers):
-        # Django offers no other door to it.
-        manager._cache = cache  # type: ignore[attr-defined]  # noqa: SLF001
+        manager._cache = cache  # type: ignore[attr-defined]  # noqa: SLF001  # Django offers no other door to it.

@@ -70,7 +70,7 @@ class TenantMiddleware:
             tenant = request_tenant(request)
         except Problem as problem:
             return _answer(request, problem)
-        request.tenant = tenant  # type: ignore[attr-defined]
+        request.tenant = tenant  # type: ignore[attr-defined]  # As django-tenants has it.
         binding: AbstractContextManager[object] = public_bind() if tenant is None else tenant_bind(tenant)
         with binding:
             response = self.get_response(request)

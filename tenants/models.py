@@ -78,7 +78,7 @@ class Tenant(TenantMixin):  # type: ignore[misc]  # django-tenants carries no ty
         return bool(self.status == self.Status.ACTIVE)
 
 
-class Domain(DomainMixin):  # type: ignore[misc]
+class Domain(DomainMixin):  # type: ignore[misc]  # django-tenants carries no types
     """A host name that belongs to a tenant. The primary one is SLUG.BASE_DOMAIN and follows a rename."""
 
     class Meta:

@@ -13,6 +13,7 @@ import hashlib
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from django.apps import apps
 from django.conf import settings
@@ -150,11 +151,11 @@ def _schema_seal(connection: DatabaseWrapper, *, schema: str, version: str) -> N
         cursor.execute("update tenants_tenant set schema_version = %s where schema_name = %s", [version, schema])
 
 
-def _comment(cursor: object, schema: str, version: str) -> None:
+def _comment(cursor: Any, schema: str, version: str) -> None:
     statement = sql.SQL("comment on schema {} is {}").format(
         sql.Identifier(schema), sql.Literal(_COMMENT.format(version=version))
     )
-    cursor.execute(statement)  # type: ignore[attr-defined]
+    cursor.execute(statement)
 
 
 def _schema_migrate(

@@ -40,8 +40,7 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth ca
         return f"[Atlasco] {subject}"
 
 
-# allauth ships no types: its classes are Any to mypy.
-class MFAAdapter(DefaultMFAAdapter):  # type: ignore[misc]
+class MFAAdapter(DefaultMFAAdapter):  # type: ignore[misc]  # allauth carries no types that mypy reads
     """Second factors. Their keys are encrypted with the secret key, so a dump of the database is not enough."""
 
     def encrypt(self, text: str) -> str:

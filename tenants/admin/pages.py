@@ -130,7 +130,7 @@ class Page(View):
     def render(self, template_name: str = "", *, status: int = 200, **context: Any) -> TemplateResponse:
         """The page, in the shell. `crumbs`: (title, path) of the pages above this one."""
         self.request.current_app = self.site.name
-        self.request.nav = self.nav  # type: ignore[attr-defined]
+        self.request.nav = self.nav  # type: ignore[attr-defined]  # For the shell's templates.
         shell = self.site.each_context(self.request)
         return TemplateResponse(
             self.request,

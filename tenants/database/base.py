@@ -77,15 +77,15 @@ class _BoundCursor:
 
     def _execute(self, sql: Any, params: Any, *ignored: Any) -> Any:
         self._bind()
-        return super()._execute(sql, params, *ignored)  # type: ignore[misc]
+        return super()._execute(sql, params, *ignored)  # type: ignore[misc]  # A mixin's next class.
 
     def _executemany(self, sql: Any, param_list: Any, *ignored: Any) -> Any:
         self._bind()
-        return super()._executemany(sql, param_list, *ignored)  # type: ignore[misc]
+        return super()._executemany(sql, param_list, *ignored)  # type: ignore[misc]  # A mixin's next class.
 
     def callproc(self, *args: Any, **kwargs: Any) -> Any:
         self._bind()
-        return super().callproc(*args, **kwargs)  # type: ignore[misc]
+        return super().callproc(*args, **kwargs)  # type: ignore[misc]  # A mixin's next class.
 
     @contextmanager
     def copy(self, statement: Any, params: Any = None, **kwargs: Any) -> Iterator[Any]:

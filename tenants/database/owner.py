@@ -35,7 +35,7 @@ def owner_connection() -> Iterator[DatabaseWrapper]:
     url = owner_url()
     before = connections[DEFAULT_DB_ALIAS]
     if not url:
-        yield before  # type: ignore[misc]
+        yield before  # type: ignore[misc]  # The settings say that it is ours.
         return
     parsed = database_parse(url, engine="tenants.database")
     database = {

@@ -53,7 +53,7 @@ def read_snapshot(using: str) -> Iterator[None]:
     # request is replaced now, or `atomic` would do it, and the new one be bound inside.
     connection.close_if_health_check_failed()
     connection.ensure_connection()
-    connection.bind()  # type: ignore[attr-defined]
+    connection.bind()  # type: ignore[attr-defined]  # Ours, by the settings.
     with _repeatable(connection.connection), transaction.atomic(using=using):
         try:
             yield
