@@ -236,19 +236,7 @@ class AnalyticsExport(_RollupPage):
                 limit=EXPORT_MAX,
             ),
         )
-        return [
-            {
-                "bucket": point.bucket,
-                "entity_type": point.entity_type,
-                "samples": point.samples,
-                "average": point.average,
-                "min": point.least,
-                "median": point.median,
-                "p95": point.p95,
-                "max": point.greatest,
-            }
-            for point in found.rows
-        ]
+        return [point.row() for point in found.rows]
 
     def _values(self) -> list[dict[str, Any]]:
         found = self.read(

@@ -207,19 +207,7 @@ class RollupTrend(APIView):
             limit=whole_parameter(values, "limit", 1, LIMIT_MAX) or LIMIT_DEFAULT,
         )
         found = reading.trend_read(read)
-        rows = (
-            {
-                "bucket": iso(point.bucket),
-                "entity_type": point.entity_type,
-                "samples": point.samples,
-                "average": point.average,
-                "min": point.least,
-                "median": point.median,
-                "p95": point.p95,
-                "max": point.greatest,
-            }
-            for point in found.rows
-        )
+        rows = ({**point.row(), "bucket": iso(point.bucket)} for point in found.rows)
         return rows_response(rows, found, None)
 
 

@@ -132,6 +132,19 @@ class TrendPoint:
     p95: float | None
     greatest: float | None
 
+    def row(self) -> dict[str, Any]:
+        """By the names that the API and files have for it."""
+        return {
+            "bucket": self.bucket,
+            "entity_type": self.entity_type,
+            "samples": self.samples,
+            "average": self.average,
+            "min": self.least,
+            "median": self.median,
+            "p95": self.p95,
+            "max": self.greatest,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class EntitiesPoint:
