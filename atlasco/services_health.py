@@ -41,7 +41,7 @@ class ServiceHealth:
     """What a check found. detail: what is known of a failure, in few words.
 
     No time is told: it would be that of opening a connection in a new thread, not the store's.
-    lag_s: how far a replica is behind at the most; None where that is not known, and for what is no replica.
+    lag_s: how far a replica is behind at the most; None where that is not known, and for what is not a replica.
     """
 
     name: ServiceName

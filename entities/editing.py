@@ -96,7 +96,7 @@ def value_parse(*, kind: str, text: str) -> Value:
             if (day := _DAY.fullmatch(text)) is not None:
                 text = f"{day[1]}T{day[2] or '00:00'}:{day[3] or '00'}Z"
             if value_type(text) != "timestamp":
-                raise _refusal(f"“{text[:40]}” is no time. Write it like 2026-01-31 or 2026-01-31T12:00:00Z.")
+                raise _refusal(f"“{text[:40]}” is not a time. Write it like 2026-01-31 or 2026-01-31T12:00:00Z.")
             value = text
         case _:
             # A form sends CRLF for each line end.

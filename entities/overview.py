@@ -4,7 +4,7 @@
 The hot cache holds what a replica answered, with the heartbeat of the snapshot that it was read in. So its age is that
 of the data, not of the entry, and grows while it lies there: an overview that has become older than the class allows is
 passed over like a store that lags, a replica answers, and its answer takes the place. One that does not have what the
-asker himself wrote is passed over as well.
+asker wrote is passed over as well.
 """
 
 from __future__ import annotations

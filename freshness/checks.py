@@ -18,7 +18,7 @@ def flavour_is_known(**kwargs: Any) -> list[CheckMessage]:
         return []
     return [
         Error(
-            f"ATLASCO_POSTGRES={settings.POSTGRES_FLAVOUR!r} is no flavour of PostgreSQL that is known.",
+            f"ATLASCO_POSTGRES={settings.POSTGRES_FLAVOUR!r} is not a flavour of PostgreSQL that is known.",
             hint=f"One of {', '.join(PROVIDERS)}.",
             id="freshness.E001",
         )
@@ -32,7 +32,7 @@ def page_class_is_known(**kwargs: Any) -> list[CheckMessage]:
         return []
     return [
         Error(
-            f"ATLASCO_PAGE_CLASS={settings.PAGE_CLASS!r} is no query class.",
+            f"ATLASCO_PAGE_CLASS={settings.PAGE_CLASS!r} is not a query class.",
             hint=f"One of {', '.join(QUERY_CLASSES)}.",
             id="freshness.E002",
         )

@@ -50,7 +50,7 @@ class FreshnessMiddleware:
     Stands outside of TenantMiddleware, so that refusals carry the headers too.
 
     # Note [Pages]
-    A page reads from the database that meets ATLASCO_PAGE_CLASS. A request that is no GET reads from the primary, and
+    A page reads from the database that meets ATLASCO_PAGE_CLASS. Any request but a GET reads from the primary, and
     leaves in a cookie up to where it may have written: what the same browser asks next is answered by a database that
     has come that far. A GET whose database failed under it is tried once more, with the next one; where none can
     answer, the page says so, with 503.

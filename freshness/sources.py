@@ -62,7 +62,7 @@ SourceFill = Callable[[Any, Any, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A store that is no database alias. failures: what its client raises where the store is at fault.
+    """A store that is not a database alias. failures: what its client raises where the store is at fault.
 
     address: where it is; processes of one machine that mean another store by the name share nothing.
     """

@@ -161,7 +161,7 @@ def _answer(request: HttpRequest, problem: Problem) -> HttpResponse:
     return HttpResponse(page, status=problem.status, headers=problem_headers(problem))
 
 
-_TITLES: Final = {"host_unknown": "Nobody lives here", "tenant_suspended": "Suspended"}
+_TITLES: Final = {"host_unknown": "Unknown host", "tenant_suspended": "Suspended"}
 
 
 def _in_context(context: contextvars.Context, chunks: Iterable[Any]) -> Iterator[Any]:

@@ -46,7 +46,7 @@ class Tenant(TenantMixin):  # type: ignore[misc]  # django-tenants carries no ty
     created_at = models.DateTimeField()
     status_changed_at = models.DateTimeField()
     mfa_required = models.BooleanField(default=False)
-    # None is no limit. `tenants.quotas` enforces them; that of attribute names is enforced where names come into being.
+    # None means no limit. `tenants.quotas` enforces them; that of names is enforced where names come into being.
     quota_entities = models.PositiveBigIntegerField(null=True, blank=True)
     quota_values = models.PositiveBigIntegerField(null=True, blank=True)
     quota_attributes = models.PositiveIntegerField(null=True, blank=True)

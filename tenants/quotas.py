@@ -1,4 +1,4 @@
-"""How much a tenant may have and ask for. None is no limit; a platform admin sets them.
+"""How much a tenant may have and ask for. None means no limit; a platform admin sets them.
 
 Requests: a bucket in Valkey that all web processes share; it holds two seconds' worth, so short bursts pass. Without
 Valkey nobody is held back: limits protect the platform from its tenants, they must not be what takes it down.

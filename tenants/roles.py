@@ -28,7 +28,7 @@ from tenants.members.models import Role
 _RANKS: Final = {Role.VIEWER.value: 1, Role.EDITOR.value: 2, Role.ADMIN.value: 3}
 _WORDS: Final = {
     Role.VIEWER: "Only a member of this tenant may do this.",
-    Role.EDITOR: "Your role, viewer, may look and change nothing. Ask an admin of this tenant for the role editor.",
+    Role.EDITOR: "Viewers can look but not change anything. Ask an admin of this tenant for the role editor.",
     Role.ADMIN: "Only an admin of this tenant may do this. Ask one of them.",
 }
 
@@ -56,7 +56,7 @@ def platform_require() -> None:
 
 
 def role_require(needed: Role) -> None:
-    """Let pass whoever has this role, and what is no person: tokens, commands, tasks. Raises RoleMissing."""
+    """Let pass whoever has this role, and what is not a person: tokens, commands, tasks. Raises RoleMissing."""
     actor = actor_current()
     if actor.is_person and not role_covers(actor.role, needed):
         raise RoleMissing(role_words(needed))

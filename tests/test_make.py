@@ -44,7 +44,7 @@ def test_a_folder_that_no_stack_made_is_left_alone(checkout: Path, files: list[s
         (home / name).write_text("dear", encoding="utf-8")
     done = make_clean(checkout, home)
     assert done.returncode != 0
-    assert f"{home} is no run directory of a stack" in done.stderr
+    assert f"{home} is not a run directory of a stack" in done.stderr
     assert sorted(path.name for path in home.iterdir()) == sorted(files)
     assert (checkout / ".venv").exists(), "nothing is removed"
 

@@ -5,7 +5,7 @@ Each value that is written is one sample, tested in the order in which the feed 
 within an import the order of lines. A rule looks at each entity by itself. It fires with the sample at which its
 condition has been true for as many samples and for as long as it asks, by the samples' own instants; it is cleared by
 the first sample that is no longer beyond the clear threshold, or by the value's removal. A late value, older than what
-is stored, is no sample. A sample that is no number is passed over.
+is stored, is not a sample. A sample that is not a number is passed over.
 
 # Note [Once, although it comes again]
 States, firings, queued notices and the feed's position are written in one transaction of PostgreSQL: what comes again

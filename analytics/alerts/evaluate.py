@@ -63,7 +63,7 @@ class Condition:
 class Sample:
     """One value. at_us: its own instant; seen_us: when it was committed, 0 where that is not known.
 
-    value: None for one that is no number; is_there: False where it was removed. is_found: it did not come from the feed
+    value: None where it is not a number; is_there: False where it was removed. is_found: it did not come from the feed
     but was found present, so that its own LSN is not known; lsn is where the feed goes on.
     """
 

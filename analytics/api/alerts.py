@@ -203,7 +203,7 @@ class AlertRuleDetail(APIView):
         responses={200: _RULE},
     )
     def patch(self, request: Request, rule_id: int) -> Response:
-        """Change some of it. Where its condition changes, it begins anew: open firings end."""
+        """Change some of it. If its condition changes, it starts afresh: open firings end."""
         parameters(request, ())
         tenant_id = tenant_required().pk
         rule, secret = services.rule_patch(tenant_id=tenant_id, rule_id=rule_id, body=json_body(request), now=now())

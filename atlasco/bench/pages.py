@@ -199,7 +199,7 @@ def _plain() -> list[str]:
 
 @contextmanager
 def _member(tenant: Tenant) -> Iterator[Reader]:
-    """An admin of the tenant, as long as he is needed."""
+    """An admin of the tenant, as long as one is needed."""
     user = member_create(
         tenant=tenant,
         username=f"bench-{secrets.token_hex(4)}",
@@ -242,7 +242,7 @@ def _reader(host: str, user: User) -> Reader:
 
 
 def _asked(reader: Reader, path: str) -> Measured | None:
-    """The page with what it asks the databases; None for what is no page here: only POSTed to, or of another host."""
+    """The page with what it asks the databases; None where it is not a page here: POST only, or of another host."""
     if reader.get(path).status_code != 200:
         return None
     page, times, texts = Measured(path), dict[str, list[float]](), Counter[int]()

@@ -13,7 +13,7 @@ def database_parse(url: str, *, engine: str, conn_max_age: int = 0) -> dict[str,
 
     Several hosts are allowed, as libpq takes them: `postgresql://user:password@one:5432,two:5432/name` with
     `?target_session_attrs=read-write` finds the primary among them, also after another one was promoted.
-    Raises ValueError for what is no address.
+    Raises ValueError for what is not an address.
     """
     parts = urlsplit(url)
     credentials, at, hosts = parts.netloc.rpartition("@")

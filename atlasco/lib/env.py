@@ -128,7 +128,7 @@ def file_is_of(path: Path, name: str) -> bool:
 
 
 def load_file(path: Path, *, together: Mapping[str, Collection[str]] | None = None) -> None:
-    """Take `NAME=value` lines into the environment where it does not set the name itself. A missing file is no error.
+    """Take `NAME=value` lines into the environment where it does not set the name itself. A missing file is fine.
 
     together: names that mean something only beside another one. Where the environment contradicts the file in that one,
     the file's values of these are somebody else's and are left out.

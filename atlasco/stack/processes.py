@@ -33,7 +33,7 @@ class ServiceUser:
 def service_user(*, data: Path | None = None) -> ServiceUser | None:
     """The unprivileged user for the servers, or None where we are not root and they simply run as us.
 
-    data: where the servers keep theirs. Its owner stays who he is: root may carry on with the stack of a user.
+    data: where the servers keep theirs. Its owner stays the same: root may carry on with the stack of a user.
     Raises StackError where we are root and the system knows neither `postgres` nor `nobody`, or where we are a uid
     without a passwd entry, which initdb refuses.
     """

@@ -103,7 +103,7 @@ def _roles(
         with _tolerated(True, f"pg_monitor could not be granted to {OWNER_ROLE}", done):
             admin.execute(sql.SQL("GRANT pg_monitor TO {}").format(sql.Identifier(OWNER_ROLE)))
         if not is_superuser:
-            # Who is no superuser can only hand a database to a role it is a member of.
+            # Who is not a superuser can only hand a database to a role it is a member of.
             admin.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(sql.Identifier(OWNER_ROLE)))
 
 

@@ -142,7 +142,7 @@ class Stack:
     def _running_replica(self, runner: Runner) -> PostgresNode:
         service = runner.service
         if not isinstance(service, PostgresNode) or service.is_primary:
-            raise StackError(f"{service.name} is no replica.")
+            raise StackError(f"{service.name} is not a replica.")
         if runner.state != State.RUNNING:
             raise StackError(f"{service.name} is {runner.state}; only a running replica can do that.")
         return service

@@ -38,7 +38,7 @@ class SearchForm(forms.Form):
 
     def __init__(self, *args: Any, entity_type: str, keeper: Keeper, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        # One of a platform admin, who is no member here, is always shared: nobody else would ever see it.
+        # One of a platform admin, who is not a member here, is always shared: nobody else would ever see it.
         if keeper.user_id is None or not keeper.may_share:
             del self.fields["shared"]
         if entity_type:
@@ -54,7 +54,7 @@ class SearchPage(DataPage):
 
     nav = "entities"
     chooser = False
-    # A viewer keeps searches of his own; what is shared is guarded by `search_save`.
+    # Viewers keep searches of their own; what is shared is guarded by `search_save`.
     role_to_change = Role.VIEWER
 
     @property

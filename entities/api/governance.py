@@ -140,7 +140,7 @@ class RuleDetail(APIView):
                 "dry_run",
                 bool,
                 description="Set nothing: a worker holds every value that is there against the rule. 202, and the "
-                "check to ask after at attribute-rules/checks/JOB_ID/.",
+                "check to poll at attribute-rules/checks/JOB_ID/.",
             ),
         ],
         request={"application/json": RULE_IN},

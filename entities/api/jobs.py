@@ -148,7 +148,7 @@ class ImportJobList(APIView):
         responses={202: JOB},
     )
     def post(self, request: Request) -> Response:
-        """Keep the file and import it in the background: 202, and the job to ask after.
+        """Keep the file and import it in the background: 202, and the job to poll.
 
         NDJSON as POST /entities/import/ takes it, CSV or Parquet. Gzip is known by its content, with or without
         Content-Encoding.

@@ -19,7 +19,7 @@ class CpuClock:
         self.is_known = bool(is_here) and self._path.exists()
 
     def ms(self) -> float:
-        """Milliseconds until now, waits left out; 0 where the server runs elsewhere, or this is no Linux."""
+        """Milliseconds until now, waits left out; 0 where the server runs elsewhere, or this is not Linux."""
         if not self.is_known:
             return 0.0
         return int(self._path.read_text().split()[0]) / 1e6 + time.thread_time() * 1000

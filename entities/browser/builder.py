@@ -110,6 +110,6 @@ def _typed(value: Any) -> dict[str, str]:
 
 
 def _own_errors(path: str, errors: Sequence[FieldError]) -> list[str]:
-    """Faults of a group itself: at its path, or at a member of it that is no node."""
+    """Faults of a group itself: at its path, or at a member of it that is not a node."""
     own = {path, f"{path}.all", f"{path}.any", f"{path}.of", f"{path}.at_least", f"{path}.not"}
     return [error.detail for error in errors if error.path in own]

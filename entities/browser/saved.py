@@ -49,7 +49,7 @@ class TooManySearches(Conflict):
 
 @dataclass(frozen=True, slots=True)
 class Keeper:
-    """Who looks at saved searches. user_id: None for an admin of the platform, who is no member of the tenant."""
+    """Who looks at saved searches. user_id: None for an admin of the platform, who is not a member of the tenant."""
 
     user_id: int | None
     name: str
@@ -104,7 +104,7 @@ def search_save(
 ) -> SavedSearch:
     """Keep a new search, or change one: its name, its sharing, and where a state is given what it asks.
 
-    Only editors share; a viewer's stay his own.
+    Only editors share; those of a viewer stay private.
 
     Raises SearchExists, SearchBroken, SearchNotYours, TooManySearches.
     """

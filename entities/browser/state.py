@@ -40,7 +40,7 @@ OWN_COLUMNS: Final = ("@entity_type", "@updated_at", "@created_at", "@entity_id"
 class BrowserState:
     """One question to the browser.
 
-    where: JSON as sent, None for everything; where_text: its text, for the raw editor, also where it is no JSON.
+    where: JSON as sent, None for everything; where_text: its text, for the raw editor, also where it is not JSON.
     columns: as chosen, in order; empty where the page may choose. query: None where errors says why there is none.
     search: the saved search this began as.
     """

@@ -19,7 +19,7 @@ from entities.search.run import EntityRow
 from entities.values import Value, instant_text, value_type
 
 OWN_HEADS: Final = ("entity_id", "entity_type", "external_id", "created_at", "updated_at")
-# More columns than this are no table any more: Parquet then gets all attributes as JSON in one.
+# More columns than this do not make a table any more: Parquet then gets all attributes as JSON in one.
 PARQUET_COLUMNS_MAX: Final = 1_000
 _PARQUET_CELLS: Final = 200_000
 _INT_MAX: Final = 2**63 - 1

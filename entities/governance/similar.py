@@ -42,7 +42,7 @@ def name_words(name: str) -> tuple[str, ...]:
 def similar_pairs(names: Mapping[str, tuple[int, str | None]]) -> list[Pair]:
     """Pairs of names that are probably one, the likeliest first.
 
-    names: {name: (entities that have it, the type of most of its values)}. Names of other types are no pair; nor are
+    names: {name: (entities that have it, the type of most of its values)}. Names of other types are not a pair; nor are
     those that differ in a number: `port_1` and `port_2` are a series.
     """
     alike: dict[tuple[str | None, str], list[str]] = defaultdict(list)

@@ -161,7 +161,7 @@ def alias_set(*, tenant_id: int, alias: str, name: str, created_by: str, now: da
         if (error := name_error(told, path)) is not None:
             raise InvalidAlias(error.detail, errors=[error])
     if alias == name:
-        raise InvalidAlias("A name is no alias of itself.")
+        raise InvalidAlias("A name is not an alias of itself.")
     with transaction.atomic(using="default"), connections["default"].cursor() as cursor:
         tenant_hold(tenant_id=tenant_id)
         # One step only: no alias of an alias, so that writers look once.

@@ -201,7 +201,7 @@ def _csv_records(chunks: Iterable[bytes], dialect: Dialect) -> Iterator[tuple[in
             row = next(records, None)
         except csv.Error as error:
             raise BrokenBody(
-                f"From line {number} on, this is no CSV: {error}. Is a quotation mark left open?"
+                f"From line {number} on, this is not CSV: {error}. Is a quotation mark left open?"
             ) from None
         if row is None:
             return

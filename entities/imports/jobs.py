@@ -250,7 +250,7 @@ def import_jobs_expire(*, tenant_id: int, now: datetime) -> int:
     """Forget the bound tenant's old jobs, and remove files that no job needs any more. Returns how many jobs."""
     jobs = ImportJob.objects.using("default").filter(tenant_id=tenant_id)
     jobs.filter(status__in=WAITING, created_at__lt=now - WAITS_AT_MOST).update(
-        status=Status.CANCELLED, finished_at=now, detail="Nobody said go."
+        status=Status.CANCELLED, finished_at=now, detail="Nobody started it."
     )
     for job in jobs.exclude(status__in=(*UNFINISHED, *WAITING)).exclude(file_path=""):
         file_remove(job)

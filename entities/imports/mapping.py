@@ -293,7 +293,7 @@ def _number(cell: Any, decimal: str) -> int | float | None:
         if decimal == ",":
             text = text.replace(",", ".", 1) if "." not in text else ""
         if not _NUMBER.fullmatch(text):
-            raise CellError("not_a_number", f"“{_shown(cell)}” is no number.")
+            raise CellError("not_a_number", f"“{_shown(cell)}” is not a number.")
         if text.lstrip("+-").isdigit() and len(text) < 20 and -_INT64 <= int(text) < 2 * _INT64:
             return int(text)
         number = float(text)
@@ -302,7 +302,7 @@ def _number(cell: Any, decimal: str) -> int | float | None:
         return number
     value = _plain(cell)
     if isinstance(value, bool) or not isinstance(value, int | float | None):
-        raise CellError("not_a_number", f"“{_shown(cell)}” is no number.")
+        raise CellError("not_a_number", f"“{_shown(cell)}” is not a number.")
     return value
 
 
@@ -331,7 +331,7 @@ def _instant(cell: Any) -> str:
         whole = f"{day}T{clock if len(clock) > 5 else f'{clock}:00'}{zone or 'Z'}"
         if text_is_timestamp(whole):
             return whole
-    raise CellError("not_a_timestamp", f"“{_shown(cell)}” is no date-time such as 2026-01-31T12:00:00Z.")
+    raise CellError("not_a_timestamp", f"“{_shown(cell)}” is not a date-time such as 2026-01-31T12:00:00Z.")
 
 
 def _shown(cell: Any) -> str:

@@ -175,7 +175,7 @@ def batch_write(
 
 
 def write_again(error: IntegrityError | OperationalError, *, tenant_id: int, deadline: float, attempt: int) -> bool:
-    """Return where a write that failed so may start again; true where that is no attempt of its own.
+    """Return where a write that failed so may start again; true where that is not an attempt of its own.
 
     deadline: monotonic; until then a promotion of the tenant is waited for. Raises EntityTooLarge, WriteContention, and
     the error.

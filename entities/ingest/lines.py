@@ -62,7 +62,7 @@ class Rejection:
 
 
 class BrokenBody(Invalid):
-    """The body breaks before its end: it is no gzip stream, although it says so, or the connection was cut."""
+    """The body breaks before its end: it is not a gzip stream, although it says so, or the connection was cut."""
 
     code = "broken_body"
 

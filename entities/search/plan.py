@@ -186,7 +186,7 @@ def _narrowed(document: Document, statistics: TenantStatistics) -> tuple[Documen
 def containments(node: Node) -> list[Document] | None:
     """Documents such that every match contains at least one of them; None where no such short list exists.
 
-    An equality of a timestamp is no containment: one instant has several spellings.
+    An equality of a timestamp is not a containment: one instant has several spellings.
     """
     match node:
         case Condition(attribute=name) if name in OWN_FIELDS:

@@ -19,7 +19,7 @@ _WRONG: Final = "This user name and this password don't belong together here."
 
 
 class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth carries no types that mypy reads
-    """Nobody signs up by himself: admins add people."""
+    """Nobody signs up alone: admins add people."""
 
     error_messages = {
         **DefaultAccountAdapter.error_messages,
@@ -54,7 +54,7 @@ class MFAAdapter(DefaultMFAAdapter):  # type: ignore[misc]  # allauth carries no
             return ""
 
     def get_totp_issuer(self) -> str:
-        # Which tenant it is for: a person of two tenants has to tell the entries of his app apart.
+        # Which tenant it is for: a person of two tenants has to tell the entries in their app apart.
         tenant = binding_current().tenant
         return "Atlasco" if tenant is None else f"Atlasco {tenant.slug}"
 

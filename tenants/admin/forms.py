@@ -168,7 +168,7 @@ class RenameForm(forms.Form):
 
 
 class QuotasForm(forms.Form):
-    """How much a tenant may have; empty is no limit."""
+    """How much a tenant may have; empty means no limit."""
 
     quota_entities = forms.IntegerField(label="Entities", required=False, min_value=0)
     quota_values = forms.IntegerField(label="Values, in all entities together", required=False, min_value=0)

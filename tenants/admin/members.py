@@ -115,7 +115,7 @@ class MemberSessionsEnd(_MemberAction):
 
 
 class MemberChange(TenantPage):
-    """One member: role, e-mail, and whether he may log in."""
+    """One member: role, e-mail, and whether they may log in."""
 
     role_required = Role.ADMIN
     nav = "members"

@@ -74,7 +74,7 @@ def request_role(request: HttpRequest) -> Role:
 
 
 def request_member(request: HttpRequest) -> User | None:
-    """The member of the tenant who asks; None for a platform admin, who is none: nothing can belong to him there."""
+    """The member of the tenant who asks; None for a platform admin, who is none: nothing can belong to them there."""
     user = request_user(request)
     is_member = request_host_tenant(request) is not None and not getattr(user, "is_acting", False)
     return user if is_member and isinstance(user, User) else None

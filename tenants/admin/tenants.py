@@ -41,7 +41,7 @@ class TenantList(Page):
 
     def get(self, request: HttpRequest) -> HttpResponseBase:
         form = TenantFilterForm(request.GET)
-        form.is_valid()  # A value that is no choice narrows nothing.
+        form.is_valid()  # A value that is not a choice narrows nothing.
         chosen = {name: value for name, value in form.cleaned_data.items() if value}
         page = tenants_page(
             search=chosen.get("q", ""),
@@ -173,6 +173,6 @@ class TenantResume(_StatusChange):
 
 
 def page_number(request: HttpRequest) -> int:
-    """The page asked for, from 1; what is no number is the first."""
+    """The page asked for, from 1; what is not a number is the first."""
     text = request.GET.get("page", "")
     return int(text) if text.isascii() and text.isdigit() and 0 < len(text) < 7 and int(text) > 0 else 1

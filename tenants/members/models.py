@@ -24,7 +24,7 @@ class User(AbstractUser):
     is_superuser says the same as the role admin, for what of Django asks it; a constraint holds them together.
     """
 
-    # True on one that is no row here: a platform admin who acts as this tenant (`tenants.accounts.sessions`).
+    # True on one that is not a row here: a platform admin who acts as this tenant (`tenants.accounts.sessions`).
     is_acting = False
 
     role = models.CharField(max_length=10, choices=Role.choices, default=Role.VIEWER)
@@ -92,8 +92,8 @@ class ApiToken(models.Model):
 class SavedSearch(models.Model):
     """A search a member wants to run again. query: the body of `POST entities/search/`; columns: of the table.
 
-    owner: None where an admin of the platform keeps it, who is no member here but has an owner_name.
-    is_default: it opens where its owner, or for a shared one anybody without a default of his own, chooses its type.
+    owner: None where an admin of the platform keeps it, who is not a member here but has an owner_name.
+    is_default: it opens where its owner, or for a shared one anybody without a default of their own, chooses its type.
     """
 
     name = models.CharField(max_length=100)

@@ -31,7 +31,7 @@ class QuotaInvalid(Invalid):
 
 
 def tenant_quotas_set(*, tenant: Tenant, **quotas: int | None) -> Tenant:
-    """Set how much the tenant may have, by the names in QUOTAS; None is no limit. Takes effect within 30 seconds.
+    """Set how much the tenant may have, by the names in QUOTAS; None means no limit. Takes effect within 30 seconds.
 
     A tenant that has more already keeps it, and gets nothing new. Raises QuotaInvalid, RoleMissing.
     """

@@ -21,7 +21,7 @@ from tests.entities.test_reference_data import ANSWERS, ROUNDTRIPS, SETS, World,
 __all__ = ["live_feed"]
 
 pytestmark = pytest.mark.usefixtures("live_feed")
-# What is told by the registry is no question to ClickHouse.
+# What is told by the registry is not a question to ClickHouse.
 _OF_THE_REGISTRY = "/attributes/"
 
 

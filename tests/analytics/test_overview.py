@@ -1,4 +1,4 @@
-"""A tenant's home comes from the hot cache, with the age of what it shows, and with what its reader wrote himself."""
+"""A tenant's home comes from the hot cache, with the age of what it shows, and with what its reader wrote."""
 
 from __future__ import annotations
 
@@ -78,5 +78,5 @@ def test_home_says_how_fresh_it_is(live_feed: Cluster, acme: Tenant, globex: Ten
     wait_until(lambda: "Read from the hot cache" in (page := browser.text("")) and "only one" in page)
     assert "only one" not in tenant_browser(globex).text("")
     get_redis_connection("default").set(overview_key(acme.pk), b"[]")
-    # What can't be read is no answer, and no trouble.
+    # What can't be read is not an answer, and no trouble.
     assert "only one" in browser.text("")

@@ -119,7 +119,7 @@ def test_a_value_that_somebody_else_has_changed_is_not_overwritten_unasked(
 ) -> None:
     browser, base = editor
     [entity_id] = entities_write(acme, aircraft("N1", seats=149, owner="acme"))
-    # Another attribute of the entity is no conflict.
+    # Another attribute of the entity is not a conflict.
     entities_write(acme, aircraft("N1", owner="globex"))
     assert send(browser, base, entity_id, "seats", "number", "150", 149).status_code == 302
     entities_write(acme, aircraft("N1", seats=999))

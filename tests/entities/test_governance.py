@@ -119,7 +119,7 @@ def test_a_pattern_that_makes_no_sense_is_refused(source: str) -> None:
     ("conditions", "good", "bad", "code"),
     [
         ({"types": ["number"]}, [1, 2.5], ["1", True], "wrong_type"),
-        ({"minimum": 0}, [0, 7, "text is no number"], [-1], "too_small"),
+        ({"minimum": 0}, [0, 7, "text is not a number"], [-1], "too_small"),
         ({"maximum": 10.5}, [10.5], [11], "too_large"),
         ({"min_length": 2}, ["ab"], ["a", ""], "too_short"),
         ({"max_length": 2}, ["ab", 12345], ["abc"], "too_long"),

@@ -344,7 +344,7 @@ def test_lines_that_were_left_out_can_be_downloaded_mended_and_imported(acme: Te
         lines = [orjson.loads(line) for line in report.errors_ndjson(job=done)]
     assert list(csv.reader(io.StringIO(told)))[:2] == [
         ["error line", "error column", "error", "Tail", "Seats"],
-        ["2", "Seats", "“many” is no number.", "N1", "many"],
+        ["2", "Seats", "“many” is not a number.", "N1", "many"],
     ]
     assert [(line["line"], line["code"], orjson.loads(line["raw"])) for line in lines] == [
         (2, "not_a_number", ["N1", "many"]),

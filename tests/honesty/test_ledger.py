@@ -33,7 +33,7 @@ def ledger() -> Ledger:
 
 def test_an_answer_that_shows_all_that_was_acknowledged_is_honest(ledger: Ledger) -> None:
     assert ledger.violations(GOOD) == []
-    # Something newer, which nobody acknowledged yet, is no lie.
+    # Something newer, which nobody acknowledged yet, is not a lie.
     assert ledger.violations(replace(GOOD, value=4)) == []
 
 

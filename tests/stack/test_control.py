@@ -116,7 +116,7 @@ def test_a_paused_replica_falls_behind_and_catches_up(stack: Cluster) -> None:
     ("do", "name", "reason"),
     [
         ("kill", "nothing", "There is no service 'nothing'; there are primary,"),
-        ("pause-replay", "valkey", "valkey is no replica."),
+        ("pause-replay", "valkey", "valkey is not a replica."),
         ("dance", "valkey", "The stack knows no command 'dance'."),
     ],
 )

@@ -124,7 +124,7 @@ def test_a_service_that_can_not_start_ends_the_start(own_stack: Make) -> None:
     stack = own_stack("valkey").start()
     assert stack.stop() == 0
     for manifest in (stack.run_dir / "data" / "valkey").rglob("*.manifest"):
-        manifest.write_text("this is no manifest\n", encoding="utf-8")
+        manifest.write_text("this is not a manifest\n", encoding="utf-8")
     code, _, errors = own_stack("valkey").launch().finish()
     assert code == 1
     assert "valkey does not start" in errors
@@ -137,7 +137,7 @@ def test_an_external_server_takes_the_place_of_ours(own_stack: Make) -> None:
     assert (facts["state"], facts["dsn"], facts["pid"]) == ("external", "redis://elsewhere.example:6379", None)
     assert stack_env(stack.run_dir)["REDIS_URL"] == "redis://elsewhere.example:6379"
     assert stack.stop() == 0
-    # Its own file is no environment: the next start has its own server again.
+    # Its own file is not an environment: the next start has its own server again.
     assert own_stack("valkey").start().service("valkey")["state"] == "running"
 
 

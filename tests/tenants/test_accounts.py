@@ -139,7 +139,7 @@ def test_an_admin_can_want_a_second_factor_of_everybody(acme: Tenant, alice: Use
     assert admin.post("settings/", {"mfa_required": "on"}).status_code == 302
     response = admin.get("entities/")
     assert (response.status_code, response.headers["Location"]) == (302, "/admin/account/")
-    assert "wants everybody to have a second factor" in admin.text("account/")
+    assert "requires everybody to have a second factor" in admin.text("account/")
     factor_set_up(admin)
     assert admin.get("entities/").status_code == 200
     viewer = tenant_browser(acme, role=Role.VIEWER)

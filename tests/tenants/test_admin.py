@@ -182,7 +182,7 @@ def test_the_list_is_searched_and_filtered(acme: Tenant, globex: Tenant, platfor
     assert link not in platform.text("tenants/", data={"q": acme.slug, "status": "suspended"})
     assert link in platform.text("tenants/", data={"q": acme.slug, "placement": "shared"})
     assert "No tenant fits" in platform.text("tenants/", data={"q": "nobody-is-called-so"})
-    # What is no choice and what is no number narrow nothing and break nothing.
+    # What is not a choice and what is not a number narrow nothing and break nothing.
     for strange in ({"status": "'"}, {"page": "-1"}, {"page": "999999999999"}, {"page": "x"}, {"q": "\x00"}):
         assert platform.get("tenants/", strange).status_code == 200, strange
 

@@ -250,7 +250,7 @@ def test_django_tenants_doors_move_every_alias(acme: Tenant, globex: Tenant, not
             assert connections["default"].schema_name == globex.schema_name  # type: ignore[attr-defined]
             assert notes() == ["of globex"]
         assert notes() == ["of acme"]
-        # A schema's name alone is no tenant: its tables, and nobody's rows.
+        # A schema's name alone is not a tenant: its tables, and nobody's rows.
         with schema_context(globex.schema_name):
             assert notes() == []
             assert not SavedSearch.objects.exists()

@@ -188,5 +188,5 @@ def _emails(raw: object, faults: _Faults) -> tuple[str, ...]:
         try:
             validate_email(text)
         except ValidationError:
-            faults.add("emails", f"{text[:100]!r} is no e-mail address.")
+            faults.add("emails", f"{text[:100]!r} is not an e-mail address.")
     return tuple(dict.fromkeys(raw))

@@ -104,7 +104,7 @@ RETURNING f.firing_id, f.rule_id, r.name, r.attribute_name, r.operator, r.thresh
 SELECT heartbeat_ts_us FROM alert_position;
 
 -- name: history
--- ClickHouse: an attribute's samples of some days, entity by entity, in order. is_any: those that are no numbers, too.
+-- ClickHouse: an attribute's samples of some days, entity by entity, in order. is_any: those that are not numbers, too.
 SELECT h.entity_id, h.updated_us, h.lsn, if(h.value_type = 'number', h.number, NULL), h.value_type != 'removed'
 FROM (
     SELECT entity_id, updated_us, lsn, value_type, number

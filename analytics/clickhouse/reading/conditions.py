@@ -240,7 +240,7 @@ def instant_us(text: str) -> int:
     """The microseconds since 1970 of a text that is a timestamp, rounded as PostgreSQL rounds."""
     found = _INSTANT.fullmatch(text)
     if found is None:
-        raise ValueError(f"{text!r} is no timestamp.")
+        raise ValueError(f"{text!r} is not a timestamp.")
     day, hours, minutes, seconds, fraction, sign, zone_hours, zone_minutes = found.groups()
     days = date.fromisoformat(day).toordinal() - _EPOCH_DAY
     offset_s = int(zone_hours or 0) * 3600 + int(zone_minutes or 0) * 60

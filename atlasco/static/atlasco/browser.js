@@ -156,7 +156,7 @@ function valueFault(value) {
   if (value.type === "timestamp" && !INSTANT.test(value.text)) {
     const day = DAY.exec(value.text);
     if (!day) {
-      return value.text ? `“${value.text}” is no time. Write it like 2026-01-31 or 2026-01-31T12:00:00Z.` : "Give a time.";
+      return value.text ? `“${value.text}” is not a time. Write it like 2026-01-31 or 2026-01-31T12:00:00Z.` : "Give a time.";
     }
     value.text = `${day[1]}T${day[2] ?? "00:00"}:${day[3] ?? "00"}Z`;
   }

@@ -36,7 +36,7 @@
   function draw(canvas) {
     const { kind, labels, series, from_zero: fromZero, has_gaps: hasGaps } = JSON.parse(document.getElementById(canvas.dataset.chart).textContent);
     const palette = colours();
-    // A line of one point is no line: it stands as a bar.
+    // A line of one point is not a line: it stands as a bar.
     const isLine = kind === "lines" && labels.length > 1;
     const datasets = series.map(({ name, values }, at) => ({
       label: name,

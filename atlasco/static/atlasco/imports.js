@@ -75,7 +75,7 @@
     zone.addEventListener("submit", (event) => { event.preventDefault(); send(); });
   }
 
-  // A column that is no attribute has neither name nor type of its own.
+  // A column that is not an attribute has neither name nor type of its own.
   function columnShow(select) {
     for (const field of select.closest("tr").querySelectorAll("input[type=text], select:not([data-use])")) {
       field.disabled = select.value !== "attribute";
