@@ -10,6 +10,8 @@ import asyncio
 import os
 import shutil
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -217,8 +219,8 @@ class PostgresNode(Service):
         self.slots_ensure()
 
     def slots_ensure(self) -> None:
-        """Keep the log for each of the others, from now on."""
-        with connect(self.plan, self.name) as connection:
+        """Keep the log for each of the others, from now on. Raises ServiceFailed."""
+        with session(self.plan, self.name, trouble=f"{self.name} can't keep its log for the replicas") as connection:
             for slot in self.others:
                 _slot_ensure(connection, slot)
 
@@ -285,7 +287,8 @@ class PostgresNode(Service):
         partial.rename(self.data)
 
     def _slot_renew(self) -> None:
-        with connect(self.plan, self.plan.primary_node) as connection:
+        primary = self.plan.primary_node
+        with session(self.plan, primary, trouble=f"{primary} can't keep its log for {self.name}") as connection:
             connection.execute(
                 "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots"
                 " WHERE slot_name = %s AND wal_status = 'lost'",
@@ -298,51 +301,37 @@ class PostgresNode(Service):
 
         Raises ServiceFailed where the replica does not answer.
         """
-        import psycopg
-
-        try:
-            with connect(self.plan, self.name) as connection:
-                connection.execute("SELECT pg_wal_replay_pause()" if paused else "SELECT pg_wal_replay_resume()")
-                if paused:
-                    # The request returns at once; whoever pauses wants to rely on it.
-                    while connection.execute("SELECT pg_get_wal_replay_pause_state()").fetchone() != ("paused",):
-                        connection.execute("SELECT pg_sleep(0.01)")
-        except psycopg.Error as error:
-            raise ServiceFailed(f"{self.name} can't do that now: {str(error).strip()}.") from error
+        with session(self.plan, self.name, trouble=f"{self.name} can't do that now") as connection:
+            connection.execute("SELECT pg_wal_replay_pause()" if paused else "SELECT pg_wal_replay_resume()")
+            if paused:
+                # The request returns at once; whoever pauses wants to rely on it.
+                while connection.execute("SELECT pg_get_wal_replay_pause_state()").fetchone() != ("paused",):
+                    connection.execute("SELECT pg_sleep(0.01)")
 
     # --- From the one to the other ------------------------------------------------------------------------------------
     def promote(self) -> None:
         """Make this standby the primary. The old one must be down. Raises ServiceFailed where it can't be done."""
-        import psycopg
-
-        try:
-            with connect(self.plan, self.name) as connection:
-                connection.execute("SELECT pg_wal_replay_resume()")
-                if connection.execute("SELECT pg_promote(true, 60)").fetchone() != (True,):
-                    raise ServiceFailed(f"{self.name} did not become the primary within a minute.")
-        except psycopg.Error as error:
-            raise ServiceFailed(f"{self.name} can't be promoted: {str(error).strip()}.") from error
+        with session(self.plan, self.name, trouble=f"{self.name} can't be promoted") as connection:
+            connection.execute("SELECT pg_wal_replay_resume()")
+            if connection.execute("SELECT pg_promote(true, 60)").fetchone() != (True,):
+                raise ServiceFailed(f"{self.name} did not become the primary within a minute.")
         self.plan.run_dir.write(PRIMARY_FILE, self.name)
         self.slots_ensure()
 
     def follow(self) -> bool:
         """Follow the new primary, without a restart. False where this standby has more of the old log: copy it anew."""
-        import psycopg
-
-        try:
-            with connect(self.plan, self.plan.primary_node) as primary:
-                (began,) = primary.execute("SELECT pg_last_wal_replay_lsn()::text").fetchone() or (None,)
-            with connect(self.plan, self.name) as connection:
-                row = connection.execute(
-                    "SELECT greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()) <= %s::pg_lsn", [began]
-                ).fetchone()
-                if row != (True,):
-                    (self.data / "standby.signal").unlink(missing_ok=True)
-                    return False
-                self.standby_configure()
-                connection.execute("SELECT pg_reload_conf()")
-        except psycopg.Error as error:
-            raise ServiceFailed(f"{self.name} does not follow the new primary: {str(error).strip()}.") from error
+        trouble = f"{self.name} does not follow the new primary"
+        with session(self.plan, self.plan.primary_node, trouble=trouble) as primary:
+            (began,) = primary.execute("SELECT pg_last_wal_replay_lsn()::text").fetchone() or (None,)
+        with session(self.plan, self.name, trouble=trouble) as connection:
+            row = connection.execute(
+                "SELECT greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()) <= %s::pg_lsn", [began]
+            ).fetchone()
+            if row != (True,):
+                (self.data / "standby.signal").unlink(missing_ok=True)
+                return False
+            self.standby_configure()
+            connection.execute("SELECT pg_reload_conf()")
         return True
 
 
@@ -356,6 +345,18 @@ def connect(plan: Plan, node: str) -> psycopg.Connection[tuple[Any, ...]]:
         connect_timeout=3,
         application_name="atlasco-supervisor",
     )
+
+
+@contextmanager
+def session(plan: Plan, node: str, *, trouble: str) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
+    """The same, where the node must do what it is told. Raises ServiceFailed: the trouble, and what PostgreSQL says."""
+    import psycopg
+
+    try:
+        with connect(plan, node) as connection:
+            yield connection
+    except psycopg.Error as error:
+        raise ServiceFailed(f"{trouble}: {str(error).strip()}.") from error
 
 
 def _slot_ensure(connection: psycopg.Connection[tuple[Any, ...]], name: str) -> None:

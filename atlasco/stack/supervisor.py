@@ -176,14 +176,14 @@ class Runner:
                 if time.monotonic() - self.ready_at > BACKOFF_RESET_S:
                     backoff_s = BACKOFF_FIRST_S
                 self.trouble = f"ended with code {process.returncode}"
-            except (StackError, OSError) as error:
-                self.trouble = str(error)
+            except Exception as error:
+                # Whatever it was: who waits for this service must learn that it does not come.
+                if not isinstance(error, StackError | OSError):
+                    log.exception("%s: an unexpected fault", service.name)
+                self.trouble = str(error) or type(error).__name__
                 if not was_ready and attempts >= FIRST_START_ATTEMPTS:
-                    self._give_up(
-                        ServiceFailed(
-                            f"{service.name} does not start: {error}\n{log_tail(service.log_path, start=log_start)}"
-                        )
-                    )
+                    tail = log_tail(service.log_path, start=log_start)
+                    self._give_up(ServiceFailed(f"{service.name} does not start: {self.trouble}\n{tail}"))
                     return
             self.restarts += 1
             self.ready_at = None
@@ -204,23 +204,27 @@ class Runner:
         self._changed()
         try:
             async with asyncio.timeout(service.ready_timeout_s):
-                while not await service.is_ready():
-                    if process.returncode is not None:
-                        raise ServiceFailed(f"it ended with code {process.returncode}")
-                    await asyncio.sleep(READY_POLL_S)
-                if process.returncode is not None:
-                    # Somebody else answered on its port.
-                    raise ServiceFailed(f"it ended with code {process.returncode}")
+                await self._ready(process)
                 await service.on_ready()
         except TimeoutError:
             tree_kill(process.pid)
             await process.wait()
             raise ServiceFailed(f"it does not answer within {service.ready_timeout_s:.0f} s") from None
-        except StackError:
+        except Exception:
             tree_kill(process.pid)
             await process.wait()
             raise
         return process
+
+    async def _ready(self, process: asyncio.subprocess.Process) -> None:
+        """Wait until the service answers. Raises ServiceFailed where the process has ended."""
+        while not await self.service.is_ready():
+            if process.returncode is not None:
+                raise ServiceFailed(f"it ended with code {process.returncode}")
+            await asyncio.sleep(READY_POLL_S)
+        if process.returncode is not None:
+            # Somebody else answered on its port.
+            raise ServiceFailed(f"it ended with code {process.returncode}")
 
     def _give_up(self, error: StackError) -> None:
         self.trouble = str(error)
@@ -312,6 +316,9 @@ class Supervisor:
             await step.action()
         except StackError as error:
             self.milestones.fail(step.name, error)
+        except Exception as error:
+            log.exception("%s: an unexpected fault", step.name)
+            self.milestones.fail(step.name, StackError(f"{step.name} failed: {type(error).__name__}: {error}"))
         else:
             self.milestones.reach(step.name)
             log.info("%s is done", step.name)
