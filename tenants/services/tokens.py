@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from django.db import DEFAULT_DB_ALIAS, DatabaseError, transaction
+from django.db import DEFAULT_DB_ALIAS, Error, transaction
 from django.db.models import Q
 
 from atlasco.lib.errors import FieldError, Invalid
@@ -95,5 +95,5 @@ def token_touch(*, tenant: Tenant, token: ApiToken, now: datetime) -> None:
         # A transaction of its own, so that an error does not break the caller's.
         with tenant_bind(tenant), transaction.atomic(using=DEFAULT_DB_ALIAS):
             ApiToken.objects.using(DEFAULT_DB_ALIAS).filter(stale, pk=token.pk).update(last_used_at=now)
-    except DatabaseError:
+    except Error:
         log.warning("The use of a token could not be noted.", exc_info=True)

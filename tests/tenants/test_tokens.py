@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
-from django.db import connections
+from django.db import Error, InterfaceError, OperationalError, connections
 
 from tenants.binding import tenant_bind
 from tenants.members.models import ApiToken
@@ -99,6 +99,19 @@ def test_noting_the_use_never_fails(acme: Tenant) -> None:
         connection.close()
     with tenant_bind(acme):
         assert ApiToken.objects.get(pk=token.pk).last_used_at is None
+
+
+@pytest.mark.parametrize("error", [InterfaceError, OperationalError])
+def test_noting_the_use_never_fails_whatever_is_wrong_with_the_connection(
+    error: type[Error], acme: Tenant, globex: Tenant
+) -> None:
+    def fails(*_: object) -> None:
+        raise error("the connection is closed")
+
+    for tenant in (acme, globex):
+        token, _ = token_create(tenant=tenant, name="ci", now=NOW)
+        with connections["default"].execute_wrapper(fails):
+            token_touch(tenant=tenant, token=token, now=NOW)
 
 
 def test_a_tenants_tokens_are_listed_newest_first(acme: Tenant, globex: Tenant) -> None:
