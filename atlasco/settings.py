@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 from csp import constants as csp
 
 from atlasco.lib import env
-from atlasco.lib.databases import database_parse
+from atlasco.lib.databases import NOTICE_A_DEAD_SERVER, database_parse
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 RUN_DIR = Path(
@@ -213,24 +213,14 @@ ARCHIVE_MONTHS = env.integer(
     "ATLASCO_ARCHIVE_MONTHS", 0, help="Months older than this are proposed for the archive; 0 proposes none.", minimum=0
 )
 
-# A server that vanishes without a word (power, network) ends its connections after seconds: TCP alone takes minutes,
-# and every thread would wait for it. The URL may say otherwise.
-_NOTICE_A_DEAD_SERVER = {
-    "connect_timeout": 2,  # Seconds, the least that libpq takes: a read has other databases to ask.
-    "keepalives": 1,
-    "keepalives_idle": 5,
-    "keepalives_interval": 2,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 5000,  # Milliseconds, for bytes that nobody acknowledges.
-}
-
 
 def _database(url: str, **test: object) -> dict[str, object]:
     parsed = database_parse(url, engine="tenants.database", conn_max_age=CONNECTION_MAX_AGE_S)
     parsed["CONN_HEALTH_CHECKS"] = True
     # Generic plans lock every leaf of the partition tree (729 ms on the first call); custom plans prune first.
     parsed["OPTIONS"] = {
-        **_NOTICE_A_DEAD_SERVER,
+        **NOTICE_A_DEAD_SERVER,
+        "connect_timeout": 2,  # Seconds, the least that libpq takes: a read has other databases to ask.
         **parsed.get("OPTIONS", {}),
         "options": f"-c plan_cache_mode=force_custom_plan -c statement_timeout={STATEMENT_TIMEOUT_MS}",
         "application_name": "atlasco",

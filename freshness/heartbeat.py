@@ -14,6 +14,7 @@ from typing import Any, Final
 import psycopg
 from django.conf import settings
 
+from atlasco.lib.databases import options_beside
 from freshness.providers import provider
 from freshness.timelines import seq_first
 
@@ -62,7 +63,11 @@ class HeartbeatWriter(threading.Thread):
     def _beat_while_holder(self) -> None:
         # A plain connection: Django's follow the thread's tenant and would be one more thing that can fail.
         with psycopg.connect(
-            settings.DATABASE_URL, autocommit=True, connect_timeout=2, application_name="atlasco heartbeat"
+            settings.DATABASE_URL,
+            autocommit=True,
+            connect_timeout=2,
+            application_name="atlasco heartbeat",
+            **options_beside(settings.DATABASE_URL),
         ) as connection:
             # A beat that waits for its commit longer than a second is worth less than the next one.
             connection.execute("SET statement_timeout = '2s'")

@@ -6,7 +6,12 @@ from typing import Any
 
 import pytest
 
+from analytics.feed.slots import plain_connect
+from analytics.feed.stream import replication_connect
 from atlasco import settings
+from atlasco.lib.databases import options_beside
+from tests.analytics.feeding import replication_dsn_of
+from tests.cluster import Cluster
 
 
 def options_of(url: str) -> dict[str, Any]:
@@ -27,6 +32,16 @@ def test_a_primary_that_vanishes_is_noticed_within_seconds() -> None:
 def test_the_url_may_ask_for_more_patience() -> None:
     options = options_of("postgresql://atlasco_app@db.example/atlasco?tcp_user_timeout=20000&sslmode=require")
     assert (options["tcp_user_timeout"], options["sslmode"], options["keepalives"]) == (20000, "require", 1)
+
+
+def test_connections_beside_djangos_are_as_watchful(stack: Cluster) -> None:
+    asked = options_beside("postgresql://feed@db.example/atlasco?tcp_user_timeout=20000")
+    assert "tcp_user_timeout" not in asked and asked["keepalives"] == 1
+    dsn = replication_dsn_of(stack)
+    for connection in (plain_connect(dsn), replication_connect(dsn, application_name="test")):
+        with connection:
+            told = connection.info.get_parameters()
+        assert (told["keepalives_idle"], told["tcp_user_timeout"]) == ("5", "5000")
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import psycopg
 from psycopg import pq, sql
 
 from analytics.feed.stream import replication_connect
+from atlasco.lib.databases import options_beside
 from atlasco.lib.errors import Unavailable
 from freshness.tokens import lsn_parse
 
@@ -57,6 +58,7 @@ def plain_connect(dsn: str, *, autocommit: bool = True) -> psycopg.Connection[tu
         connect_timeout=5,
         application_name="atlasco feed",
         options="-c TimeZone=UTC -c DateStyle=ISO -c statement_timeout=0 -c plan_cache_mode=force_custom_plan",
+        **options_beside(dsn),
     )
 
 

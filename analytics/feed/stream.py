@@ -14,6 +14,7 @@ import psycopg
 from psycopg import pq, sql
 
 from analytics.feed.pgoutput import POSTGRES_EPOCH_US
+from atlasco.lib.databases import options_beside
 from freshness.tokens import lsn_text
 
 _FEEDBACK_S: Final = 2.0
@@ -37,11 +38,7 @@ def replication_connect(dsn: str, *, application_name: str) -> psycopg.Connectio
         connect_timeout=5,
         application_name=application_name,
         options=_OPTIONS,
-        # A primary whose machine is gone sends no reset: the kernel finds out within half a minute.
-        keepalives_idle=10,
-        keepalives_interval=5,
-        keepalives_count=4,
-        tcp_user_timeout=30_000,
+        **options_beside(dsn),
     )
 
 
