@@ -5,6 +5,7 @@ The hash `atlasco:metrics:feed` holds `name{store="…"}` → number; `updated_a
 
 from __future__ import annotations
 
+import logging
 import re
 import threading
 from collections import defaultdict
@@ -15,6 +16,8 @@ import redis
 from prometheus_client import Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
+
+log = logging.getLogger(__name__)
 
 KEY: Final = "atlasco:metrics:feed"
 PREFIX: Final = "atlasco_feed_"
@@ -84,6 +87,41 @@ class Metrics:
         figures: dict[str | bytes, float] = dict(self.read().items())
         figures[_field("updated_at", "")] = now_s
         client.hset(KEY, mapping=cast(Any, figures))  # The stubs want one kind of key; the server takes any.
+
+
+class Publisher(threading.Thread):
+    """Writes the figures for the feed, in a thread of its own: a Valkey that hangs must not hold up what is read.
+
+    client: None writes nothing. What is told while a write is under way is written after it, in its newest state.
+    """
+
+    def __init__(self, metrics: Metrics, client: redis.Redis | None) -> None:
+        super().__init__(name="feed-figures", daemon=True)
+        self._metrics, self._client = metrics, client
+        self._told = threading.Event()
+        self._stopping = False
+        self._told_at_s = 0.0
+
+    def tell(self, *, now_s: float) -> None:
+        """The figures are those of this instant. Never waits."""
+        self._told_at_s = now_s
+        self._told.set()
+
+    def stop(self) -> None:
+        """Ask the thread to end; it is not waited for, as its last write may hang."""
+        self._stopping = True
+        self._told.set()
+
+    def run(self) -> None:
+        while not self._stopping:
+            self._told.wait()
+            self._told.clear()
+            # `updated_at` is when the feed spoke, not when this thread did: one that hangs must look silent.
+            if self._client is not None and self._told_at_s:
+                try:
+                    self._metrics.write(self._client, now_s=self._told_at_s)
+                except redis.RedisError as error:
+                    log.info("Figures can't be written.", extra={"error": type(error).__name__})
 
 
 def metrics_read(client: redis.Redis) -> dict[str, float]:

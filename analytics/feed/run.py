@@ -25,7 +25,7 @@ import redis
 from analytics.feed.applying import BACKOFF_FIRST_S, BACKOFF_MAX_S, Applier, Worker
 from analytics.feed.assemble import Assembler
 from analytics.feed.events import Batch, Position
-from analytics.feed.metrics import Metrics, SlotLost
+from analytics.feed.metrics import Metrics, Publisher, SlotLost
 from analytics.feed.slots import PUBLICATION, SLOT, cluster_identify, slot_create, slot_read
 from analytics.feed.stream import ReplicationStream
 
@@ -67,7 +67,7 @@ class Feed:
     ) -> None:
         self.metrics = Metrics()
         self._dsn, self._slot, self._publication = dsn, slot, publication
-        self._metrics_client = metrics_client
+        self._publisher = Publisher(self.metrics, metrics_client)
         self._stopping = threading.Event()
         self._cluster = ""
         self._trail: deque[tuple[float, int]] = deque()
@@ -81,6 +81,7 @@ class Feed:
 
     def run(self) -> None:
         """Feed the stores until `stop`. Raises nothing for trouble that can pass."""
+        self._publisher.start()
         for worker in self.workers:
             worker.start()
         backoff_s = BACKOFF_FIRST_S
@@ -99,6 +100,7 @@ class Feed:
                     self._wait(backoff_s)
                     backoff_s = min(backoff_s * 2, BACKOFF_MAX_S)
         finally:
+            self._publisher.stop()
             for worker in self.workers:
                 worker.stop()
             for worker in self.workers:
@@ -231,11 +233,7 @@ class Feed:
                 if worker.position.heartbeat is not None:
                     self.metrics.set("lag_seconds", now - worker.position.heartbeat.ts_us / 1e6, store=name)
         self.metrics.set("memory_bytes", int(_STATM.read_text().split()[1]) * resource.getpagesize())
-        if self._metrics_client is not None:
-            try:
-                self.metrics.write(self._metrics_client, now_s=now)
-            except redis.RedisError as error:
-                log.info("Figures can't be written.", extra={"error": type(error).__name__})
+        self._publisher.tell(now_s=now)
 
     def _wait(self, seconds: float) -> None:
         self._stopping.wait(seconds)

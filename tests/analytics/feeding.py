@@ -11,6 +11,7 @@ from typing import Any
 
 import psycopg
 import pytest
+import redis
 
 from analytics.feed.applying import Applier
 from analytics.feed.events import Event, Position
@@ -69,9 +70,16 @@ def slot_name() -> str:
 
 
 @contextmanager
-def feed_running(dsn: str, appliers: Sequence[Applier], *, slot: str, keep_slot: bool = False) -> Iterator[Feed]:
+def feed_running(
+    dsn: str,
+    appliers: Sequence[Applier],
+    *,
+    slot: str,
+    keep_slot: bool = False,
+    metrics_client: redis.Redis | None = None,
+) -> Iterator[Feed]:
     """A feed in a thread of this process, running when the block begins."""
-    feed = Feed(dsn=dsn, appliers=appliers, slot=slot)
+    feed = Feed(dsn=dsn, appliers=appliers, slot=slot, metrics_client=metrics_client)
     thread = threading.Thread(target=feed.run, daemon=True)
     thread.start()
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from dataclasses import replace
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import orjson
 import psycopg
 import pytest
+import redis
 
 from analytics.feed.applying import QUEUE_MAX_BATCHES, Worker
 from analytics.feed.events import PREFIX_ROWS_MOVED, PREFIX_TENANT_ERASED, Batch, Change, Event, Position, TenantErased
@@ -164,6 +166,19 @@ def test_the_slot_is_acknowledged_once_everybody_has_committed(dsn: str, acme: T
         position = recorder.position
         assert position is not None
         wait_until(lambda: slot_read(dsn, name=slot).confirmed_lsn >= position.lsn)
+
+
+def test_a_valkey_that_hangs_holds_up_the_figures_and_nothing_else(dsn: str, acme: Tenant, globex: Tenant) -> None:
+    recorder = Recorder()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        # It is connected to and never answers; this client waits for ever.
+        client = redis.Redis(port=silent.getsockname()[1])
+        with feed_running(dsn, [recorder], slot=slot_name(), metrics_client=client), silent.accept()[0]:
+            write(acme, "one")
+            write(globex, "one")
+            wait_for_position([recorder], dsn)
+    for tenant in (acme, globex):
+        assert len(changes_of(recorder.events, tenant)) == 1
 
 
 def test_a_large_transaction_passes_in_batches(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import signal
 import struct
 import time
 from collections.abc import Iterator
@@ -9,14 +11,15 @@ from typing import Any
 
 import pytest
 import redis
-from django.core.management import call_command
+from django.conf import settings
+from django.core.management import CommandError, call_command
 from django.test import Client
 
 from analytics.cache.applier import CacheApplier, tenant_count
 from analytics.clickhouse.applier import ClickHouseApplier
 from analytics.clickhouse.client import clickhouse_client
 from analytics.clickhouse.migrate import migrations_apply
-from analytics.feed import assemble
+from analytics.feed import assemble, run
 from analytics.feed.metrics import (
     FIGURES,
     KEY,
@@ -158,3 +161,24 @@ def test_a_transaction_comes_whole_unless_it_is_huge(monkeypatch: pytest.MonkeyP
 def test_a_figure_that_nobody_knows_is_left_out() -> None:
     collector = FeedCollector({f"{PREFIX}memory_bytes": 1.0, "strange": 2.0})
     assert [family.name for family in collector.collect()] == [f"{PREFIX}memory_bytes"]
+
+
+def test_a_feed_that_ends_by_a_fault_fails_its_command(
+    stack: Cluster, monkeypatch: pytest.MonkeyPatch, acme: Tenant, globex: Tenant
+) -> None:
+    monkeypatch.setattr(settings, "DATABASE_REPLICATION_URL", replication_dsn_of(stack))
+
+    def fails(dsn: str) -> str:
+        raise RuntimeError("unforeseen")
+
+    monkeypatch.setattr(run, "cluster_identify", fails)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    collecting = gc.get_threshold()
+    try:
+        with pytest.raises(CommandError, match="unforeseen"):
+            call_command("feed")
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        gc.set_threshold(*collecting)
+        gc.unfreeze()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import signal
-import threading
 from argparse import ArgumentParser
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
@@ -71,12 +71,15 @@ class Command(BaseCommand):
         garbage_collect_less()
         heartbeat.start()
         # Signals are handled between two bytecodes of the main thread, which must therefore not wait inside libpq.
-        reading = threading.Thread(target=feed.run, name="feed")
-        reading.start()
-        self.stdout.write("feed: started")
-        while reading.is_alive():
-            reading.join(0.5)
+        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="feed") as pool:
+            reading = pool.submit(feed.run)
+            self.stdout.write("feed: started")
+            while not reading.done():
+                wait([reading], timeout=0.5)
         heartbeat.stop()
+        # Whoever started it must learn that it did not end because it was told to.
+        if (error := reading.exception()) is not None:
+            raise CommandError(f"The feed ended by a fault: {type(error).__name__}: {error}") from error
 
     def _status(self, dsn: str) -> None:
         slot = slot_read(dsn)
