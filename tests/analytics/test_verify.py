@@ -13,6 +13,7 @@ from django.db import connections
 from analytics.cache.applier import CacheApplier
 from analytics.clickhouse.applier import ClickHouseApplier
 from analytics.clickhouse.client import clickhouse_client
+from analytics.feed import verify as verify_module
 from analytics.feed.run import Feed
 from analytics.feed.settings import cache_client, cache_url
 from analytics.feed.slots import snapshot_export
@@ -62,7 +63,11 @@ def verify(dsn: str, tenant: Tenant, *, repair: bool = False, wait_s: float = 60
         )
 
 
-def test_every_kind_of_difference_is_found_and_repaired(feed: Feed, dsn: str, acme: Tenant, globex: Tenant) -> None:
+@pytest.mark.parametrize("range_rows", [1, 3, verify_module.RANGE_ROWS])
+def test_every_kind_of_difference_is_found_and_repaired(
+    feed: Feed, dsn: str, acme: Tenant, globex: Tenant, monkeypatch: pytest.MonkeyPatch, range_rows: int
+) -> None:
+    monkeypatch.setattr(verify_module, "RANGE_ROWS", range_rows)
     rows = [write(acme, str(n), n=n, text=f"é{n}") for n in range(4)]
     write(globex, "one", n=1)
     assert (verify(dsn, acme).differences, verify(dsn, globex).differences) == ((), ())
@@ -90,6 +95,34 @@ def test_every_kind_of_difference_is_found_and_repaired(feed: Feed, dsn: str, ac
     assert verify(dsn, globex).differences == ()
     assert len(verify(dsn, acme, repair=True).differences) == 4
     assert (verify(dsn, acme).differences, verify(dsn, globex).differences) == ((), ())
+
+
+def test_only_rows_of_ranges_that_differ_are_compared(
+    feed: Feed, dsn: str, acme: Tenant, globex: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verify_module, "RANGE_ROWS", 2)
+    rows = [write(acme, str(n), n=n) for n in range(12)]
+    write(globex, "one", n=1)
+    assert verify(dsn, acme).differences == ()
+    clickhouse_client().command(
+        f"ALTER TABLE attribute_values DELETE WHERE tenant_id = {acme.pk} AND entity_id = {rows[7].entity_id}"
+        " AND attribute_name = 'n' SETTINGS mutations_sync = 2"
+    )
+    compared: list[tuple[int, int]] = []
+    keys_that_differ = verify_module._Run._keys_that_differ
+
+    def noted(run: Any, tenant_id: int, name: str, first: int, last: int) -> dict[str, list[str]]:
+        compared.append((first, last))
+        return keys_that_differ(run, tenant_id, name, first, last)
+
+    monkeypatch.setattr(verify_module._Run, "_keys_that_differ", noted)
+    assert [(one.kind, one.examples) for one in verify(dsn, acme).differences] == [
+        ("values missing", (f"{rows[7].entity_id} n",))
+    ]
+    assert len(compared) == 1
+    assert [row.entity_id for row in rows if compared[0][0] <= row.entity_id <= compared[0][1]] == [
+        row.entity_id for row in rows[7:9]
+    ]
 
 
 def test_archived_months_stay_in_clickhouse_and_are_no_difference(
