@@ -17,7 +17,10 @@ _REQUEST_HEADERS: Final[dict[str, tuple[dict[str, Any], str]]] = {
         {"type": "string", "enum": list(ON_STALE)},
         "What to do when no store meets the budget: answer and say so, wait, or 503.",
     ),
-    "X-Wait-Ms": ({"type": "integer", "minimum": 0}, "How long `X-On-Stale: wait` waits."),
+    "X-Wait-Ms": (
+        {"type": "integer", "minimum": 0, "maximum": 30_000},
+        "How long `X-On-Stale: wait` waits; 1,000 by default.",
+    ),
 }
 _RESPONSE_HEADERS: Final[dict[str, tuple[dict[str, Any], str]]] = {
     "X-Data-Freshness": (

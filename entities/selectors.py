@@ -131,7 +131,7 @@ def attributes_page(
 ) -> AttributePage:
     """Return one page of the tenant's registry in order of name. Raises InvalidCursor.
 
-    status: one of them, "all", or "" for all but what is quarantined.
+    status: one of them, or "" for all.
     """
     after = ""
     signer = signing.Signer(salt=f"{_CURSOR_SALT}.{tenant_id}")
@@ -157,7 +157,7 @@ def attribute_names(*, tenant_id: int, using: str) -> dict[str, tuple[int, str |
 
 def attribute_get(*, tenant_id: int, name: str, using: str) -> AttributeRow:
     """Return what is known of one attribute. Raises AttributeUnknown."""
-    rows = _attributes(tenant_id, after="", prefix="", name=name, limit=1, using=using, status="all")
+    rows = _attributes(tenant_id, after="", prefix="", name=name, limit=1, using=using, status="")
     if not rows:
         raise AttributeUnknown
     return rows[0]

@@ -1,9 +1,11 @@
 """Which store answers: a pure function of the budget, the token, and what is known of each store.
 
 # Note [Decision tree]
-REALTIME        the primary; else a cache less than 5 s behind, else the freshest other store, honestly marked.
+REALTIME        the primary.
 NEAR_REALTIME   a replica less than 5 s behind; else a fresh cache; else the primary.
 EVENTUAL        ClickHouse less than 60 s behind; else a replica; else the primary.
+Where none qualifies, another stands in, honestly marked: a cache less than 5 s behind, else a replica, unless that is
+10 s later than the freshest store, else the freshest store.
 A query class may have a tree of its own (`freshness.policy`): a dashboard asks the cache first.
 A store qualifies while its lag is known and within both the tree's limit and the request's own budget, and its position
 has reached what the request needs: its consistency token, its cursor. Of several that qualify in one step, the one with
@@ -13,8 +15,9 @@ the smallest lag is taken.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 
-from freshness.policy import STAND_IN_S, Budget, SourceName
+from freshness.policy import STAND_IN_CACHE_S, STAND_IN_REPLICA_S, Budget, SourceName
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,19 +67,19 @@ def candidates_judge(
     wished_lsn: what it should show, on the newest.
 
     Those that qualify come first, in the order of the tree. Then, for when none of them answers after all, the others
-    that are up, freshest first: an honest late answer beats none. Last those that are down, with the reason.
+    that are up: an honest late answer beats none. Last those that are down, with the reason.
     """
     order = tuple(budget.tree)
+    freshest_s = min((_lag_s(one) for one in candidates if one.up and one.source != "primary"), default=inf)
 
     def step(verdict: Verdict) -> tuple[int, int, float]:
         candidate = verdict.candidate
-        lag = float("inf") if candidate.lag_s is None else candidate.lag_s
+        lag_s = _lag_s(candidate)
         if verdict.qualifies:
-            return (0, order.index(candidate.source), lag)
+            return (0, order.index(candidate.source), lag_s)
         if not candidate.up:
-            return (2, 0, lag)
-        stands_in = budget.tier == "REALTIME" and candidate.source == "redis-cache" and lag < STAND_IN_S
-        return (1, 0 if stands_in else 1, lag)
+            return (2, 0, lag_s)
+        return (1, _stand_in_rank(candidate, freshest_s), lag_s)
 
     def verdict_on(candidate: Candidate) -> Verdict:
         reached = has_reached(candidate, needed_lsn, needed_timeline)
@@ -84,6 +87,19 @@ def candidates_judge(
         return Verdict(candidate, reason, reached)
 
     return sorted(map(verdict_on, candidates), key=step)
+
+
+def _stand_in_rank(candidate: Candidate, freshest_s: float) -> int:
+    lag_s = _lag_s(candidate)
+    if candidate.source == "redis-cache" and lag_s < STAND_IN_CACHE_S:
+        return 0
+    if candidate.source == "read-replica" and lag_s < freshest_s + STAND_IN_REPLICA_S:
+        return 1
+    return 2
+
+
+def _lag_s(candidate: Candidate) -> float:
+    return inf if candidate.lag_s is None else candidate.lag_s
 
 
 def lag_accepted(budget: Budget | None, source: SourceName, lag_s: float | None) -> bool:

@@ -21,7 +21,7 @@ from atlasco.lib.errors import FieldError, Invalid, Problem, Unavailable
 from atlasco.lib.problem import problem_headers, problem_http_response
 from freshness.monitor import PRIMARY, monitor
 from freshness.policy import ON_STALE, TIERS, Wish, budget_settle, freshness_word, lag_shown
-from freshness.reads import primary_position, store_problem, stores_now
+from freshness.reads import primary_is_up, primary_position, store_problem, stores_now
 from freshness.recorder import recorder, route_json
 from freshness.state import FreshnessState, freshness_scope, freshness_state
 from freshness.timelines import NOWHERE, Position, position_parse, position_text
@@ -30,6 +30,8 @@ from tenants.binding import tenant_current
 
 API_PREFIX: Final = "/api/"
 WAIT_MAX_MS: Final = 30_000
+# How long `X-On-Stale: wait` waits where nothing else is said.
+WAIT_MS: Final = 1_000
 SEEN_COOKIE: Final = "atlasco_seen"
 # Replicas that are later than this answer no page anyway.
 SEEN_S: Final = 60
@@ -197,7 +199,7 @@ def wish_of(headers: Mapping[str, str]) -> Wish:
     """What a request's headers say. Raises InvalidFreshness."""
     tier_text = headers.get("X-Freshness-Tier")
     on_stale_text = headers.get("X-On-Stale", "serve")
-    wait_ms = headers.get("X-Wait-Ms", "0")
+    wait_ms = headers.get("X-Wait-Ms", str(WAIT_MS) if on_stale_text == "wait" else "0")
     tier = next((name for name in TIERS if name == tier_text), None)
     if tier_text is not None and tier is None:
         raise _invalid("X-Freshness-Tier", f"one of {', '.join(TIERS)}", tier_text)
@@ -221,7 +223,10 @@ def _max_lag_parse(text: str | None) -> float | None:
 
 
 def headers_write(response: HttpResponseBase, state: FreshnessState, asked_at: str) -> None:
-    """Say in the headers what is known. A refusal read no data: nothing is missing from it, and no budget was kept."""
+    """Say in the headers what is known. An answer that read no data lacks none and kept no budget.
+
+    Where the primary is not there to say so, even that is not known.
+    """
     budget = state.budget or budget_settle(wish=state.wish, query_class="critical")
     answer = state.answer
     lag_s = answer.lag_s if answer is not None else 0.0
@@ -229,6 +234,8 @@ def headers_write(response: HttpResponseBase, state: FreshnessState, asked_at: s
     if answer is None and response.status_code >= 500:
         # Nothing was delivered: where a budget had been settled, it was not kept.
         lag_s, met = None, None if state.budget is None else False
+    elif answer is None and not primary_is_up():
+        lag_s, met = None, None
     response["X-Data-Freshness"] = freshness_word(lag_s)
     response["X-Data-Source"] = answer.source if answer is not None else "primary"
     response["X-Data-Lag-Seconds"] = _seconds(lag_s)

@@ -27,8 +27,9 @@ TREE: Final[dict[Tier, Tree]] = {
     "NEAR_REALTIME": {"read-replica": 5.0, "redis-cache": 5.0, "primary": 0.5},
     "EVENTUAL": {"clickhouse": 60.0, "read-replica": 10.0, "primary": 0.5},
 }
-# A cache fresher than this stands in, honestly marked, while a primary that was asked for is away.
-STAND_IN_S: Final = 5.0
+# What stands in where no store qualifies, see Note [Decision tree] in `freshness.choice`.
+STAND_IN_CACHE_S: Final = 5.0
+STAND_IN_REPLICA_S: Final = 10.0
 # What classes of their own do otherwise than their tier. Old data in ClickHouse is what they are made for: nobody wants
 # a year's trend from a replica because ClickHouse is two minutes late.
 _CLASS_TREE: Final[dict[str, Tree]] = {

@@ -30,8 +30,8 @@ class AttributeList(APIView):
             OpenApiParameter("prefix"),
             OpenApiParameter(
                 "status",
-                enum=["all", *AttributeMetadata.Status.values],
-                description="Only names of this status. By default all but those that are quarantined.",
+                enum=AttributeMetadata.Status.values,
+                description="Only names of this status.",
             ),
             openapi.LIMIT,
             openapi.CURSOR,
@@ -42,8 +42,8 @@ class AttributeList(APIView):
         """A page of the registry in order of name, narrowed by prefix."""
         values = parameters(request, ("prefix", "status", "limit", "cursor"))
         status = values.get("status", "")
-        if status and status not in {"all", *AttributeMetadata.Status.values}:
-            raise parameter_error("status", f"`status` is all or one of {', '.join(AttributeMetadata.Status.values)}.")
+        if status and status not in AttributeMetadata.Status.values:
+            raise parameter_error("status", f"`status` is one of {', '.join(AttributeMetadata.Status.values)}.")
         tenant_id, limit = tenant_required().pk, limit_parameter(values)
         page = read_through(
             lambda source: selectors.attributes_page(

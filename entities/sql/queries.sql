@@ -20,7 +20,7 @@ WHERE ea.tenant_id = %(tenant_id)s AND ea.entity_id = %(entity_id)s AND ea.attri
 
 -- name: attributes_page
 -- One page of the registry in order of name, with what writers reported since the last folding.
--- status: one of them, 'all', or '' for all but what is quarantined.
+-- status: one of them, or '' for all.
 SELECT m.attribute_name, m.value_types || coalesce(c.value_types, '{}'), m.is_indexed, m.cardinality_estimate, m.null_rate,
        m.most_common, m.hot_score, m.last_analyzed, m.first_seen_at, m.description, m.unit, m.status, m.owner,
        m.quarantine_reason
@@ -29,7 +29,7 @@ FROM (
     FROM attribute_metadata
     WHERE tenant_id = %(tenant_id)s AND attribute_name > %(after)s AND starts_with(attribute_name, %(prefix)s)
       AND attribute_name >= %(prefix)s AND (%(name)s::text IS NULL OR attribute_name = %(name)s)
-      AND CASE %(status)s WHEN '' THEN status <> 'quarantined' WHEN 'all' THEN true ELSE status = %(status)s END
+      AND (%(status)s = '' OR status = %(status)s)
     ORDER BY attribute_name
     LIMIT %(limit)s
 ) m

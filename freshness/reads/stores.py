@@ -37,7 +37,7 @@ def databases_now() -> list[Candidate]:
     """The primary and the replicas as they are known now."""
     primary = _candidate("primary", "primary", reading_of=PRIMARY)
     replicas = [_candidate(alias, "read-replica") for alias in settings.REPLICA_ALIASES]
-    return [replace(primary, lag_s=0.0), *replicas]
+    return [replace(primary, lag_s=0.0 if primary.up else None), *replicas]
 
 
 def _candidate(name: str, source: SourceName, *, reading_of: str | None = None) -> Candidate:

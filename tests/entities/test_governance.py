@@ -278,9 +278,9 @@ def test_names_that_look_like_ids_are_quarantined_stored_and_found(acme: Tenant,
     ordinary = ["attr_00042", "port_1", "ipv6", "sha256", "facade", "décor", "2026", "iso_8601"]
     summary = send(acme, lamp("1", **dict.fromkeys([*ordinary, *SUSPECTS], cast(Any, 1))))
     assert summary.as_dict()["warnings"]["quarantined"] == {"count": 4, "names": sorted(SUSPECTS)}
-    assert names_listed(acme) == sorted(ordinary)
+    assert names_listed(acme, "active") == sorted(ordinary)
     assert names_listed(acme, "quarantined") == sorted(SUSPECTS)
-    assert names_listed(acme, "all") == sorted([*ordinary, *SUSPECTS])
+    assert names_listed(acme) == sorted([*ordinary, *SUSPECTS])
     with tenant_bind(acme):
         for name, reason in SUSPECTS.items():
             row = selectors.attribute_get(tenant_id=acme.pk, name=name, using="default")
@@ -292,7 +292,7 @@ def test_names_that_look_like_ids_are_quarantined_stored_and_found(acme: Tenant,
     # Known by now: nobody is told again, and nobody's decision is taken back.
     assert "warnings" not in send(acme, lamp("2", **dict.fromkeys(SUSPECTS, cast(Any, 2)))).as_dict()
     assert status_of(acme, "1234567890") == "active"
-    assert names_listed(globex, "all") == []
+    assert names_listed(globex) == []
 
 
 @pytest.mark.parametrize(
@@ -422,7 +422,7 @@ def test_a_dropped_attribute_is_gone_from_entities_and_registry_and_can_come_bac
     send(acme, lamp("1", junk=1, keep=1), lamp("2", junk="x"))
     job = run_job(acme, jobs.drop_start, name="junk")
     assert documents(acme) == {"1": {"keep": 1}, "2": {}}
-    assert names_listed(acme, "all") == ["keep"]
+    assert names_listed(acme) == ["keep"]
     run_job(acme, jobs.undo_start, job_id=job.job_id)
     assert documents(acme) == {"1": {"junk": 1, "keep": 1}, "2": {"junk": "x"}}
 

@@ -67,6 +67,21 @@ def test_eventual_reads_stay_on_a_replica_up_to_ten_seconds_behind() -> None:
     assert chosen("EVENTUAL", PRIMARY, replica(lag_s=10.0)) == "primary"
 
 
+def test_without_the_primary_a_replica_stands_in_unless_it_is_far_behind_the_freshest_store() -> None:
+    down = Candidate("primary", "primary", 0.0, 900, up=False)
+    clickhouse = Candidate("clickhouse", "clickhouse", 30.0, 900)
+    cache = Candidate("redis-cache", "redis-cache", 4.9, 900)
+
+    def tried(*others: Candidate) -> list[str]:
+        verdicts = candidates_judge(budget=Budget("REALTIME", 1.0), candidates=[down, *others])
+        return [verdict.candidate.name for verdict in verdicts][:-1]
+
+    assert tried(clickhouse, replica(lag_s=39.9)) == ["replica1", "clickhouse"]
+    assert tried(clickhouse, replica(lag_s=40.0)) == ["clickhouse", "replica1"]
+    assert tried(clickhouse, replica(lag_s=None)) == ["clickhouse", "replica1"]
+    assert tried(replica(lag_s=4.0), cache) == ["redis-cache", "replica1"]
+
+
 def test_without_the_primary_the_freshest_replica_is_tried_though_it_does_not_qualify() -> None:
     down = Candidate("primary", "primary", 0.0, 900, up=False)
     verdicts = candidates_judge(

@@ -44,6 +44,7 @@ def ask(answer: Answer | None = None, *, path: str = PATH, headers: dict[str, st
 
 def test_a_request_without_headers_wishes_nothing() -> None:
     assert wish({}) == Wish(tier=None, max_lag_s=None, on_stale="serve", wait_ms=0)
+    assert wish({"X-On-Stale": "wait"}) == Wish(on_stale="wait", wait_ms=1_000)
 
 
 def test_a_request_says_all_that_it_wishes() -> None:
