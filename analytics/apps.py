@@ -6,7 +6,7 @@ class AnalyticsConfig(AppConfig):
     verbose_name = "Analytics"
 
     def ready(self) -> None:
-        from analytics import stores
+        from analytics import checks, stores  # noqa: F401  # `checks` registers itself.
         from analytics.alerts import services as alerts
         from analytics.clickhouse.reading import sources
         from analytics.rollups import reading

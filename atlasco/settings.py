@@ -163,6 +163,9 @@ CLICKHOUSE_URL = env.text(
 CLICKHOUSE_CLUSTER = env.text(
     "ATLASCO_CLICKHOUSE_CLUSTER", help="Make ClickHouse's tables ON this CLUSTER, with Replicated engines."
 )
+KAFKA_BOOTSTRAP_SERVERS = env.words(
+    "KAFKA_BOOTSTRAP_SERVERS", help="Brokers, comma separated. Nothing reads them yet; a check at the start says so."
+)
 CACHE_TTL_S = env.integer(
     "ATLASCO_CACHE_TTL_S",
     3600,
