@@ -72,9 +72,14 @@ _EXPLAIN: Final[dict[str, Any]] = {
 }
 
 
+# They tell of the stores themselves.
+_UNROUTED: Final = frozenset({"freshness_retrieve", "freshness_decision"})
+
+
 def _is_read(method: str, operation: dict[str, Any]) -> bool:
     """Whether an operation reads data and does not describe `explain` itself."""
-    is_read = method == "get" or operation.get("operationId") == "analytics_aggregate"
+    name = operation.get("operationId")
+    is_read = (method == "get" and name not in _UNROUTED) or name == "analytics_aggregate"
     return is_read and not any(parameter.get("name") == "explain" for parameter in operation["parameters"])
 
 

@@ -186,7 +186,10 @@ STATEMENT_TIMEOUT_MS = env.integer(
 )
 
 DECISIONS_PER_S = env.number(
-    "ATLASCO_DECISIONS_PER_S", 5, help="How many answers a second can be explained for 24 h, in each web process."
+    "ATLASCO_DECISIONS_PER_S",
+    5,
+    help="How many answers a second can be explained for 24 h, in each web process; of those with `?explain=route`, "
+    "ten times as many.",
 )
 SLA_OBJECTIVE = env.number(
     "ATLASCO_SLA_OBJECTIVE", 0.999, help="The share of answers that must keep their freshness; the rest is the budget."

@@ -79,6 +79,8 @@ class InvalidExplain(Invalid):
 class FreshnessSources(APIView):
     """Every store as this process knows it now."""
 
+    tells_route = False
+
     @extend_schema(
         operation_id="freshness_retrieve",
         responses={
@@ -120,6 +122,7 @@ class FreshnessExplain(APIView):
     """Why a read would be answered by which store."""
 
     required_scope = "read"
+    tells_route = False
 
     @extend_schema(
         operation_id="freshness_explain",
@@ -256,9 +259,11 @@ class DecisionsUnavailable(Unavailable):
 class FreshnessDecision(APIView):
     """Why an answer of the last 24 hours came from the store that it came from."""
 
+    tells_route = False
+
     @extend_schema(operation_id="freshness_decision", responses={200: {"type": "object"}})
     def get(self, request: Request, request_id: str) -> Response:
-        """By the X-Request-Id of the answer. Under load a sample is kept; a read with `?explain=route` always is."""
+        """By the X-Request-Id of the answer; of several with one id, the first. Under load only a sample is kept."""
         _parameters_refuse(request)
         try:
             found = get_redis_connection("default").get(decision_key(tenant_required().pk, request_id))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Any, Final
 
 import orjson
 from django.conf import settings
@@ -26,6 +26,7 @@ from freshness.recorder import recorder, route_json
 from freshness.state import FreshnessState, freshness_scope, freshness_state
 from freshness.timelines import NOWHERE, Position, position_parse, position_text
 from freshness.tokens import InvalidConsistencyToken, lsn_text, token_decode, token_encode
+from tenants.api import scope_required
 from tenants.binding import tenant_current
 
 API_PREFIX: Final = "/api/"
@@ -66,7 +67,6 @@ class FreshnessMiddleware:
             return self._page(request)
         asked_at = clock.iso(clock.now())
         state = FreshnessState(asker=request.headers.get("Authorization", ""))
-        is_explained = explain_take(request)
         with freshness_scope(state):
             response: HttpResponseBase
             try:
@@ -75,17 +75,12 @@ class FreshnessMiddleware:
             except Problem as problem:
                 response = problem_http_response(problem)
         headers_write(response, state, asked_at)
-        if is_explained:
+        if state.is_explained:
             explain_add(response, state)
-        if (notes := recorder()) is not None:
-            tenant = getattr(request, "tenant", None)
-            notes.note(
-                state,
-                tenant_id=0 if tenant is None else tenant.pk,
-                path=request.path_info,
-                status=response.status_code,
-                is_wanted=is_explained,
-            )
+        # Only whom a token let in: nobody else writes into a tenant's decisions.
+        if (notes := recorder()) is not None and getattr(request, "api_token", None) is not None:
+            tenant: Any = getattr(request, "tenant", None)
+            notes.note(state, tenant_id=tenant.pk, path=request.path_info, status=response.status_code)
         return response
 
     def _page(self, request: HttpRequest) -> HttpResponseBase:
@@ -114,17 +109,29 @@ class FreshnessMiddleware:
             problem = store_problem(error)
         return None if problem is None else degraded_page(request, problem)
 
-    def process_view(self, request: HttpRequest, *view: object) -> HttpResponseBase | None:
-        """Read the consistency token: only here, since it is checked against the tenant that has been bound by now."""
+    def process_view(self, request: HttpRequest, view: Any, *arguments: object) -> HttpResponseBase | None:
+        """Take `?explain=route` where the view reads, and the consistency token of the tenant that is bound by now."""
+        if not request.path_info.startswith(API_PREFIX):
+            return None
+        if is_routed(getattr(view, "cls", None), request.method or "GET"):
+            freshness_state().is_explained = explain_take(request)
         text = request.headers.get("X-Consistency-Token")
         tenant = tenant_current()
-        if text is None or tenant is None or not request.path_info.startswith(API_PREFIX):
+        if text is None or tenant is None:
             return None
         try:
             freshness_state().token = token_decode(text, tenant_id=tenant.pk)
         except InvalidConsistencyToken as problem:
             return problem_http_response(problem)
         return None
+
+
+def is_routed(view: object, method: str) -> bool:
+    """Whether this method of a view reads what several stores could answer, so that it can tell its route.
+
+    A view that only tells of the stores themselves says `tells_route = False`.
+    """
+    return view is not None and getattr(view, "tells_route", True) and scope_required(view, method) == "read"
 
 
 def explain_take(request: HttpRequest) -> bool:

@@ -39,6 +39,10 @@ log = logging.getLogger(__name__)
 
 _FLUSH_S: Final = 0.5
 _QUEUE_MAX: Final = 20_000
+_PATH_CHARS: Final = 500
+# So many seconds' worth of decisions may come at once.
+_BURST_S: Final = 20.0
+_WANTED_TIMES: Final = 10
 _TURN_KEY: Final = "atlasco:lag:turn"
 # What is wrong for one look only is not told.
 _LOOKS: Final = 2
@@ -62,18 +66,24 @@ class Recorder(threading.Thread):
         super().__init__(name="recorder", daemon=True)
         self._feed_figures = feed_figures
         self._queue: deque[_Noted] = deque(maxlen=_QUEUE_MAX)
-        self._wanted = TokenBucket(settings.DECISIONS_PER_S, 100.0, time.monotonic(), burst_s=20.0)
+        rate, now = settings.DECISIONS_PER_S, time.monotonic()
+        self._sampled = TokenBucket(rate, rate * _BURST_S, now, burst_s=_BURST_S)
+        # Those that somebody asked to look up have a bucket of their own, or they would be crowded out.
+        self._wanted = TokenBucket(rate * _WANTED_TIMES, rate * _WANTED_TIMES * _BURST_S, now, burst_s=_BURST_S)
         self._looks: Counter[str] = Counter()
         self._told: dict[str, Condition] = {}
         self._lag_at = 0.0
 
-    def note(self, state: FreshnessState, *, tenant_id: int, path: str, status: int, is_wanted: bool) -> None:
-        """Note how a request was answered. is_wanted: somebody asked to look it up, so it is kept whatever the rate."""
-        now = time.monotonic()
-        is_kept = is_wanted or self._wanted.has(now=now)
-        if is_kept and not is_wanted:
-            self._wanted.spend()
-        self._queue.append(_Noted(state, tenant_id, request_id_var.get(), path, status, time.time(), is_kept))
+    def note(self, state: FreshnessState, *, tenant_id: int, path: str, status: int) -> None:
+        """Note how a request was answered whose token was accepted. What read and wrote nothing is not noted."""
+        if state.answer is None and not state.verdicts:
+            return
+        bucket = self._wanted if state.is_explained else self._sampled
+        is_kept = bucket.has(now=time.monotonic())
+        if is_kept:
+            bucket.spend()
+        noted = _Noted(state, tenant_id, request_id_var.get(), path[:_PATH_CHARS], status, time.time(), is_kept)
+        self._queue.append(noted)
 
     def run(self) -> None:
         while True:
@@ -95,9 +105,10 @@ class Recorder(threading.Thread):
         pipeline = get_redis_connection("default").pipeline(transaction=False)
         figures.reads_add(pipeline, reads, now_s=time.time())
         for one in noted:
-            if one.is_kept and one.tenant_id:
+            if one.is_kept:
                 key = figures.decision_key(one.tenant_id, one.request_id)
-                pipeline.set(key, orjson.dumps(decision_json(one)), ex=figures.DECISION_TTL_S)
+                # The first one stays: a client chooses its ids, and may choose one again.
+                pipeline.set(key, orjson.dumps(decision_json(one)), ex=figures.DECISION_TTL_S, nx=True)
         pipeline.execute()
 
     def _look(self) -> None:

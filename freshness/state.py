@@ -38,7 +38,8 @@ class FreshnessState:
     operation is known; written: a write's token; verdicts: on each store, in the order of trying; operation: what was
     read. Of reads by the ORM: orm_class: their query class, None for the primary; seen: what earlier requests may have
     written; wrote: whether something may have been written by this one, so that the rest is read from the primary;
-    database: which one was settled; at_most: nothing that it showed then is newer.
+    database: which one was settled; at_most: nothing that it showed then is newer. is_explained: whether the answer
+    shall tell its route.
     """
 
     asker: str = ""
@@ -54,6 +55,7 @@ class FreshnessState:
     wrote: bool = False
     database: str | None = None
     at_most: str = ""
+    is_explained: bool = False
 
     def sla_met(self) -> bool | None:
         """Whether the answer keeps the budget; None where its lag is not known.

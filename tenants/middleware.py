@@ -21,6 +21,7 @@ from tenants.actors import origin_bind, origin_of_request
 from tenants.binding import public_bind, tenant_bind
 from tenants.directory import tenant_by_host, tenant_by_id
 from tenants.errors import Forbidden, Unauthorized
+from tenants.members.models import ApiToken
 from tenants.models import Tenant
 from tenants.selectors import TokenUnusable, token_find
 from tenants.tokens import TokenText, token_parse
@@ -60,17 +61,24 @@ class TokenMalformed(Unauthorized):
 
 
 class TenantMiddleware:
-    """Sets `request.tenant` (None on a public host) and binds it until the answer has been sent."""
+    """Sets `request.tenant` (None on a public host) and binds it until the answer has been sent.
+
+    # Note [Tokens at the door]
+    A token that was sent is looked up here, before anything is bound or said: whatever a made-up one asks for, also a
+    path that needs none, its answer is the same 401, so it can't tell which tenants there are. `request.api_token` is
+    the one that was accepted, None where none was sent; views ask for it by TokenAuthentication.
+    """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         try:
-            tenant = request_tenant(request)
+            tenant, token = request_tenant(request)
         except Problem as problem:
             return _answer(request, problem)
         request.tenant = tenant  # type: ignore[attr-defined]  # As django-tenants has it.
+        request.api_token = token  # type: ignore[attr-defined]  # See Note [Tokens at the door].
         binding: AbstractContextManager[object] = public_bind() if tenant is None else tenant_bind(tenant)
         with binding:
             response = self.get_response(request)
@@ -91,30 +99,27 @@ class OriginMiddleware:
             return self.get_response(request)
 
 
-def request_tenant(request: HttpRequest) -> Tenant | None:
-    """The tenant a request is for; None for the platform's own pages.
+def request_tenant(request: HttpRequest) -> tuple[Tenant | None, ApiToken | None]:
+    """The tenant a request is for, None for the platform's own pages; and the API token that it was asked with.
 
     Raises HostRefused, HostUnknown, WrongHost, TenantSuspended, TokenMalformed, TokenUnusable, DirectoryUnavailable.
     """
     host_tenant = _host_tenant(request)
-    token = _request_token(request) if request.path_info.startswith(API_PREFIX) else None
-    tenant = host_tenant
-    if token is not None:
-        tenant = tenant_by_id(token.tenant_id)
-        if tenant is None or tenant.status == Tenant.Status.DELETING:
-            raise TokenUnusable
-        refusal: Forbidden | None = None
-        if host_tenant is not None and host_tenant.pk != tenant.pk:
-            refusal = WrongHost()
-        elif not tenant.is_active:
-            refusal = TenantSuspended()
-        if refusal is not None:
-            # Only the holder of a good token is told what is wrong; otherwise made-up tokens would explore tenants.
-            token_find(tenant=tenant, token=token, now=clock.now())
-            raise refusal
-    elif tenant is not None and not tenant.is_active:
+    header = request.headers.get("Authorization", "") if request.path_info.startswith(API_PREFIX) else ""
+    text = authorization_token(header)
+    if text is None:
+        if host_tenant is not None and not host_tenant.is_active:
+            raise TenantSuspended
+        return host_tenant, None
+    tenant = tenant_by_id(text.tenant_id)
+    if tenant is None or tenant.status == Tenant.Status.DELETING:
+        raise TokenUnusable
+    token = token_find(tenant=tenant, token=text, now=clock.now())
+    if host_tenant is not None and host_tenant.pk != tenant.pk:
+        raise WrongHost
+    if not tenant.is_active:
         raise TenantSuspended
-    return tenant
+    return tenant, token
 
 
 def authorization_token(header: str) -> TokenText | None:
@@ -126,10 +131,6 @@ def authorization_token(header: str) -> TokenText | None:
     if token is None:
         raise TokenMalformed
     return token
-
-
-def _request_token(request: HttpRequest) -> TokenText | None:
-    return authorization_token(request.headers.get("Authorization", ""))
 
 
 def _host_tenant(request: HttpRequest) -> Tenant | None:

@@ -272,8 +272,9 @@ ATTRIBUTE_PAGE: Final = object_of(
 EXPLAIN: Final = OpenApiParameter(
     "explain",
     OpenApiTypes.STR,
-    enum=["plan"],
-    description="plan: how the search ran, what was expected and what was true, in `metadata.plan`. Takes far longer.",
+    enum=["plan", "route"],
+    description="plan: how the search ran, what was expected and what was true, in `metadata.plan`; takes far longer. "
+    "route: why this store answered, in `route`.",
 )
 LIMIT: Final = OpenApiParameter("limit", OpenApiTypes.INT, description=f"1 to {LIMIT_MAX}; {LIMIT_DEFAULT} by default.")
 CURSOR: Final = OpenApiParameter("cursor", OpenApiTypes.STR, description="The `next_cursor` of the page before.")

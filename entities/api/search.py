@@ -42,7 +42,7 @@ class EntitySearch(APIView):
         if wish is None:
             return Response(page_json(search_through(query)))
         if wish != "plan":
-            raise parameter_error("explain", "`explain` is plan.")
+            raise parameter_error("explain", "`explain` is plan or route.")
         page, explanation = explain_through(query)
         answer = page_json(page)
         answer["metadata"]["plan"] = explanation.as_dict()

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from itertools import groupby
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -13,7 +14,7 @@ from django.db import connections
 
 from atlasco.lib import clock
 from tenants.models import Tenant
-from tenants.services import token_create
+from tenants.services import tenant_host, token_create
 from tests.cluster import Cluster
 from tests.tenants.conftest import tenant_make
 
@@ -210,6 +211,39 @@ def test_a_read_explains_its_route_on_demand_and_later_by_its_request_id(acme: C
     assert kept.json()["path"] == "/api/v1/attributes/"
     refused = globex.ask("GET", decision)
     assert (refused.status_code, refused.json()["code"]) == (404, "decision_unknown")
+
+
+def test_a_decision_is_its_tenants_own_and_stays_the_first_of_its_id(acme: Client) -> None:
+    def kept(request_id: str, *, wait_s: float = WAIT_S) -> requests.Response:
+        deadline = time.monotonic() + wait_s
+        while True:
+            answer = acme.ask("GET", f"freshness/decisions/{request_id}/")
+            if answer.status_code == 200 or time.monotonic() > deadline:
+                return answer
+            time.sleep(0.1)
+
+    acme.ask("GET", "attributes/?explain=route", X_Request_Id="one")
+    assert kept("one").json()["path"] == "/api/v1/attributes/"
+    host = f"{tenant_host(slug=acme.tenant.slug)}:{urlsplit(acme.web_url).port}"
+    for request_id in ("one", "other"):
+        refused = requests.get(
+            f"{acme.url}/entities/?explain=route", headers={"Host": host, "X-Request-Id": request_id}, timeout=30
+        )
+        assert refused.status_code == 401
+        acme.ask("GET", "entities/nothing/?explain=route", X_Request_Id=request_id)
+    acme.ask("GET", "entities/?explain=route", X_Request_Id="one")
+    # What came before this one is written by the time that it is.
+    acme.ask("GET", "entities/?explain=route", X_Request_Id="last")
+    assert kept("last").json()["path"] == "/api/v1/entities/"
+    assert kept("one").json()["path"] == "/api/v1/attributes/"
+    assert kept("other", wait_s=0).json()["code"] == "decision_unknown"
+
+
+@pytest.mark.parametrize(("method", "path"), [("POST", "entities/"), ("GET", "freshness/")])
+def test_what_has_no_route_refuses_to_explain_one(method: str, path: str, acme: Client) -> None:
+    answer = acme.ask(method, f"{path}?explain=route", {"entity_type": "thing"} if method == "POST" else None)
+    assert (answer.status_code, answer.json()["errors"][0]["code"]) == (400, "unknown_parameter")
+    assert acme.search().json()["entities"] == []
 
 
 def test_prometheus_is_told_of_every_store_and_of_all_reads(acme: Client) -> None:
