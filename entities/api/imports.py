@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
@@ -25,7 +26,10 @@ from freshness.reads import write_finished
 from freshness.tokens import lsn_text
 from tenants.binding import tenant_required
 
-_CHUNK: Final = 1 << 18
+# The server's `read` comes back with all that was asked for, or at the end: of a slow stream little is asked at once.
+_CHUNK_MAX: Final = 1 << 16
+_CHUNK_MIN: Final = 1 << 5
+_READ_S: Final = 0.1
 _SPOOL_MEMORY_BYTES: Final = 8 << 20
 
 
@@ -116,7 +120,7 @@ def answer_once(
                 raise receipts.KeyReused
             receipts.receipt_reopen(tenant_id=tenant_id, key=key, now=now())
             spool.seek(0)
-            body = iter(lambda: spool.read(_CHUNK), b"")
+            body = iter(lambda: spool.read(_CHUNK_MAX), b"")
         try:
             answer, code = run(body)
         except BaseException:
@@ -147,13 +151,16 @@ def body_chunks(request: HttpRequest) -> Iterator[bytes]:
     stream = request.META["wsgi.input"] if chunked else request
     expected = None if chunked else int(request.META.get("CONTENT_LENGTH") or 0)
     received = 0
+    size = _CHUNK_MIN
     while True:
+        began = time.monotonic()
         try:
-            chunk = stream.read(_CHUNK)
+            chunk = stream.read(size)
         except OSError as error:
             raise BrokenBody(f"The connection broke after {received} bytes.") from error
         if not chunk:
             break
+        size = min(size * 2, _CHUNK_MAX) if time.monotonic() - began < _READ_S else max(size // 2, _CHUNK_MIN)
         received += len(chunk)
         yield chunk
     if expected is not None and received < expected:

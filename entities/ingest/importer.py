@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -15,6 +16,8 @@ from freshness.pacing import bulk_write_pace
 
 BATCH_LINES: Final = 5_000
 BATCH_BYTES: Final = 8 << 20
+# Lines of a slow stream are written when more come after this, however few they are.
+SLOW_S: Final = 1.0
 # Rejections beyond this are counted, not listed: a wrong file must not fill the memory.
 REJECTIONS_MAX: Final = 10_000
 # The same for what is worth a word and was written all the same.
@@ -67,6 +70,8 @@ class ImportSummary:
 Progress = Callable[[ImportSummary], None]
 # A line's number, the line or why it is none, and how it stood in a file of another format (None: as it is).
 SourceLine: TypeAlias = tuple[int, bytes | Rejection, bytes | None]
+# Each line beside what it says.
+Parsed: TypeAlias = list[tuple[SourceLine, Line | Rejection]]
 # What is told of a line that was left out: why, and how it stood in the file; None where that was too long to keep.
 Refused: TypeAlias = Callable[[Rejection, bytes | None], None]
 
@@ -111,7 +116,7 @@ def lines_import(
     """Write every good line for the bound tenant and say what became of each.
 
     Each batch is a transaction: after a crash or a cut connection the batches before it stand, and sending the same
-    lines again changes nothing. A line is written whole or not at all.
+    lines again changes nothing. A line is written whole or not at all. A slow stream waits for no full batch.
     dry_run: all is done and undone, batch by batch.
     progress: called after each batch with the summary so far; what it raises ends the import.
     refused: called for each line that is left out, before the `progress` of its batch.
@@ -120,50 +125,64 @@ def lines_import(
     Raises what the stream of lines raises, and WriteContention.
     """
     importer = _Importer(tenant_id, mode, now, dry_run, progress, refused, summary or ImportSummary())
-    for source, line in _parsed_ahead(islice(lines, importer.summary.lines_done, None)):
-        importer.take(source, line)
+    for piece, is_slow in _parsed_ahead(islice(lines, importer.summary.lines_done, None)):
+        for source, line in piece:
+            importer.take(source, line)
+        if is_slow:
+            importer.flush()
     importer.flush()
     return importer.summary
 
 
-def _parsed_ahead(lines: Iterable[SourceLine]) -> Iterator[tuple[SourceLine, Line | Rejection]]:
-    """Each line beside what it says. A batch's worth is parsed in a thread while the one before it is being written.
+def _parsed_ahead(lines: Iterable[SourceLine]) -> Iterator[tuple[Parsed, bool]]:
+    """Lines beside what they say, and whether the stream is slow: then they are not to wait for more.
 
+    A batch's worth is parsed in a thread while the one before it is being written.
     The stream is read here, in the caller's thread. A BrokenBody comes after all lines that were read before it;
     whatever else the stream raises ends the import at once.
     """
     broken: list[BrokenBody] = []
-    waiting: Future[list[tuple[SourceLine, Line | Rejection]]] | None = None
+    waiting: Future[Parsed] | None = None
     with ThreadPoolExecutor(1, thread_name_prefix="import-parse") as thread:
-        for piece in _pieces(lines, broken):
+        for piece, is_slow in _pieces(lines, broken):
             parsing = thread.submit(_piece_parse, piece)
             if waiting is not None:
-                yield from waiting.result()
+                yield waiting.result(), False
             waiting = parsing
+            if is_slow:
+                yield waiting.result(), True
+                waiting = None
         if waiting is not None:
-            yield from waiting.result()
+            yield waiting.result(), False
     if broken:
         raise broken[0]
 
 
-def _pieces(lines: Iterable[SourceLine], broken: list[BrokenBody]) -> Iterator[list[SourceLine]]:
-    """Lines by the batch. That the stream ends too early goes to `broken`, after the lines before that."""
+def _pieces(lines: Iterable[SourceLine], broken: list[BrokenBody]) -> Iterator[tuple[list[SourceLine], bool]]:
+    """Lines by the batch, or as many as came within SLOW_S, and which of the two.
+
+    That the stream ends too early goes to `broken`, after the lines before that.
+    """
     piece: list[SourceLine] = []
     size = 0
+    began = 0.0
     try:
         for source in lines:
+            if not piece:
+                began = time.monotonic()
             piece.append(source)
             size += len(source[1]) if isinstance(source[1], bytes) else 0
-            if len(piece) >= BATCH_LINES or size >= BATCH_BYTES:
-                yield piece
+            is_full = len(piece) >= BATCH_LINES or size >= BATCH_BYTES
+            if is_full or time.monotonic() - began >= SLOW_S:
+                yield piece, not is_full
                 piece, size = [], 0
     except BrokenBody as error:
         broken.append(error)
     if piece:
-        yield piece
+        yield piece, False
 
 
-def _piece_parse(piece: list[SourceLine]) -> list[tuple[SourceLine, Line | Rejection]]:
+def _piece_parse(piece: list[SourceLine]) -> Parsed:
     return [
         (source, raw if isinstance(raw, Rejection) else line_parse(number, raw))
         for source in piece

@@ -1131,19 +1131,24 @@ $$;
 CREATE FUNCTION public.text_instant(value text) RETURNS timestamp with time zone
     LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
     AS $_$
+DECLARE
+    shape text := translate(value, '123456789', '000000000');
+    zone text := substr(shape, 20);
 BEGIN
-    IF value LIKE '____-__-__T__:__:__Z' AND translate(value, '0123456789', '') = '--T::Z'
-       AND substr(value, 12, 2) < '24' AND substr(value, 15, 2) < '60' AND substr(value, 18, 2) < '60' THEN
-        IF NOT pg_input_is_valid(value, 'timestamptz') THEN  -- 30 February, year 0.
+    IF zone LIKE '.0%' AND length(zone) <= 16 THEN
+        zone := ltrim(substr(zone, 2), '0');
+    END IF;
+    IF left(shape, 19) = '0000-00-00T00:00:00' AND zone IN ('Z', '+00:00', '-00:00') THEN
+        IF substr(value, 12, 2) >= '24' OR substr(value, 15, 2) >= '60' OR substr(value, 18, 2) >= '60'
+           OR zone <> 'Z' AND (right(value, 5) >= '16' OR right(value, 2) >= '60') THEN
             RETURN NULL;
         END IF;
-        RETURN value::timestamptz;
-    END IF;
-    IF value !~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.,][0-9]{1,100})?(Z|[+-](0[0-9]|1[0-5])(:?[0-5][0-9])?)$' THEN
+    ELSIF value ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.,][0-9]{1,100})?(Z|[+-](0[0-9]|1[0-5])(:?[0-5][0-9])?)$' THEN
+        value := replace(value, ',', '.');
+    ELSE
         RETURN NULL;
     END IF;
-    value := replace(value, ',', '.');
-    IF NOT pg_input_is_valid(value, 'timestamptz') THEN
+    IF NOT pg_input_is_valid(value, 'timestamptz') THEN  -- 30 February, year 0.
         RETURN NULL;
     END IF;
     RETURN value::timestamptz;

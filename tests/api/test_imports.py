@@ -134,6 +134,23 @@ def test_a_chunked_body_is_read_to_its_end(chunk: int, acme: Client) -> None:
     assert (answer.status, counts(answer)) == (200, (20, 20, 0, 0, 0))
 
 
+def test_lines_of_a_slow_stream_are_there_before_it_ends(acme: Client) -> None:
+    seen: list[int] = []
+
+    def chunks() -> Iterator[bytes]:
+        # As slow as asking for what is there makes it.
+        for number in range(600):
+            yield ndjson(line(str(number)))
+            seen.append(count(acme))
+            if seen[-1]:
+                return
+            time.sleep(0.05)
+
+    answer = acme.post("/entities/import/", data=chunks())
+    assert 0 < seen[-1] <= len(seen)
+    assert (answer.status, counts(answer)) == (200, (len(seen), len(seen), 0, 0, 0))
+
+
 def test_chunks_of_gzip_are_read_to_their_end(acme: Client) -> None:
     packed = gzip.compress(ndjson(*(line(str(number)) for number in range(20))))
     answer = acme.post(

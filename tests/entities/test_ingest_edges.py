@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from atlasco.lib import clock
@@ -12,6 +14,7 @@ from entities.search.query import query_parse
 from entities.services import entity_create, entity_input_parse
 from tenants.binding import tenant_bind
 from tenants.models import Tenant
+from tests.entities import plane
 
 
 def test_an_instant_with_a_decimal_comma_is_stored_beside_the_good_lines(acme: Tenant) -> None:
@@ -50,6 +53,24 @@ def test_an_entity_that_outgrows_a_document_costs_only_its_own_line(
         )
     assert (summary.received, summary.created) == (5, 4)
     assert [(rejection.line, rejection.code) for rejection in summary.rejected] == [(3, "entity_too_large")]
+
+
+def test_of_a_stream_that_waits_what_came_is_written_and_counted(acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    from entities.ingest import importer
+
+    monkeypatch.setattr(importer, "SLOW_S", 0.0)
+    done: list[int] = []
+
+    def chunks() -> Iterator[bytes]:
+        for number in range(3):
+            yield f'{{"entity_type":"t","external_id":"{number}","attributes":{{}}}}\n'.encode()
+            yield f'{{"entity_type":"t","external_id":"{number}"}}\n'.encode()
+            done.append(len(plane.stored(acme)))
+
+    with tenant_bind(acme):
+        summary = import_run(tenant_id=acme.pk, chunks=chunks(), mode="merge", now=clock.now(), line_max_bytes=1 << 20)
+    assert done == [1, 2, 3]
+    assert (summary.received, summary.created, [r.line for r in summary.rejected]) == (6, 3, [2, 4, 6])
 
 
 def test_a_query_of_endless_combinations_is_planned_at_once() -> None:
