@@ -144,11 +144,15 @@ CREATE FUNCTION public.attribute_names_add(p_tenant_id integer, p_names text[], 
     LANGUAGE sql
     SET search_path TO 'public', 'pg_temp'
     BEGIN ATOMIC
+ SELECT pg_advisory_xact_lock(hashtext('attribute_names'::text), p_tenant_id) AS pg_advisory_xact_lock;
  WITH fresh AS (
           SELECT n.name,
              n.kind,
              public.attribute_name_suspect(n.name) AS suspect
             FROM UNNEST(attribute_names_add.p_names, attribute_names_add.p_types) n(name, kind)
+           WHERE (NOT (EXISTS ( SELECT
+                    FROM public.attribute_metadata m
+                   WHERE ((m.tenant_id = attribute_names_add.p_tenant_id) AND ((m.attribute_name)::text = n.name)))))
          ), placed AS (
           SELECT f.name,
              f.kind,
