@@ -102,6 +102,11 @@ SEARCH_PLAN: Final = object_of(
         },
         "documents": {"type": "array", "items": {"type": "object"}, "description": "What was looked up in documents."},
         "drivers": {"type": "array", "items": {"type": "string"}, "description": "What value indexes were asked."},
+        "within": {
+            "type": "array",
+            "items": {"type": "string"},
+            "description": "What else they were asked: only ids that each of these found, too, were looked up.",
+        },
         "statements": {
             "type": "array",
             "items": object_of(

@@ -5,9 +5,11 @@ All entities of a tenant are read once, in the order of a page; a condition is t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from array import array
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from typing import Any, Final
 
 import orjson
@@ -19,6 +21,9 @@ from entities.values import value_type
 
 _PAGE: Final = 20_000
 _COMPARE: Final = {"gt": pc.greater, "ge": pc.greater_equal, "lt": pc.less, "le": pc.less_equal}
+# How the values of each type are kept: a text as the number of its first occurrence.
+_KEPT: Final = {"string": "I", "number": "d", "boolean": "b", "timestamp": "d"}
+_ARROW: Final = {"I": pa.uint32(), "d": pa.float64(), "b": pa.int8()}
 
 
 @dataclass(slots=True)
@@ -28,24 +33,76 @@ class _Column:
     kinds: dict[str, pa.Array]
 
 
-class Reference:
-    """The entities of the bound tenant, newest update first."""
+@dataclass(slots=True)
+class _Values:
+    """The values of one attribute as they are read: of each type, which entities have one, and which. Some 12 bytes."""
 
-    def __init__(self, *, tenant_id: int) -> None:
-        self.ids: list[int] = []
-        self._types: list[str] = []
-        self._values: dict[str, tuple[list[int], list[Any]]] = {}
+    places: dict[str, array[int]] = field(default_factory=lambda: {kind: array("I") for kind in _KEPT})
+    held: dict[str, array[Any]] = field(default_factory=lambda: {kind: array(code) for kind, code in _KEPT.items()})
+    texts: dict[str, int] = field(default_factory=dict)
+
+    def add(self, place: int, value: Any) -> None:
+        kind = value_type(value)
+        self.places[kind].append(place)
+        self.held[kind].append(
+            self.texts.setdefault(value, len(self.texts)) if kind == "string" else _comparable(value)
+        )
+
+    def column(self, size: int) -> _Column:
+        kinds = {kind: _spread(size, self.places[kind], self.held[kind]) for kind in _KEPT}
+        if self.texts:
+            kinds["string"] = pa.array(list(self.texts), pa.string()).take(kinds["string"])
+        else:
+            kinds["string"] = _no_texts(size)
+        kinds["boolean"] = kinds["boolean"].cast(pa.bool_())
+        return _Column(kinds)
+
+
+def _spread(size: int, places: array[int], held: array[Any]) -> pa.Array:
+    """The values at their places, null elsewhere."""
+    if not places:
+        return _nulls(size, held.typecode)
+    full, valid = array(held.typecode, bytes(held.itemsize * size)), bytearray(size)
+    for place, value in zip(places, held, strict=True):
+        full[place] = value
+        valid[place] = 1
+    values = pa.Array.from_buffers(_ARROW[held.typecode], size, [None, pa.py_buffer(full)])
+    is_valid = pa.Array.from_buffers(pa.int8(), size, [None, pa.py_buffer(valid)]).cast(pa.bool_())
+    return pc.if_else(is_valid, values, None)
+
+
+@cache
+def _no_texts(size: int) -> pa.Array:
+    return pa.nulls(size, pa.string())
+
+
+@cache
+def _nulls(size: int, typecode: str) -> pa.Array:
+    """Shared: most attributes have values of one type only."""
+    return pa.nulls(size, _ARROW[typecode])
+
+
+class Reference:
+    """The entities of the bound tenant, newest update first.
+
+    names: of the attributes that searches will ask for; of five million entities, the others would fill the memory.
+    """
+
+    def __init__(self, *, tenant_id: int, names: Collection[str]) -> None:
+        self.ids = array("q")
+        self._values = {name: _Values() for name in names}
         self._columns: dict[str, _Column] = {}
         self._masks: dict[bytes, pa.Array] = {}
-        for entity_id, entity_type, document in _entities(tenant_id):
-            place = len(self.ids)
+        types = _Values()
+        for place, (entity_id, entity_type, document) in enumerate(_entities(tenant_id)):
             self.ids.append(entity_id)
-            self._types.append(entity_type)
+            types.add(place, entity_type)
             for name, value in orjson.loads(document).items():
-                places, values = self._values.setdefault(name, ([], []))
-                places.append(place)
-                values.append(value)
-        self._entity_types = pa.array(self._types)
+                if (values := self._values.get(name)) is not None:
+                    values.add(place, value)
+        # Of each entity, how many of no conditions hold.
+        self._none = pa.Array.from_buffers(pa.int8(), len(self.ids), [None, pa.py_buffer(bytes(len(self.ids)))])
+        self._entity_types = types.column(len(self.ids)).kinds["string"]
 
     def page(self, body: dict[str, Any]) -> list[int]:
         """The ids of the first page of a search."""
@@ -75,7 +132,7 @@ class Reference:
         raise ValueError(node)
 
     def _at_least(self, n: int, nodes: list[Any]) -> pa.Array:
-        total = pa.array([0] * len(self.ids), pa.int8())
+        total = self._none
         for child in nodes:
             total = pc.add(total, pc.cast(self._mask(child), pa.int8()))
         return pc.greater_equal(total, n)
@@ -110,14 +167,7 @@ class Reference:
 
     def _column(self, name: str) -> _Column:
         if name not in self._columns:
-            places, values = self._values.pop(name, ([], []))
-            kinds: dict[str, list[Any]] = {
-                kind: [None] * len(self.ids) for kind in ("string", "number", "boolean", "timestamp")
-            }
-            for place, value in zip(places, values, strict=True):
-                kinds[value_type(value)][place] = _comparable(value)
-            of = {"string": pa.string(), "number": pa.float64(), "boolean": pa.bool_(), "timestamp": pa.float64()}
-            self._columns[name] = _Column({kind: pa.array(held, of[kind]) for kind, held in kinds.items()})
+            self._columns[name] = self._values.pop(name).column(len(self.ids))
         return self._columns[name]
 
 

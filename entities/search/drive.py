@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
+import orjson
+
+from entities.search.containments import Document
 from entities.search.estimate import RANGE
-from entities.search.plan import Driver
-from entities.search.query import Condition
+from entities.search.plan import Plan
+from entities.search.query import OWN_FIELDS, Condition
+from entities.search.reads import Driver, Reads
 from entities.search.sql import Fragment
 from entities.values import Value, value_type
 
@@ -16,6 +21,52 @@ _INDEX_TESTS: Final = {
     "instant": "instant_value {} ANY(ARRAY(SELECT text_instant(t) FROM unnest(%s::text[]) t))",
     "text": "attribute_value {} ANY(%s::text[])",
 }
+
+
+def ids_sql(tenant_id: int, plan: Plan) -> Fragment:
+    """The ids that a drive looks up, each once: of one union of reads, and of every one that it is within."""
+    unions = [
+        _union(tenant_id, reads)
+        for reads in (Reads(plan.drivers, documents=plan.documents, named=plan.named), *plan.within)
+    ]
+    if len(unions) == 1:
+        return unions[0]
+    return Fragment(
+        " INTERSECT ".join(f"({union.text})" for union in unions),
+        tuple(value for union in unions for value in union.values),
+    )
+
+
+def names_driving(plan: Plan) -> set[str]:
+    """The attributes whose values the plan finds by an index of values."""
+    found = {
+        driver[0].attribute for drivers in (plan.drivers, *(one.drivers for one in plan.within)) for driver in drivers
+    }
+    return found - set(OWN_FIELDS)
+
+
+def contains_sql(documents: Sequence[Document]) -> Fragment:
+    """What the index of documents is asked: whether an entity contains one of them."""
+    tests = " OR ".join("e.attributes @> %s::jsonb" for _ in documents)
+    return Fragment(f"({tests})", tuple(orjson.dumps(document).decode() for document in documents))
+
+
+def _union(tenant_id: int, reads: Reads) -> Fragment:
+    each = [driver_sql(tenant_id, driver) for driver in reads.drivers]
+    each += [named_sql(tenant_id, condition) for condition in reads.named]
+    if reads.documents:
+        contains = contains_sql(reads.documents)
+        each.append(
+            Fragment(
+                f"SELECT e.entity_id FROM entity_documents e WHERE e.tenant_id = %s AND {contains.text}",
+                (tenant_id, *contains.values),
+            )
+        )
+    if len(each) == 1:
+        return each[0]
+    # An entity that several of them find comes once.
+    text = f"SELECT DISTINCT u.entity_id FROM ({' UNION ALL '.join(read.text for read in each)}) u"
+    return Fragment(text, tuple(value for read in each for value in read.values))
 
 
 def driver_sql(tenant_id: int, driver: Driver) -> Fragment:

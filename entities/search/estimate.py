@@ -93,7 +93,7 @@ def condition_share(condition: Condition, statistics: TenantStatistics) -> float
         case "missing":
             return 1.0 - known.present
         case "eq" if not isinstance(value, tuple) and value is not None:
-            return known.present * _value_share(known, value)
+            return _equal_share(known, condition, value, statistics)
         case "ne" if not isinstance(value, tuple) and value is not None:
             return known.present * (1.0 - _value_share(known, value))
         case "in" if isinstance(value, tuple):
@@ -111,6 +111,17 @@ def condition_share(condition: Condition, statistics: TenantStatistics) -> float
             if sampled is not None:
                 return sampled
             return known.present * (1 / 3 if operator in RANGE else _GUESS.get(operator, 0.5))
+
+
+def _equal_share(known: AttributeStatistics, condition: Condition, value: Value, statistics: TenantStatistics) -> float:
+    share = known.present * _value_share(known, value)
+    sample = statistics.sample
+    if sample is None or condition.attribute not in sample.columns:
+        return share
+    # Taken for as common as any other that is not among the most common ones; the sample knows which of them are more.
+    hits = sample.hits(condition)
+    is_common = any(_is_same(common, value) for common, _ in known.most_common)
+    return share if is_common or hits < _HITS_ENOUGH else hits / sample.size
 
 
 def _sampled(condition: Condition, statistics: TenantStatistics) -> float | None:
@@ -132,9 +143,14 @@ def _below(bounds: Sequence[float], value: float, *, is_inclusive: bool) -> floa
     return (place - 1 + part) / (len(bounds) - 1)
 
 
+def _is_same(left: Value, right: Value) -> bool:
+    """To Python, 1 and true are equal."""
+    return left == right and isinstance(left, bool) == isinstance(right, bool)
+
+
 def _value_share(known: AttributeStatistics, value: Value) -> float:
     for common, share in known.most_common:
-        if common == value and isinstance(common, bool) == isinstance(value, bool):
+        if _is_same(common, value):
             return share
     if not known.cardinality:
         return _GUESS["eq"]

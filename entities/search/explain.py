@@ -5,7 +5,7 @@ The search runs as always; before each of its statements, the statement's EXPLAI
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, Final
@@ -17,6 +17,7 @@ from entities.search.aliases import query_resolved
 from entities.search.estimate import condition_share
 from entities.search.plan import Plan, PlanName
 from entities.search.query import AtLeast, Condition, Node, Not, Query, names_of
+from entities.search.reads import Driver
 from entities.search.run import Page, search_run
 from entities.search.sql import condition_sql, node_sql
 from entities.search.statistics import statistics_read
@@ -53,7 +54,8 @@ class SearchExplanation:
     """plan: what was chosen; expected_ms: of every plan that was possible; steps: the plans that ran, in their order.
 
     expected, found: entities that satisfy the whole query, found is None where counting took too long; drivers,
-    documents: what the indexes were asked; gave_up: the plan first chosen proved wrong, and another took over.
+    documents: what the indexes were asked; within: what was asked before any document was fetched, and intersected with
+    what the drivers found; gave_up: the plan first chosen proved wrong, and another took over.
     """
 
     plan: PlanName
@@ -65,6 +67,7 @@ class SearchExplanation:
     conditions: tuple[ConditionCount, ...]
     documents: tuple[dict[str, Any], ...]
     drivers: tuple[str, ...]
+    within: tuple[str, ...]
     statements: tuple[Statement, ...]
 
     @property
@@ -109,10 +112,8 @@ def search_explain(*, tenant_id: int, query: Query, using: str, position: str) -
         found=found,
         conditions=counts,
         documents=plan.documents,
-        drivers=tuple(
-            " and ".join(map(condition_text, driver))
-            for driver in (*plan.drivers, *((condition,) for condition in plan.named))
-        ),
+        drivers=tuple(_read_texts(plan.drivers, plan.named)),
+        within=tuple(" or ".join(_read_texts(reads.drivers, reads.named)) for reads in plan.within),
         statements=tuple(statements),
     )
 
@@ -122,6 +123,11 @@ def condition_text(condition: Condition) -> str:
     operand = condition.value
     parts = [condition.attribute, condition.operator, *([] if operand is None else [operand])]
     return orjson.dumps(parts).decode()
+
+
+def _read_texts(drivers: Iterable[Driver], named: Iterable[Condition]) -> Iterator[str]:
+    for driver in (*drivers, *((condition,) for condition in named)):
+        yield " and ".join(map(condition_text, driver))
 
 
 def _conditions(node: Node) -> Iterator[Condition]:

@@ -9,14 +9,15 @@ from datetime import datetime
 from math import inf
 from typing import Any, Final
 
-import orjson
 from django.db import connections
 
 from entities.search.aliases import query_resolved
+from entities.search.costs import WALK_MS_PER_ROW
 from entities.search.cursors import Cursor, cursor_decode, cursor_encode
-from entities.search.drive import driver_sql, named_sql
-from entities.search.plan import WALK_MS_PER_ROW, Document, Plan, PlanName, plan_choose
-from entities.search.query import OWN_FIELDS, CountKind, Query, names_of
+from entities.search.drive import contains_sql, ids_sql, names_driving
+from entities.search.ordering import where_ordered
+from entities.search.plan import Plan, PlanName, plan_choose
+from entities.search.query import CountKind, Query, names_of
 from entities.search.sql import Fragment, condition_sql
 from entities.search.statistics import TenantStatistics, statistics_read
 from entities.search.usage import search_count
@@ -100,7 +101,7 @@ def search_run(
     def read() -> tuple[list[EntityRow], tuple[int | None, bool], Trace]:
         # One state for all chunks: an entity that is updated meanwhile would move to where the walk has been.
         with read_snapshot(using), connections[using].cursor() as database:
-            search = _Search(database, tenant_id, query, cursor, statistics.entities)
+            search = _Search(database, tenant_id, query, cursor, statistics)
             rows = search.run(plan)
             return rows, _count(database, search, statistics, rows), search.trace
 
@@ -125,7 +126,7 @@ def search_total(*, tenant_id: int, query: Query, using: str) -> tuple[int, bool
 
     def read() -> tuple[int | None, bool]:
         with read_snapshot(using), connections[using].cursor() as database:
-            search = _Search(database, tenant_id, replace(query, count="estimate"), None, statistics.entities)
+            search = _Search(database, tenant_id, replace(query, count="estimate"), None, statistics)
             return _count(database, search, statistics)
 
     total, is_whole = snapshot_repeat(read)
@@ -135,10 +136,12 @@ def search_total(*, tenant_id: int, query: Query, using: str) -> tuple[int, bool
 class _Search:
     """One search under way: its fragments, compiled once, and the cursor that runs them."""
 
-    def __init__(self, database: Any, tenant_id: int, query: Query, after: Cursor | None, entities: int) -> None:
-        self.database, self.tenant_id, self.query, self.entities = database, tenant_id, query, entities
+    def __init__(
+        self, database: Any, tenant_id: int, query: Query, after: Cursor | None, statistics: TenantStatistics
+    ) -> None:
+        self.database, self.tenant_id, self.query, self.entities = database, tenant_id, query, statistics.entities
         self.trace = Trace()
-        self.condition = condition_sql(query.entity_type, query.where)
+        self.condition = condition_sql(query.entity_type, where_ordered(query.where, statistics))
         self.column, self.cast = _KEY[query.order_by]
         direction, self.beyond = ("DESC", "<") if query.descending else ("ASC", ">")
         self.by_id = query.order_by == "entity_id"
@@ -214,7 +217,8 @@ class _Search:
         """The matches among the next `size` entities, and the last of those where not enough of them matched.
 
         No last one: the page is full, or the tenant ends before. The inner LIMIT makes PostgreSQL read in order and
-        test what it reads; without it, it might sort the whole tenant.
+        test what it reads; without it, it might sort the whole tenant. IS TRUE keeps the conditions in the order in
+        which they are cheapest to test.
         """
         source = "entity_keys k" if self.walked == "k" else "entity_documents e"
         order = self.order.replace("e.", f"{self.walked}.")
@@ -227,7 +231,7 @@ class _Search:
         else:
             tested = f"(SELECT {_COLUMNS}, e.attributes FROM {ordered} LIMIT %s) e"
         self.database.execute(
-            f"SELECT {_SHOWN}, {self.attributes.text} FROM {tested} WHERE {self.condition.text} LIMIT %s",
+            f"SELECT {_SHOWN}, {self.attributes.text} FROM {tested} WHERE ({self.condition.text}) IS TRUE LIMIT %s",
             (*self.attributes.values, *stage, *self.condition.values, wanted),
         )
         found = [_row(*row) for row in self.database.fetchall()]
@@ -242,30 +246,16 @@ class _Search:
         return found, self.database.fetchone()
 
     def _gin(self, plan: Plan) -> list[EntityRow] | None:
-        contains = _contains(plan.documents)
+        contains = contains_sql(plan.documents)
         return self._sorted(plan, Fragment(f"entity_documents e WHERE {contains.text} AND", contains.values))
 
     def _drive(self, plan: Plan) -> list[EntityRow] | None:
-        names = {driver[0].attribute for driver in plan.drivers} - set(OWN_FIELDS)
+        names = names_driving(plan)
         if names and not self._are_indexed(names):
             return None
-        reads = [driver_sql(self.tenant_id, driver) for driver in plan.drivers]
-        reads += [named_sql(self.tenant_id, condition) for condition in plan.named]
-        if plan.documents:
-            contains = _contains(plan.documents)
-            reads.append(
-                Fragment(
-                    f"SELECT e.entity_id FROM entity_documents e WHERE e.tenant_id = %s AND {contains.text}",
-                    (self.tenant_id, *contains.values),
-                )
-            )
-        ids = reads[0].text
-        if len(reads) > 1:
-            # An entity that several of them find comes once.
-            ids = f"SELECT DISTINCT u.entity_id FROM ({' UNION ALL '.join(read.text for read in reads)}) u"
         # As an array, so that they are looked up in their order, in one pass over the key's index.
         source = Fragment("entity_documents e WHERE e.entity_id = ANY(ARRAY(SELECT i.entity_id FROM ids i)) AND")
-        return self._sorted(plan, source, ids=Fragment(ids, tuple(value for read in reads for value in read.values)))
+        return self._sorted(plan, source, ids=ids_sql(self.tenant_id, plan))
 
     def _are_indexed(self, names: Collection[str]) -> bool:
         """Whether the index holds every value of the attributes, in this snapshot: what the planner knew may be old."""
@@ -326,12 +316,6 @@ def _row(
 ) -> EntityRow:
     created_at, updated_at = datetime.fromisoformat(created), datetime.fromisoformat(updated)
     return EntityRow(entity_id, entity_type, external_id, created_at, updated_at, version, attributes)
-
-
-def _contains(documents: Sequence[Document]) -> Fragment:
-    """What the index of documents is asked: whether an entity contains one of them."""
-    tests = " OR ".join("e.attributes @> %s::jsonb" for _ in documents)
-    return Fragment(f"({tests})", tuple(orjson.dumps(document).decode() for document in documents))
 
 
 def _projection(fields: Sequence[str] | None) -> Fragment:

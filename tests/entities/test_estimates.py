@@ -10,9 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from entities.search.estimate import node_share, share_estimate
-from entities.search.plan import drivers, plan_choose
-from entities.search.query import Condition, Query, query_parse
+from entities.search.estimate import condition_share, node_share, share_estimate
+from entities.search.ordering import where_ordered
+from entities.search.plan import plan_choose
+from entities.search.query import AtLeast, Condition, Query, query_parse
+from entities.search.reads import drivers
 from entities.search.sample import Column, Sample
 from entities.search.statistics import AttributeStatistics, TenantStatistics
 from entities.search.usage import body_of
@@ -117,12 +119,61 @@ def test_an_equality_without_an_index_of_its_own_is_looked_up_in_documents_besid
     }
     query = query_parse({"where": {"any": [["a", "gt", 99], ["b", "eq", "x"]]}})
     plan = plan_choose(query, TenantStatistics(10**6, known))
-    assert plan.costs.keys() == {"walk", "drive"}
+    assert plan.costs.keys() == {"walk", "drive", "scan"}
     while plan.name != "drive":
         assert plan.fallback is not None
         plan = plan.fallback
     assert plan.drivers == ((Condition("a", "gt", 99),),)
     assert plan.documents == ({"b": "x"},)
+
+
+def ranges(names: str) -> dict[str, AttributeStatistics]:
+    """Attributes of numbers from 0 to 100, evenly spread, all with indexes of their values."""
+    histogram = tuple(map(float, range(101)))
+    one = AttributeStatistics(present=1.0, cardinality=100, histogram=histogram, is_indexed=True)
+    return dict.fromkeys(names, one)
+
+
+def test_ids_of_ranges_that_seldom_hold_together_are_intersected_before_documents_are_read() -> None:
+    query = query_parse({"where": [["a", "gt", 97], ["b", "gt", 95], ["c", "gt", 5]]})
+    plan = plan_choose(query, TenantStatistics(10**6, ranges("abc")))
+    assert plan.name == "drive"
+    assert plan.drivers == ((Condition("a", "gt", 97),),)
+    # Nearly everything satisfies the third one: that would cost more to read than it spares.
+    assert [reads.drivers for reads in plan.within] == [((Condition("b", "gt", 95),),)]
+
+
+def test_where_n_of_m_must_hold_documents_tell_who_has_the_others() -> None:
+    known = ranges("a") | {
+        name: AttributeStatistics(present=1.0, cardinality=2, most_common=(("x", 0.04),)) for name in ("b", "c", "d")
+    }
+    of = [["a", "gt", 99], ["b", "eq", "x"], ["c", "eq", "x"], ["d", "exists"]]
+    reads = drivers(query_parse({"where": {"at_least": 3, "of": of}}).where, TenantStatistics(10**6, known))
+    assert reads is not None
+    assert reads.drivers == ((Condition("a", "gt", 99),),)
+    # Not every entity with `b`, nor every one with `c`: whoever misses `a` has both.
+    assert reads.documents == ({"b": "x", "c": "x"},)
+
+
+def test_a_value_that_the_sample_holds_often_is_not_taken_for_rare() -> None:
+    known = {"a": AttributeStatistics(present=1.0, cardinality=1_000, most_common=(("z", 0.9),))}
+    condition = Condition("a", "eq", "y")
+    found = [{"a": "y"} if n < 50 else {"a": "z"} for n in range(1_000)]
+    assert condition_share(condition, TenantStatistics(10**6, known)) == pytest.approx(0.0001, rel=0.1)
+    assert condition_share(condition, TenantStatistics(10**6, known, sample_of(found))) == 0.05
+
+
+def test_conditions_are_tested_in_the_order_that_costs_least() -> None:
+    known = ranges("a") | {"b": AttributeStatistics(present=1.0, cardinality=2, most_common=(("x", 0.1), ("y", 0.9)))}
+    statistics = TenantStatistics(10**6, known)
+    instant, often, seldom = (
+        Condition("b", "gt", "2026-01-01T00:00:00Z"),
+        Condition("b", "eq", "y"),
+        Condition("b", "eq", "x"),
+    )
+    assert where_ordered(AtLeast(3, (instant, often, seldom)), statistics) == AtLeast(3, (seldom, often, instant))
+    assert where_ordered(AtLeast(1, (instant, seldom, often)), statistics) == AtLeast(1, (often, seldom, instant))
+    assert where_ordered(AtLeast(2, (often, instant, seldom)), statistics) == AtLeast(2, (often, instant, seldom))
 
 
 @given(where=trees, limit=st.integers(1, 1000), order=st.sampled_from(["-updated_at", "external_id", "-entity_id"]))

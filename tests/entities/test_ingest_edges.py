@@ -9,7 +9,7 @@ import pytest
 from atlasco.lib import clock
 from entities.ingest.importer import import_run
 from entities.ingest.lines import Line
-from entities.search.plan import containments
+from entities.search.containments import containments
 from entities.search.query import query_parse
 from entities.services import entity_create, entity_input_parse
 from tenants.binding import tenant_bind

@@ -13,8 +13,10 @@ from hypothesis import event, given
 from hypothesis import strategies as st
 
 from entities.search import run
-from entities.search.plan import Plan, containments, drivers
-from entities.search.query import query_parse
+from entities.search.containments import containments
+from entities.search.plan import Plan, drive_plan
+from entities.search.query import AtLeast, Node, query_parse
+from entities.search.reads import drivers
 from entities.search.run import EntityRow, search_run
 from entities.search.statistics import AttributeStatistics, TenantStatistics
 from tenants.binding import tenant_bind
@@ -82,6 +84,20 @@ def test_a_search_finds_what_plain_python_finds(
     event("some query matched some but not all" if any(0 < n < len(rows) for n in matched) else "all or nothing")
 
 
+def intersections(where: Node) -> list[Plan]:
+    """Drives by what must hold, in every order, each within all the others."""
+    if not isinstance(where, AtLeast) or where.n != len(where.nodes):
+        return []
+    known = dict.fromkeys(queries.NAMES, AttributeStatistics(present=0.5, cardinality=10, is_indexed=True))
+    each = [reads for child in where.nodes if (reads := drivers(child, TenantStatistics(10_000, known))) is not None]
+    each = [replace(reads, within=()) for reads in each]
+    return [
+        drive_plan(replace(reads, within=tuple(other for other in each if other is not reads)))
+        for reads in each
+        if len(each) > 1
+    ]
+
+
 def plans(body: dict[str, Any]) -> list[Plan]:
     """Every plan that may answer the query, were the tenant large and every attribute indexed."""
     query = query_parse(body)
@@ -94,7 +110,8 @@ def plans(body: dict[str, Any]) -> list[Plan]:
         known |= dict.fromkeys(unindexed, AttributeStatistics(present=0.5, cardinality=10))
         reads = drivers(query.where, TenantStatistics(10_000, known))
         if reads is not None:
-            found.append(Plan("drive", drivers=reads.drivers, documents=reads.documents, named=reads.named))
+            found.append(drive_plan(reads))
+    found += intersections(query.where)
     # Plans that prove wrong at once, and what takes over.
     found += [replace(plan, rows_max=1, fallback=Plan("walk")) for plan in found if plan.name in {"gin", "drive"}]
     return found
@@ -125,7 +142,7 @@ def test_every_plan_gives_the_same_pages(
         for body in searches:
             expected = [row.external_id for row in paged(acme, body, 1000, Plan("scan"))[0]]
             for plan in plans(body):
-                names[plan.name] = True
+                names[f"{plan.name} within others" if plan.within else plan.name] = True
                 for limit in (2, 1000):
                     rows = paged(acme, body, limit, plan)[0]
                     assert [row.external_id for row in rows] == expected, plan
