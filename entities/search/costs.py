@@ -19,6 +19,9 @@ WALK_MS_PER_ROW: Final[dict[OrderField, float]] = {
 SCAN_MS_PER_ROW: Final = 0.00035
 # A posting read; an id read from a value index alone, and what it costs to look whether another read has it, too.
 GIN_MS_PER_POSTING: Final = 0.00007
+# And a page of the postings of a tenant, which has one for each of its entities, in the same index.
+TENANT_MS_PER_PAGE: Final = 0.02
+POSTINGS_PER_PAGE: Final = 3_300
 VALUE_MS_PER_ID: Final = 0.00015
 INTERSECT_MS_PER_ID: Final = 0.0001
 # A value found by its name: its row lies on a page that hardly holds another one.
@@ -35,6 +38,12 @@ KEYS_PER_PAGE: Final = 210
 def fetch_ms(rows: float, size: int) -> float:
     """What it costs to fetch so many of a tenant's documents, wherever they lie: many share a page."""
     return FETCH_MS_PER_ROW * rows + FETCH_MS_PER_PAGE * _pages(rows, size / ROWS_PER_PAGE)
+
+
+def look_up_ms(postings: float, rows: float, size: int, *, is_alone: bool) -> float:
+    """What it costs to find and to fetch so many documents by what they contain."""
+    tenant = 0.0 if is_alone else TENANT_MS_PER_PAGE * _pages(rows, size / POSTINGS_PER_PAGE)
+    return GIN_MS_PER_POSTING * postings + tenant + fetch_ms(rows, size)
 
 
 def by_id_ms(ids: float, size: int) -> float:

@@ -28,11 +28,10 @@ from entities.search.containments import Document, containments, look_up
 from entities.search.costs import (
     FETCH_MS_PER_PAGE,
     FETCH_MS_PER_ROW,
-    GIN_MS_PER_POSTING,
     PLAN_MS,
     SCAN_MS_PER_ROW,
     WALK_MS_PER_ROW,
-    fetch_ms,
+    look_up_ms,
 )
 from entities.search.estimate import node_of, share_estimate
 from entities.search.query import Condition, Node, Query
@@ -54,8 +53,9 @@ class Plan:
     """name: what to do; rows_max: after so many rows the fallback takes over, inf where nothing could.
 
     documents: for gin, what a match contains at least one of; drivers, named: for drive, what a match satisfies one of,
-    found by value or by name, or contains one of the documents; within: in each of which it is found as well; matches:
-    how many are expected; cost_ms: expected; costs: of each plan that was possible.
+    found by value or by name, or contains one of the documents; within: in each of which it is found as well;
+    is_alone: the index of documents is not asked whose they are, see Note [Whose documents]; matches: how many are
+    expected; cost_ms: expected; costs: of each plan that was possible.
     """
 
     name: PlanName
@@ -65,6 +65,7 @@ class Plan:
     drivers: tuple[Driver, ...] = ()
     named: tuple[Condition, ...] = ()
     within: tuple[Reads, ...] = ()
+    is_alone: bool = False
     matches: float = 0.0
     cost_ms: float = 0.0
     costs: dict[PlanName, float] = field(default_factory=dict)
@@ -120,8 +121,9 @@ def _gin(where: Node, statistics: TenantStatistics) -> _Choice | None:
     if not documents:
         return None
     asked = look_up(documents, statistics)
-    cost = PLAN_MS + GIN_MS_PER_POSTING * asked.postings + fetch_ms(asked.rows, max(statistics.entities, 1))
-    return _Choice(cost, Plan("gin", documents=asked.documents), asked.rows)
+    is_alone = statistics.is_alone
+    cost = PLAN_MS + look_up_ms(asked.postings, asked.rows, max(statistics.entities, 1), is_alone=is_alone)
+    return _Choice(cost, Plan("gin", documents=asked.documents, is_alone=is_alone), asked.rows)
 
 
 def _drive(where: Node, statistics: TenantStatistics) -> _Choice | None:
@@ -129,7 +131,8 @@ def _drive(where: Node, statistics: TenantStatistics) -> _Choice | None:
     if reads is None or not (reads.drivers or reads.named):
         return None
     size = max(statistics.entities, 1)
-    return _Choice(PLAN_MS + reads.cost_ms(size), drive_plan(reads), reads.rows(size))
+    plan = replace(drive_plan(reads), is_alone=statistics.is_alone)
+    return _Choice(PLAN_MS + reads.cost_ms(size, is_alone=statistics.is_alone), plan, reads.rows(size))
 
 
 def drive_plan(reads: Reads) -> Plan:

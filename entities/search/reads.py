@@ -5,18 +5,17 @@ Ids of several such reads are intersected where that is cheaper than to fetch wh
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
 from entities.search.containments import Document, containments, look_up
 from entities.search.costs import (
-    GIN_MS_PER_POSTING,
     INTERSECT_MS_PER_ID,
     NAMED_MS_PER_VALUE,
     VALUE_MS_PER_ID,
     by_id_ms,
-    fetch_ms,
+    look_up_ms,
 )
 from entities.search.estimate import RANGE, all_share, condition_share, share_estimate
 from entities.search.query import OWN_FIELDS, AtLeast, Condition, Node
@@ -64,20 +63,17 @@ class Reads:
         """How many documents are fetched in the end."""
         return min(self.total, self.share_within) * size
 
-    def ids_ms(self, size: int) -> float:
+    def ids_ms(self, size: int, *, is_alone: bool) -> float:
         """What it costs to find the ids."""
         documents = self.documents_share * size
-        return (
-            VALUE_MS_PER_ID * self.share * size
-            + NAMED_MS_PER_VALUE * self.named_present * size
-            + (GIN_MS_PER_POSTING * documents + fetch_ms(documents, size) if documents else 0.0)
-        )
+        found = VALUE_MS_PER_ID * self.share * size + NAMED_MS_PER_VALUE * self.named_present * size
+        return found + (look_up_ms(documents, documents, size, is_alone=is_alone) if documents else 0.0)
 
-    def cost_ms(self, size: int) -> float:
+    def cost_ms(self, size: int, *, is_alone: bool) -> float:
         """What it costs to find the ids, and to test their documents."""
-        found = self.ids_ms(size) + by_id_ms(self.rows(size), size)
+        found = self.ids_ms(size, is_alone=is_alone) + by_id_ms(self.rows(size), size)
         for reads in self.within:
-            found += reads.ids_ms(size) + INTERSECT_MS_PER_ID * (reads.total + self.total) * size
+            found += reads.ids_ms(size, is_alone=is_alone) + INTERSECT_MS_PER_ID * (reads.total + self.total) * size
         return found
 
     def __add__(self, other: Reads) -> Reads:
@@ -115,19 +111,24 @@ def _intersected(found: list[Reads], statistics: TenantStatistics) -> Reads | No
     """The cheapest of reads each of which finds every match, within such of the others as spare more than they cost."""
     if not found:
         return None
-    size = max(statistics.entities, 1)
-    first, *others = sorted(found, key=lambda reads: reads.cost_ms(size))
+    cost_ms = _costs(statistics)
+    first, *others = sorted(found, key=cost_ms)
     best, claims = first, [_claim(first)]
-    for reads in sorted(others, key=lambda reads: reads.ids_ms(size)):
+    for reads in sorted(others, key=lambda reads: reads.total):
         if reads.documents or reads.count + best.count > DRIVERS_MAX:
             continue
         left = share_estimate(AtLeast(len(claims) + 1, (*claims, _claim(reads))), statistics)
         # What that one is within itself narrows no more than its own ids do.
         other = replace(reads, within=(), share_within=1.0)
         narrowed = replace(best, within=(*best.within, other), share_within=min(best.share_within, left))
-        if narrowed.cost_ms(size) < best.cost_ms(size):
+        if cost_ms(narrowed) < cost_ms(best):
             best, claims = narrowed, [*claims, _claim(reads)]
     return best
+
+
+def _costs(statistics: TenantStatistics) -> Callable[[Reads], float]:
+    size = max(statistics.entities, 1)
+    return lambda reads: reads.cost_ms(size, is_alone=statistics.is_alone)
 
 
 def _claim(reads: Reads) -> Node:
@@ -149,7 +150,8 @@ def _covering(
     size = max(statistics.entities, 1)
     # A match that misses this many of them satisfies too few.
     needed = len(nodes) - n + 1
-    each = sorted(each, key=lambda one: one[1].cost_ms(size))
+    cost_ms = _costs(statistics)
+    each = sorted(each, key=lambda one: cost_ms(one[1]))
     ways = [sum((reads for _, reads in each[:needed]), Reads())] if len(each) >= needed else []
     # Or whatever misses fewer has n of the rest, and documents may tell who has.
     indexed = [one for one in each if not one[1].documents]
@@ -162,7 +164,7 @@ def _covering(
             beside = Reads(documents=asked.documents, documents_share=asked.rows / size)
             ways.append(sum((reads for _, reads in indexed[:taken]), beside))
     ways = [reads for reads in ways if reads.count <= DRIVERS_MAX]
-    return min(ways, key=lambda reads: reads.cost_ms(size), default=None)
+    return min(ways, key=cost_ms, default=None)
 
 
 def _documents_of(condition: Condition, statistics: TenantStatistics) -> Reads | None:

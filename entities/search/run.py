@@ -14,7 +14,7 @@ from django.db import connections
 from entities.search.aliases import query_resolved
 from entities.search.costs import WALK_MS_PER_ROW
 from entities.search.cursors import Cursor, cursor_decode, cursor_encode
-from entities.search.drive import contains_sql, ids_sql, names_driving
+from entities.search.drive import contains_sql, ids_sql, names_driving, whose_sql
 from entities.search.ordering import where_ordered
 from entities.search.plan import Plan, PlanName, plan_choose
 from entities.search.query import CountKind, Query, names_of
@@ -280,12 +280,13 @@ class _Search:
         work and lures it into no other plan. Only keys are kept and sorted; the page's documents are read again.
         """
         holds = Fragment("true") if plan.name == "scan" else self.condition
+        whose = whose_sql(self.tenant_id, is_alone=plan.is_alone and plan.name == "gin")
         rows_max = None if plan.rows_max == inf else int(plan.rows_max)
         limit = None if rows_max is None else rows_max + 1
         known = "" if ids is None else f"ids AS MATERIALIZED ({ids.text} LIMIT %s), "
         self.database.execute(
             f"WITH {known}candidate AS MATERIALIZED (SELECT e.entity_id, {self.column} AS key, {holds.text} AS holds"
-            f" FROM {source.text} e.tenant_id = %s AND {self.after.text}),"
+            f" FROM {source.text} {whose.text} AND {self.after.text}),"
             " bounded AS NOT MATERIALIZED (SELECT * FROM candidate LIMIT %s),"
             f" seen AS MATERIALIZED (SELECT count(*) AS n FROM {'bounded' if ids is None else 'ids'})"
             f" (SELECT {_SHOWN}, {self.attributes.text}"
@@ -297,7 +298,7 @@ class _Search:
                 *(() if ids is None else (*ids.values, limit)),
                 *holds.values,
                 *source.values,
-                self.tenant_id,
+                *whose.values,
                 *self.after.values,
                 limit,
                 *self.attributes.values,

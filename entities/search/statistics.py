@@ -25,6 +25,8 @@ _COLUMNS_MAX: Final = 500
 SAMPLED_FROM: Final = 50_000
 # An attribute that so few entities have counts as rare: 2,000 entities of a sample hold ten of it.
 RARE: Final = 0.005
+# A tenant that has this share of its shared partition has it nearly to itself.
+_ALONE: Final = 0.8
 # A longer value of an entity of the sample counts as one that equals nothing.
 _VALUE_MAX_CHARS: Final = 1_000
 _OWN: Final = ("@entity_type", "@external_id", "@created_at", "@updated_at")
@@ -48,11 +50,15 @@ class AttributeStatistics:
 
 @dataclass(frozen=True, slots=True)
 class TenantStatistics:
-    """entities: about how many the tenant has; attributes: those asked for that are known; sample: None without one."""
+    """entities: about how many the tenant has; attributes: those asked for that are known; sample: None without one.
+
+    is_alone: whether its partitions hold hardly anybody else's.
+    """
 
     entities: int
     attributes: Mapping[str, AttributeStatistics] = field(default_factory=dict)
     sample: Sample | None = None
+    is_alone: bool = False
 
 
 @dataclass(slots=True)
@@ -62,6 +68,7 @@ class _Tenant:
     read_at: float
     entities: int
     analyzed_at: datetime | None
+    is_alone: bool
     columns: dict[str, Column] = field(default_factory=dict)
 
 
@@ -81,7 +88,8 @@ def statistics_read(*, tenant_id: int, names: Collection[str], using: str) -> Te
     if missing:
         entries |= _attributes_load(tenant_id, tenant.entities, missing, using)
     known = {name: entry for name, entry in entries.items() if entry is not None}
-    return TenantStatistics(tenant.entities, known, _sample(tenant_id, tenant, known, names, using))
+    sample = _sample(tenant_id, tenant, known, names, using)
+    return TenantStatistics(tenant.entities, known, sample, tenant.is_alone)
 
 
 def statistics_forget() -> None:
@@ -92,21 +100,27 @@ def statistics_forget() -> None:
 
 def _tenant_load(tenant_id: int, before: _Tenant | None, using: str) -> _Tenant:
     with connections[using].cursor() as cursor:
-        cursor.execute("SELECT entities, analyzed_at FROM tenant_statistics WHERE tenant_id = %s", (tenant_id,))
+        cursor.execute(
+            "SELECT s.entities, s.analyzed_at, to_regclass('public.entities_tenant_' || s.tenant_id) IS NOT NULL"
+            " OR s.entities > %s * (SELECT c.reltuples FROM pg_class c"
+            " WHERE c.oid = to_regclass('public.entities_p' || tenant_bucket(s.tenant_id) || '_shared'))"
+            " FROM tenant_statistics s WHERE s.tenant_id = %s",
+            (_ALONE, tenant_id),
+        )
         row = cursor.fetchone()
         if row is None:
             # Never analysed, so it is small or a minute old. The attribute that most entities have says how many.
             cursor.execute(
-                "SELECT coalesce(max((SELECT sum(v::bigint) FROM jsonb_each_text(m.value_types) t(k, v))), 0), NULL"
-                " FROM (SELECT value_types FROM attribute_metadata WHERE tenant_id = %s LIMIT 1000) m",
+                "SELECT coalesce(max((SELECT sum(v::bigint) FROM jsonb_each_text(m.value_types) t(k, v))), 0),"
+                " NULL, false FROM (SELECT value_types FROM attribute_metadata WHERE tenant_id = %s LIMIT 1000) m",
                 (tenant_id,),
             )
             row = cursor.fetchone()
     if len(_tenants) > _CACHE_MAX:
         _tenants.clear()
-    entities, analyzed_at = int(row[0]), row[1]
+    entities, analyzed_at, is_alone = int(row[0]), row[1], bool(row[2])
     kept = before.columns if before is not None and before.analyzed_at == analyzed_at else {}
-    tenant = _tenants[tenant_id] = _Tenant(time.monotonic(), entities, analyzed_at, kept)
+    tenant = _tenants[tenant_id] = _Tenant(time.monotonic(), entities, analyzed_at, is_alone, kept)
     return tenant
 
 

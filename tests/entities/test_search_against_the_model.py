@@ -112,6 +112,8 @@ def plans(body: dict[str, Any]) -> list[Plan]:
         if reads is not None:
             found.append(drive_plan(reads))
     found += intersections(query.where)
+    # As in a partition of one's own, though others' documents lie in this one.
+    found += [replace(plan, is_alone=True) for plan in found if plan.documents]
     # Plans that prove wrong at once, and what takes over.
     found += [replace(plan, rows_max=1, fallback=Plan("walk")) for plan in found if plan.name in {"gin", "drive"}]
     return found
