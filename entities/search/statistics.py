@@ -102,8 +102,8 @@ def _tenant_load(tenant_id: int, before: _Tenant | None, using: str) -> _Tenant:
     with connections[using].cursor() as cursor:
         cursor.execute(
             "SELECT s.entities, s.analyzed_at, to_regclass('public.entities_tenant_' || s.tenant_id) IS NOT NULL"
-            " OR s.entities > %s * (SELECT c.reltuples FROM pg_class c"
-            " WHERE c.oid = to_regclass('public.entities_p' || tenant_bucket(s.tenant_id) || '_shared'))"
+            " OR s.entities > %s * (SELECT c.reltuples FROM pg_class c WHERE c.reltuples > 0"
+            " AND c.oid = to_regclass('public.entities_p' || tenant_bucket(s.tenant_id) || '_shared'))"
             " FROM tenant_statistics s WHERE s.tenant_id = %s",
             (_ALONE, tenant_id),
         )

@@ -15,12 +15,16 @@ import orjson
 import psycopg
 import pytest
 from django.conf import settings
+from django.db import connection
 
 from atlasco.lib.sql import sql_blocks
 from entities.governance import jobs, work
 from entities.indexing.jobs import index_request, index_work
-from entities.search.query import query_parse
+from entities.search.containments import Document
+from entities.search.plan import Plan
+from entities.search.query import Condition, query_parse
 from entities.search.run import search_run
+from entities.search.statistics import statistics_forget, statistics_read
 from tenants.binding import tenant_bind
 from tenants.models import Tenant
 from tenants.services import tenant_export
@@ -79,6 +83,58 @@ def test_every_page_of_a_search_is_found(acme: Tenant, order_by: str) -> None:
         if cursor is None:
             break
     assert sorted(found) == IDS
+
+
+@pytest.fixture
+def stranger(owner_db: psycopg.Connection[Any], acme: Tenant) -> Iterator[int]:
+    """Another tenant's id; its one entity lies in acme's partition, and looks like one of acme's."""
+    (tenant_id,) = owner_db.execute(
+        "SELECT n FROM generate_series(2000001, 2001000) n WHERE tenant_bucket(n) = tenant_bucket(%s) LIMIT 1",
+        [acme.pk],
+    ).fetchone() or (0,)
+    owner_db.execute("SELECT set_config('atlasco.tenant_id', %s, false)", [str(tenant_id)])
+    owner_db.execute(
+        "INSERT INTO entities (tenant_id, entity_type, external_id, attributes)"
+        " VALUES (%s, 'thing', 'theirs', '{\"cost\": 3}')",
+        [tenant_id],
+    )
+    yield tenant_id
+    owner_db.execute("DELETE FROM entities WHERE tenant_id = %s", [tenant_id])
+
+
+@pytest.mark.parametrize("order_by", ["entity_id", "-updated_at"])
+@pytest.mark.usefixtures("stranger")
+def test_documents_looked_up_without_asking_whose_they_are_are_ones_own(acme: Tenant, order_by: str) -> None:
+    """See Note [Whose documents]."""
+    where = {"any": [["cost", "eq", n] for n in range(7)]}
+    documents: tuple[Document, ...] = tuple({"cost": n} for n in range(7))
+    # By itself, and beside ids that an index of names finds.
+    for plan in (
+        Plan("gin", documents=documents, is_alone=True),
+        Plan("drive", documents=documents, named=(Condition("cost", "exists"),), is_alone=True),
+    ):
+        found: list[str] = []
+        cursor = None
+        while cursor is not None or not found:
+            query = query_parse({"where": where, "order_by": order_by, "limit": 2, "cursor": cursor})
+            with tenant_bind(acme):
+                page = search_run(tenant_id=acme.pk, query=query, using="default", position="0/0", plan=plan)
+            assert [name for name, _ in page.trace.steps] == [plan.name]
+            found += [row.external_id for row in page.entities]
+            cursor = page.next_cursor
+        assert sorted(found) == IDS
+
+
+def test_who_has_a_partition_nearly_to_itself_is_known(acme: Tenant, owner_db: psycopg.Connection[Any]) -> None:
+    owner_db.execute("ANALYZE entities")
+    found = []
+    for entities in (7, 0):
+        with tenant_bind(acme), connection.cursor() as cursor:
+            cursor.execute("DELETE FROM tenant_statistics WHERE tenant_id = %s", [acme.pk])
+            cursor.execute("INSERT INTO tenant_statistics VALUES (%s, %s, '{}', %s)", [acme.pk, entities, NOW])
+            statistics_forget()
+            found.append(statistics_read(tenant_id=acme.pk, names=(), using="default").is_alone)
+    assert found == [True, False]
 
 
 def test_an_export_holds_every_entity(acme: Tenant) -> None:
