@@ -93,21 +93,42 @@ def defaults_change(*, tenant: Tenant, classes: Change | None = None, attributes
     return _write(tenant, changed)
 
 
-def attribute_renamed(*, tenant: Tenant, name: str, target: str) -> None:
+def attribute_renamed(*, tenant: Tenant, name: str, target: str) -> dict[str, Any] | None:
     """An attribute's values move under another name: what was asked of the old one is asked of the new one, too.
 
     The stricter of both; the old name keeps its own as long as there may be values under it.
+    Result: what the new name had before and has now, as JSON for `attribute_rename_undone`; None where nothing changed.
     """
+    raised: dict[str, Any] | None = None
 
     def changed(before: Defaults) -> Defaults:
+        nonlocal raised
         floor = before.floor([name, target])
         if name not in before.attributes or floor is None:
             return before
-        return Defaults(before.classes, {**before.attributes, target: Limit(floor[0], floor[1])})
+        was, limit = before.attributes.get(target), Limit(floor[0], floor[1])
+        raised = {"was": None if was is None else _limit_json(was), "is": _limit_json(limit)}
+        return Defaults(before.classes, {**before.attributes, target: limit})
 
     # Mostly there is nothing to change, and nobody has to wait for the row.
     if name in defaults_read(tenant_id=tenant.pk, using=DEFAULT_DB_ALIAS).attributes:
         _write(tenant, changed)
+    return raised
+
+
+def attribute_rename_undone(*, tenant: Tenant, target: str, floor: Mapping[str, Any]) -> None:
+    """The values are back: what a rename asked of the new name is asked no more, unless it was settled anew since.
+
+    floor: as `attribute_renamed` returned it.
+    """
+
+    def changed(before: Defaults) -> Defaults:
+        if before.attributes.get(target) != _limit_loaded(floor["is"]):
+            return before
+        was = None if floor["was"] is None else _limit_loaded(floor["was"])
+        return Defaults(before.classes, _merged(before.attributes, {target: was}))
+
+    _write(tenant, changed)
 
 
 def defaults_json(defaults: Defaults) -> dict[str, Any]:

@@ -223,17 +223,16 @@ class ImportJobStart(APIView):
         """Import what a dry run has checked, or check it again: 202; 409 where it is under way or has ended."""
         parameters(request, ())
         body = json_body(request)
-        if (
-            not isinstance(body, dict)
-            or not body.keys() <= {"dry_run"}
-            or body.get("dry_run") not in {None, True, False}
-        ):
+        if not isinstance(body, dict) or not body.keys() <= {"dry_run"}:
+            raise InvalidStart
+        dry_run = body.get("dry_run")
+        if not isinstance(dry_run, bool | None):
             raise InvalidStart
         tenant_id = tenant_required().pk
         job = jobs.import_job_start(
             tenant_id=tenant_id,
             job_id=job_id,
-            dry_run=bool(body.get("dry_run")),
+            dry_run=bool(dry_run),
             now=now(),
             enqueue=tasks.import_job_enqueue,
         )

@@ -13,11 +13,11 @@ from datetime import datetime
 from typing import Any, Final
 
 from django.db import connections, transaction
-from django.db.models import Min, QuerySet
+from django.db.models import Min, Q, QuerySet
 
 from atlasco.lib.errors import Conflict, FieldError, Invalid, NotFound
 from entities.governance.rules import conditions_parse, conditions_write
-from entities.governance.store import alias_set
+from entities.governance.store import alias_remove, alias_set, aliases_read
 from entities.imports.jobs import QueueUnavailable
 from entities.ingest.batch import tenant_hold
 from entities.jobs import KEPT_FOR, UNFINISHED, unfinished
@@ -93,21 +93,18 @@ def rename_start(
     if target == name:
         raise InvalidRename(errors=[FieldError("target", "invalid_name", "That is its name already.")])
     attribute_get(tenant_id=tenant_id, name=name, using="default")
-    _free_require(tenant_id, name, Kind.RENAME)
+    job = AttributeJob(kind=Kind.RENAME, attribute_name=name, target=target, options={"keep_alias": keep_alias})
 
     def first() -> None:
         if keep_alias:
             # First of all, so that nothing new arrives under the old name while the job goes round.
             alias_set(tenant_id=tenant_id, alias=name, name=target, created_by=created_by, now=now)
-        attribute_renamed(tenant=tenant_required(), name=name, target=target)
+        job.options["floor"] = attribute_renamed(tenant=tenant_required(), name=name, target=target)
         audit_record(
             action="attribute.rename", subject=f"attribute:{name}", before={"name": name}, after={"name": target}
         )
 
-    return _start(
-        AttributeJob(kind=Kind.RENAME, attribute_name=name, target=target, options={"keep_alias": keep_alias}),
-        tenant_id=tenant_id, created_by=created_by, now=now, enqueue=enqueue, first=first,
-    )  # fmt: skip
+    return _start(job, tenant_id=tenant_id, created_by=created_by, now=now, enqueue=enqueue, first=first)
 
 
 def drop_start(*, tenant_id: int, name: str, created_by: str, now: datetime, enqueue: Enqueue) -> AttributeJob:
@@ -124,19 +121,27 @@ def drop_start(*, tenant_id: int, name: str, created_by: str, now: datetime, enq
 def undo_start(*, tenant_id: int, job_id: uuid.UUID, created_by: str, now: datetime, enqueue: Enqueue) -> AttributeJob:
     """Bring back what a rename or a removal changed, where nobody has changed it since.
 
+    The alias that a rename has made goes at once, so that what is written to the old name stays there; the freshness
+    that it has asked of the new name goes when nothing is left to bring back.
+
     Raises JobUnknown, NothingToUndo, JobUnderWay.
     """
     role_require(Role.EDITOR)
     done = job_get(tenant_id=tenant_id, job_id=job_id, using="default")
     if not may_undo(done):
         raise NothingToUndo
-    subject = f"attribute:{done.attribute_name}"
+    name = done.attribute_name
+
+    def first() -> None:
+        for alias in aliases_read(tenant_id=tenant_id, using="default", name=name):
+            # Of the same instant: the rename's own, not one that was there before or was made since.
+            if (alias.alias, alias.name, alias.created_at) == (name, done.target, done.created_at):
+                alias_remove(tenant_id=tenant_id, alias=name)
+        audit_record(action="attribute.undo", subject=f"attribute:{name}", before={"job": str(job_id)})
+
     return _start(
-        AttributeJob(
-            kind=Kind.UNDO, attribute_name=done.attribute_name, target=done.target, options={"job_id": str(job_id)}
-        ),
-        tenant_id=tenant_id, created_by=created_by, now=now, enqueue=enqueue, total=done.changed,
-        first=lambda: audit_record(action="attribute.undo", subject=subject, before={"job": str(job_id)}),
+        AttributeJob(kind=Kind.UNDO, attribute_name=name, target=done.target, options={"job_id": str(job_id)}),
+        tenant_id=tenant_id, created_by=created_by, now=now, enqueue=enqueue, total=done.changed, first=first,
     )  # fmt: skip
 
 
@@ -202,16 +207,14 @@ def moves_repeat(
     """Rename and remove anew, of these attributes, what was renamed and removed since. Call it where they came back.
 
     Inside the transaction that brings them back, with the tenant's writers paused: what begins later finds them. A
-    worker's next round takes the jobs up. Raises JobUnderWay where one is under way, which may have passed them by.
+    worker's next round takes the jobs up; several may lead to one name, so they don't bar each other.
+    Raises JobUnderWay where one is under way, which may have passed them by.
     """
-    if (
-        AttributeJob.objects.using("default")
-        .filter(tenant_id=tenant_id, status__in=UNFINISHED, kind__in=_CHANGING)
-        .exists()
-    ):
+    _beginnings_lock(tenant_id)
+    if _changing(tenant_id).exists():
         raise JobUnderWay("Attributes of this tenant are being renamed or removed. Wait until that has ended.")
     return [
-        _start(
+        _create(
             AttributeJob(
                 kind=Kind.RENAME if target else Kind.DROP,
                 attribute_name=name,
@@ -221,7 +224,6 @@ def moves_repeat(
             tenant_id=tenant_id,
             created_by=created_by,
             now=now,
-            enqueue=lambda _: None,
         )
         for name, target in moves_since(tenant_id=tenant_id, since=since).items()
         if name in names
@@ -263,13 +265,33 @@ def _changes_forget(tenant_id: int, job_ids: list[uuid.UUID]) -> None:
         )
 
 
-def _free_require(tenant_id: int, name: str, kind: str) -> None:
-    """Raise JobUnderWay where another job is at the attribute. A check changes nothing, so it may go on beside any."""
-    others = AttributeJob.objects.using("default").filter(
-        tenant_id=tenant_id, status__in=UNFINISHED, attribute_name=name
-    )
-    if others.filter(kind__in=_CHANGING if kind in _CHANGING else (kind,)).exists():
+def _changing(tenant_id: int) -> QuerySet[AttributeJob]:
+    """The unfinished jobs that change values."""
+    return unfinished(AttributeJob.objects.using("default").filter(tenant_id=tenant_id, kind__in=_CHANGING))
+
+
+def _free_require(tenant_id: int, job: AttributeJob) -> None:
+    """Raise JobUnderWay where another job is at the attribute. A check changes nothing, so it may go on beside any.
+
+    A rename is at both its names: what another one moves to where it has passed already would stay there for good.
+    """
+    if job.kind in _CHANGING:
+        names = [name for name in (job.attribute_name, job.target) if name]
+        others = _changing(tenant_id).filter(Q(attribute_name__in=names) | Q(target__in=names))
+    else:
+        others = unfinished(
+            AttributeJob.objects.using("default").filter(
+                tenant_id=tenant_id, kind=job.kind, attribute_name=job.attribute_name
+            )
+        )
+    if others.exists():
         raise JobUnderWay
+
+
+def _beginnings_lock(tenant_id: int) -> None:
+    """One beginning after the other, until this transaction ends: each sees the jobs that were begun before it."""
+    with connections["default"].cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtext('attribute_jobs'), %s)", (tenant_id,))
 
 
 def _start(
@@ -282,19 +304,28 @@ def _start(
     total: int | None = None,
     first: Callable[[], None] | None = None,
 ) -> AttributeJob:
-    """first: what must be so before the job goes round, and is not so where there is no job."""
-    job.job_id, job.tenant_id, job.created_at, job.created_by = uuid.uuid4(), tenant_id, now, created_by
+    """first: what must be so before the job goes round, and is not so where there is no job. Raises JobUnderWay."""
     with transaction.atomic(using="default"):
         tenant_hold(tenant_id=tenant_id)
-        _free_require(tenant_id, job.attribute_name, job.kind)
-        if total is None:
-            total = tenant_usage(tenant_id=tenant_id, using="default").entities.number
-        job.entities_total = total
-        AttributeJob.objects.using("default").bulk_create([job])
+        _beginnings_lock(tenant_id)
+        _free_require(tenant_id, job)
         if first is not None:
             first()
+        _create(job, tenant_id=tenant_id, created_by=created_by, now=now, total=total)
     try:
         enqueue(job)
     except QueueUnavailable:
         log.warning("A job about an attribute waits for the broker.", extra={"job": str(job.job_id)})
+    return job
+
+
+def _create(
+    job: AttributeJob, *, tenant_id: int, created_by: str, now: datetime, total: int | None = None
+) -> AttributeJob:
+    """total: the entities that it looks at; None for all of the tenant's."""
+    job.job_id, job.tenant_id, job.created_at, job.created_by = uuid.uuid4(), tenant_id, now, created_by
+    if total is None:
+        total = tenant_usage(tenant_id=tenant_id, using="default").entities.number
+    job.entities_total = total
+    AttributeJob.objects.using("default").bulk_create([job])
     return job

@@ -26,7 +26,9 @@ from entities.ingest.batch import LockedEntity, batch_write
 from entities.ingest.lines import Line
 from entities.jobs import Clock, JobStopped, job_run, unfinished
 from entities.models import AttributeJob, AttributeMetadata, JobStatus
+from freshness.defaults import attribute_rename_undone
 from freshness.reads import write_finished
+from tenants.binding import tenant_required
 
 SQL: Final = sql_blocks(Path(__file__).parent.parent / "sql" / "governance.sql")
 ATTEMPTS_MAX: Final = 5
@@ -303,4 +305,6 @@ def _finish(job: AttributeJob) -> None:
             tenant_id=job.tenant_id, job_id=uuid.UUID(job.options["job_id"])
         )
         for done in undone:
+            if floor := done.options.get("floor"):
+                attribute_rename_undone(tenant=tenant_required(), target=job.target, floor=floor)
             undone.update(result={**done.result, "undone": True})

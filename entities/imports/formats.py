@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -145,8 +146,6 @@ def sample_read(file: Any, file_format: Format, dialect: Dialect, *, rows: int =
             if dialect.header:
                 continue
         cells.append(row)
-    if len(labels) > COLUMNS_MAX:
-        raise BrokenBody(f"A file has at most {COLUMNS_MAX} columns; this one has {len(labels)}.")
     return Sample(labels, cells[:rows])
 
 
@@ -229,16 +228,19 @@ def _text_lines(chunks: Iterable[bytes], encoding: str) -> Iterator[str]:
 
 
 def _labels(names: Sequence[str]) -> list[str]:
-    """The names, each once: a repeated one gets a number, an empty one says which column it is."""
-    found: list[str] = []
+    """The names, each once: a repeated one gets a number, an empty one says which column it is. Raises BrokenBody."""
+    if len(names) > COLUMNS_MAX:
+        raise BrokenBody(f"A file has at most {COLUMNS_MAX} columns; this one has {len(names)}.")
+    labels: dict[str, None] = {}
+    copies: Counter[str] = Counter()
     for at, name in enumerate(names, 1):
         label = base = name.strip() or f"column {at}"
-        copy = 2
-        while label in found:
-            label = f"{base} ({copy})"
-            copy += 1
-        found.append(label)
-    return found
+        while label in labels:
+            # Counted on from the copy before: of thousands of one name, each is found at once.
+            copies[base] += 1
+            label = f"{base} ({copies[base] + 1})"
+        labels[label] = None
+    return list(labels)
 
 
 def _parquet_open(file: Any) -> Any:

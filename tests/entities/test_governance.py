@@ -30,6 +30,8 @@ from entities.models import AttributeAlias, AttributeJob, AttributeMetadata
 from entities.search.query import query_parse
 from entities.search.run import search_run
 from entities.services import RuleBroken, entity_input_parse
+from freshness.defaults import defaults_change, defaults_read
+from freshness.policy import Limit
 from tenants.binding import tenant_bind
 from tenants.models import Tenant
 from tests.entities.plane import Stored, stored
@@ -348,13 +350,17 @@ def test_a_rename_moves_every_value_at_its_own_instant(
     assert documents(globex) == {"1": {"serial_no": "theirs"}}
 
 
-def test_a_merge_keeps_the_newer_of_two_values_and_can_be_undone(acme: Tenant) -> None:
+@pytest.mark.parametrize("keep_alias", [False, True])
+def test_a_merge_keeps_the_newer_of_two_values_and_can_be_undone(acme: Tenant, keep_alias: bool) -> None:
     early, late = "2026-01-01T00:00:00Z", "2026-02-01T00:00:00Z"
     send(acme, lamp("old wins not", at=early, no="old"), lamp("old wins not", at=late, number="new"))
     send(acme, lamp("old wins", at=early, number="new"), lamp("old wins", at=late, no="old"))
     send(acme, lamp("only old", at=early, no="x"))
     before = documents(acme)
-    job = run_job(acme, jobs.rename_start, name="no", target="number", keep_alias=False)
+    defaults_change(tenant=acme, attributes={"no": Limit("REALTIME"), "number": Limit("EVENTUAL")})
+    settled = defaults_read(tenant_id=acme.pk, using="default").attributes
+    job = run_job(acme, jobs.rename_start, name="no", target="number", keep_alias=keep_alias)
+    assert defaults_read(tenant_id=acme.pk, using="default").attributes["number"].tier == "REALTIME"
     assert documents(acme) == {
         "old wins not": {"number": "new"},
         "old wins": {"number": "old"},
@@ -366,6 +372,9 @@ def test_a_merge_keeps_the_newer_of_two_values_and_can_be_undone(acme: Tenant) -
     assert undo.status == "done"
     assert documents(acme) == before | {"only old": {"no": "x", "number": "changed since"}}
     assert status_of(acme, "no") == "active"
+    assert defaults_read(tenant_id=acme.pk, using="default").attributes == settled
+    send(acme, lamp("only old", no="written since"))
+    assert documents(acme)["only old"]["no"] == "written since"
     with tenant_bind(acme), pytest.raises(jobs.NothingToUndo):
         jobs.undo_start(tenant_id=acme.pk, job_id=job.job_id, created_by="", now=NOW, enqueue=lambda job: None)
 
@@ -458,6 +467,74 @@ def test_two_jobs_do_not_change_one_attribute_at_once_and_one_can_be_cancelled(a
         jobs.jobs_expire(tenant_id=acme.pk, now=NOW + timedelta(days=31))
         assert [job.kind for job in AttributeJob.objects.filter(tenant_id=acme.pk)] == ["rule_check"]
     assert documents(acme) == {"1": {"a": 1}}
+
+
+def test_an_undo_leaves_what_people_have_settled_since(acme: Tenant) -> None:
+    send(acme, lamp("1", a=1))
+    alias(acme, "old", "b")
+    defaults_change(tenant=acme, attributes={"a": Limit("REALTIME")})
+    job = run_job(acme, jobs.rename_start, name="a", target="b", keep_alias=True)
+    with tenant_bind(acme):
+        store.alias_remove(tenant_id=acme.pk, alias="a")
+        store.alias_set(tenant_id=acme.pk, alias="a", name="b", created_by="Ann", now=NOW + timedelta(hours=1))
+    defaults_change(tenant=acme, attributes={"b": Limit("EVENTUAL")})
+    run_job(acme, jobs.undo_start, job_id=job.job_id)
+    with tenant_bind(acme):
+        aliases = store.aliases_read(tenant_id=acme.pk, using="default")
+    assert [(alias.alias, alias.name) for alias in aliases] == [("a", "b"), ("old", "b")]
+    assert defaults_read(tenant_id=acme.pk, using="default").attributes["b"] == Limit("EVENTUAL")
+
+
+def test_a_job_is_at_both_names_of_a_rename(acme: Tenant, globex: Tenant) -> None:
+    for tenant in (acme, globex):
+        send(tenant, lamp("1", a=1, b=1, c=1, d=1))
+    arguments: dict[str, Any] = {"created_by": "", "now": NOW, "enqueue": lambda job: None}
+    undone = run_job(acme, jobs.drop_start, name="d")
+    with tenant_bind(acme):
+        arguments["tenant_id"] = acme.pk
+        jobs.rename_start(name="a", target="b", keep_alias=False, **arguments)
+        for name, target in (("b", "c"), ("c", "a"), ("c", "b")):
+            with pytest.raises(jobs.JobUnderWay):
+                jobs.rename_start(name=name, target=target, keep_alias=True, **arguments)
+        with pytest.raises(jobs.JobUnderWay):
+            jobs.drop_start(name="b", **arguments)
+        assert not AttributeAlias.objects.filter(tenant_id=acme.pk).exists()
+        jobs.undo_start(job_id=undone.job_id, **arguments)
+        with pytest.raises(jobs.JobUnderWay):
+            jobs.rename_start(name="c", target="d", keep_alias=False, **arguments)
+    with tenant_bind(globex):
+        jobs.rename_start(name="b", target="c", keep_alias=False, **(arguments | {"tenant_id": globex.pk}))
+
+
+def test_of_two_that_begin_at_once_the_second_sees_the_first(acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    send(acme, lamp("1", a=1))
+    arguments: dict[str, Any] = {"tenant_id": acme.pk, "created_by": "", "now": NOW, "enqueue": lambda job: None}
+    refused: list[type[Exception]] = []
+    record = jobs.audit_record
+
+    def by_another() -> None:
+        try:
+            with tenant_bind(acme):
+                jobs.drop_start(name="a", **arguments)
+        except jobs.JobUnderWay as error:
+            refused.append(type(error))
+        finally:
+            connections.close_all()
+
+    other = Thread(target=by_another)
+
+    def meanwhile(**told: Any) -> None:
+        record(**told)
+        monkeypatch.setattr(jobs, "audit_record", record)
+        other.start()
+        # It waits for us: longer than it would take to begin.
+        other.join(0.5)
+
+    monkeypatch.setattr(jobs, "audit_record", meanwhile)
+    with tenant_bind(acme):
+        jobs.rename_start(name="a", target="b", keep_alias=False, **arguments)
+    other.join()
+    assert refused == [jobs.JobUnderWay]
 
 
 def test_a_rename_that_no_worker_hears_of_waits_and_one_that_is_refused_leaves_nothing(acme: Tenant) -> None:

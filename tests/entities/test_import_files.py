@@ -16,11 +16,13 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from django.core.files.base import ContentFile
 from pytest_django import Settings
 
 from entities.imports import jobs, prepare, report, run
-from entities.imports.formats import Dialect, dialect_sniff, format_sniff
+from entities.imports.formats import Dialect, Format, dialect_sniff, format_sniff, lines_read, sample_read
 from entities.imports.mapping import (
+    COLUMNS_MAX,
     CellError,
     Column,
     InvalidMapping,
@@ -429,6 +431,29 @@ def test_a_killed_worker_goes_on_with_a_csv_file_and_keeps_each_left_out_line_on
         kept = list(ImportRejection.objects.filter(tenant_id=acme.pk).order_by("line").values_list("line", flat=True))
     assert kept == [4, 7, 10]
     assert len(stored(acme)) == 6
+
+
+def test_columns_of_one_name_are_numbered_and_more_than_a_file_may_have_are_refused_at_once() -> None:
+    def repeated(file_format: Format, columns: int) -> ContentFile[bytes]:
+        if file_format == "csv":
+            return ContentFile(b"a," * (columns - 1) + b"a\n")
+        buffer = io.BytesIO()
+        pq.write_table(pa.table([pa.array(["1"])] * columns, names=["a"] * columns), buffer)
+        return ContentFile(buffer.getvalue())
+
+    formats: tuple[Format, ...] = ("csv", "parquet")
+    for file_format in formats:
+        labels = sample_read(repeated(file_format, COLUMNS_MAX), file_format, Dialect()).labels
+        assert labels == ["a", *(f"a ({copy})" for copy in range(2, COLUMNS_MAX + 1))]
+        too_many = repeated(file_format, COLUMNS_MAX + 1)
+        with pytest.raises(BrokenBody, match="at most"):
+            sample_read(too_many, file_format, Dialect())
+        # A worker reads the file anew.
+        lines = lines_read(
+            too_many, file_format, dialect=Dialect(), mapping=None, line_max_bytes=1000, advanced=lambda done: None
+        )
+        with pytest.raises(BrokenBody, match="at most"):
+            next(lines)
 
 
 # --- Waiting, quota, expiry -------------------------------------------------------------------------------------------

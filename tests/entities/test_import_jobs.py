@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
@@ -522,6 +523,13 @@ def test_a_request_that_makes_no_sense_is_refused(
 ) -> None:
     answer = Client(live_stack, acme).ask(method, path, b"" if method == "POST" else None, **headers)
     assert (answer.status_code, answer.json()["code"]) == (status, code)
+
+
+@pytest.mark.parametrize("dry_run", [[], {}, 0, 1.0, "true"])
+def test_whether_a_start_is_a_dry_run_is_true_or_false(live_stack: Cluster, acme: Tenant, dry_run: Any) -> None:
+    body = json.dumps({"dry_run": dry_run}).encode()
+    answer = Client(live_stack, acme).ask("POST", f"imports/{uuid.UUID(int=5)}/start/", body)
+    assert (answer.status_code, answer.json()["code"]) == (400, "invalid_start")
 
 
 def test_a_token_that_only_reads_starts_no_import(live_stack: Cluster, acme: Tenant) -> None:
