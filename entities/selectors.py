@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -19,6 +20,8 @@ from tenants.models import Tenant
 
 SQL: Final = sql_blocks(Path(__file__).parent / "sql" / "queries.sql")
 _CURSOR_SALT: Final = "entities.attributes.cursor"
+_ENTITY_ID_MAX: Final = 2**63 - 1
+_ID_DIGITS_MAX: Final = 19
 
 
 class EntityNotFound(NotFound):
@@ -85,6 +88,15 @@ class AttributeRow:
 class AttributePage:
     attributes: list[AttributeRow]
     next_cursor: str | None
+
+
+def entity_id_parse(text: str) -> int:
+    """The id that a text writes. Raises EntityNotFound where no entity could have it."""
+    digits = text.lstrip("0") or "0"
+    # Python refuses to read thousands of digits with an error of its own.
+    if not (text.isascii() and text.isdigit()) or len(digits) > _ID_DIGITS_MAX or int(digits) > _ENTITY_ID_MAX:
+        raise EntityNotFound
+    return int(digits)
 
 
 def entity_missing(*, tenant_id: int, entity_id: int, using: str) -> EntityNotFound:
@@ -203,7 +215,6 @@ COUNT_BOUND: Final = 10_000
 # Of a longer value a page shows the beginning until the whole is asked for.
 VALUE_SHOWN_CHARS: Final = 2_000
 _TYPES_SAMPLE: Final = 1_000
-_ENTITY_ID_MAX: Final = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -362,8 +373,8 @@ def entities_lookup(
     with connections[using].cursor() as cursor:
         cursor.execute(PAGES["entity_keys_exact"], arguments)
         found = [entity_id for (entity_id,) in cursor.fetchall()]
-        if text.isascii() and text.isdigit() and len(text) <= 19 and int(text) <= _ENTITY_ID_MAX:
-            found.append(int(text))
+        with suppress(EntityNotFound):
+            found.append(entity_id_parse(text))
         rows = _entity_heads(cursor, tenant_id, found)
         if entity_type is not None:
             rows = [row for row in rows if row.entity_type == entity_type]
@@ -387,7 +398,7 @@ def entity_head(*, tenant_id: int, entity_id: int, using: str) -> EntityRow:
         with connections[using].cursor() as cursor:
             rows = _entity_heads(cursor, tenant_id, [entity_id])
     if not rows:
-        raise EntityNotFound
+        raise entity_missing(tenant_id=tenant_id, entity_id=entity_id, using=using)
     return rows[0]
 
 

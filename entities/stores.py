@@ -215,16 +215,21 @@ def _instants_export(tenant: Tenant) -> Iterator[Mapping[str, Any]]:
 def _attributes_export(tenant: Tenant) -> Iterator[Mapping[str, Any]]:
     """What people said of each attribute, and since when it is known. Figures can be counted again."""
     statement = (
-        "SELECT attribute_name, description, unit, status, is_indexed, first_seen_at FROM attribute_metadata"
+        "SELECT attribute_name, description, unit, owner, status, quarantine_reason, is_indexed, first_seen_at"
+        " FROM attribute_metadata"
         " WHERE tenant_id = %(tenant_id)s AND attribute_name > %(after)s ORDER BY attribute_name LIMIT %(limit)s"
     )
     # No name is empty, so all come after the empty one.
-    for name, description, unit, status, is_indexed, first_seen_at in _pages(statement, tenant, first=""):
+    for name, description, unit, owner, status, reason, is_indexed, first_seen_at in _pages(
+        statement, tenant, first=""
+    ):
         yield {
             "attribute_name": name,
             "description": description,
             "unit": unit,
+            "owner": owner,
             "status": status,
+            "quarantine_reason": reason,
             "is_indexed": is_indexed,
             "first_seen_at": iso(first_seen_at),
         }

@@ -15,14 +15,9 @@ from rest_framework.views import APIView
 
 from atlasco.lib.clock import iso
 from entities.api import openapi
-from entities.api.common import (
-    attribute_name_parse,
-    entity_id_parse,
-    limit_parameter,
-    parameter_error,
-    parameters,
-)
+from entities.api.common import attribute_name_parse, limit_parameter, parameter_error, parameters
 from entities.history import StateValue, ValueChange, entity_history, state_at
+from entities.selectors import entity_id_parse
 from entities.values import instant_error, instant_text
 from freshness.state import freshness_state
 from tenants.binding import tenant_required

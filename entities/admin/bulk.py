@@ -29,6 +29,7 @@ from entities.bulk.preview import bulk_edit_preview, value_shown
 from entities.editing import value_parse
 from entities.jobs import UNFINISHED
 from entities.models import BulkEdit
+from entities.selectors import entity_id_parse
 from entities.values import VALUE_TYPES, Value
 from tenants.admin.pages import request_user
 from tenants.members.models import Role
@@ -118,9 +119,8 @@ class BulkEditCreate(BulkPage):
 
     @property
     def ids(self) -> list[int]:
-        """The entities that were ticked; empty for all that match."""
-        texts = self.request.GET.getlist("id")[:SELECTED_MAX]
-        return sorted({int(text) for text in texts if text.isascii() and text.isdigit() and len(text) <= 18})
+        """The entities that were ticked; empty for all that match. Raises EntityNotFound for what is no id."""
+        return sorted({entity_id_parse(text) for text in self.request.GET.getlist("id")[:SELECTED_MAX]})
 
     def show(self, rows: list[dict[str, Any]], *, preview: Any = None, status: int = 200) -> HttpResponseBase:
         state, ids = self.state, self.ids

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from datetime import datetime
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -89,9 +88,12 @@ class EntityHistory(DataPage):
         name = request.GET.get("name", "").replace("\x00", "")[:NAME_MAX_CHARS]
         tenant_id, cursor = self.scope.tenant.pk, request.GET.get("cursor") or None
         entity, page, edits = None, None, {}
+        missing = EntityNotFound()
         with self.scope.bind():
-            with suppress(EntityNotFound):
+            try:
                 entity = entity_head(tenant_id=tenant_id, entity_id=entity_id, using="default")
+            except EntityNotFound as error:
+                missing = error
             with freshness_scope(FreshnessState()):
                 try:
                     page = self.page(tenant_id, entity_id, name or None, cursor)
@@ -103,7 +105,7 @@ class EntityHistory(DataPage):
                 sets = {(change.name, change.at): _change_text(change) for change in page.changes}
                 edits = edits_known(tenant_id=tenant_id, entity_id=entity_id, sets=sets)
         if entity is None and (page is None or not page.changes):
-            raise EntityNotFound
+            raise missing
         url = self.scope.url("entity", entity_id=entity_id)
         title = str(entity_id) if entity is None else entity.external_id
         return self.render(

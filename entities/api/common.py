@@ -13,10 +13,8 @@ from atlasco.lib.clock import iso
 from atlasco.lib.errors import FieldError, Invalid
 from entities.search.query import LIMIT_DEFAULT, LIMIT_MAX
 from entities.search.run import EntityRow
-from entities.selectors import EntityNotFound
 from entities.values import name_error
 
-_ID_MAX: Final = 2**63 - 1
 # Python refuses to read thousands of digits with an error of its own.
 _DIGITS_MAX: Final = 19
 
@@ -71,14 +69,6 @@ def limit_parameter(values: dict[str, str]) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= _DIGITS_MAX and 1 <= int(text) <= LIMIT_MAX):
         raise parameter_error("limit", f"`limit` is a whole number from 1 to {LIMIT_MAX}.")
     return int(text)
-
-
-def entity_id_parse(text: str) -> int:
-    """The id of a path. Raises EntityNotFound for digits that no entity could have."""
-    digits = text.lstrip("0") or "0"
-    if len(digits) > _DIGITS_MAX or int(digits) > _ID_MAX:
-        raise EntityNotFound
-    return int(digits)
 
 
 def attribute_name_parse(text: str) -> str:

@@ -16,7 +16,6 @@ from entities import selectors, services
 from entities.api import openapi
 from entities.api.common import (
     attribute_name_parse,
-    entity_id_parse,
     entity_json,
     etag,
     flag_parameter,
@@ -28,6 +27,7 @@ from entities.api.common import (
 from entities.api.search import page_json, search_through
 from entities.reads import EntityRead, ValueRead
 from entities.search.query import AtLeast, Condition, Query, Report, entity_type_parse
+from entities.selectors import entity_id_parse
 from entities.values import EXTERNAL_ID_MAX_CHARS, key_error
 from freshness.reads import read_through, write_finished
 from tenants.binding import tenant_required

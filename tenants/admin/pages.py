@@ -120,12 +120,9 @@ class Page(View):
             return HttpResponseRedirect(reverse("mfa_index"))
         try:
             return super().dispatch(request, *args, **kwargs)
-        except NotFound as problem:
-            raise Http404(problem.detail) from problem
         except Problem as problem:
-            return self.render(
-                "atlasco/problem.html", status=problem.status, problem=problem, title="That did not work"
-            )
+            title = "There is nothing here" if isinstance(problem, NotFound) else "That did not work"
+            return self.render("atlasco/problem.html", status=problem.status, problem=problem, title=title)
 
     def render(self, template_name: str = "", *, status: int = 200, **context: Any) -> TemplateResponse:
         """The page, in the shell. `crumbs`: (title, path) of the pages above this one."""

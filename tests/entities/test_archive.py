@@ -33,6 +33,7 @@ from entities.services import EntityInArchive
 from tenants.binding import tenant_bind
 from tenants.models import Tenant
 from tenants.services import tenant_delete, tenant_export
+from tests.admin_client import tenant_browser
 from tests.entities import plane
 from tests.entities.hard_texts import TIMESTAMPS
 from tests.entities.model import Update
@@ -107,6 +108,10 @@ def test_meanwhile_answers_say_that_the_entity_is_archived(initech: Tenant, glob
             )
         with pytest.raises(EntityArchived):
             services.entity_delete(tenant_id=initech.pk, entity_id=entity_id, expected_versions=None)
+    browser = tenant_browser(initech)
+    for page in ("", "delete/"):
+        answer = browser.get(f"entities/{entity_id}/{page}")
+        assert answer.status_code == 404 and "archived month" in answer.content.decode()
     # Good lines beside it are written.
     summary = plane.write(initech, [entity("2", a=1), entity("today", a=2), entity("new", a=3)])
     assert [(rejection.line, rejection.code) for rejection in summary.rejected] == [(1, "entity_archived")]
