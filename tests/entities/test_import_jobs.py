@@ -528,7 +528,9 @@ def test_a_request_that_makes_no_sense_is_refused(
 @pytest.mark.parametrize("dry_run", [[], {}, 0, 1.0, "true"])
 def test_whether_a_start_is_a_dry_run_is_true_or_false(live_stack: Cluster, acme: Tenant, dry_run: Any) -> None:
     body = json.dumps({"dry_run": dry_run}).encode()
-    answer = Client(live_stack, acme).ask("POST", f"imports/{uuid.UUID(int=5)}/start/", body)
+    answer = Client(live_stack, acme).ask(
+        "POST", f"imports/{uuid.UUID(int=5)}/start/", body, Content_Type="application/json"
+    )
     assert (answer.status_code, answer.json()["code"]) == (400, "invalid_start")
 
 
