@@ -30,6 +30,12 @@ ABANDONED_AFTER: Final = timedelta(minutes=2)
 KEPT_FOR: Final = timedelta(days=30)
 
 
+class QueueUnavailable(Unavailable):
+    """No worker can be told of this now. Nothing was begun; send it again."""
+
+    code = "queue_unavailable"
+
+
 class JobStopped(Exception):
     """The job was cancelled, or is gone with its tenant."""
 

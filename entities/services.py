@@ -1,4 +1,4 @@
-"""Writes of the data plane. Each is for the bound tenant and ends with a consistency token's position."""
+"""Writes of the data plane, for the bound tenant. A door tells the position then (`freshness.reads.write_finished`)."""
 
 from __future__ import annotations
 

@@ -26,18 +26,17 @@ from entities.governance import work as attribute_work
 from entities.imports import jobs, run
 from entities.indexing.proposals import autopilot_run, index_run
 from entities.indexing.usage import usage_fold
-from entities.jobs import jobs_abandoned
+from entities.jobs import QueueUnavailable, jobs_abandoned
 from entities.models import AttributeJob, BulkEdit, ExportJob, ImportJob, Job
 from entities.partitions import promotion
 from entities.partitions import services as partitions_services
 from tenants.binding import public_bind, tenant_bind
 from tenants.models import Tenant
 from tenants.rounds import tenants_each
+from tenants.tasks import JOB_TIME_LIMIT_S
 
 log = logging.getLogger(__name__)
 
-# A file of 100 M lines takes its time; the limit of other tasks is for those that hang.
-IMPORT_TIME_LIMIT_S: Final = 24 * 3600
 RESUME_PERIOD_S: Final = 60
 
 # The worker's slice of one tenant's indexes; what is left, the next run goes on with.
@@ -137,7 +136,7 @@ def import_receipts_expire() -> int:
     return tenants_each(lambda tenant: receipts.receipts_expire(tenant_id=tenant.pk, now=now()))
 
 
-@shared_task(time_limit=IMPORT_TIME_LIMIT_S)
+@shared_task(time_limit=JOB_TIME_LIMIT_S)
 def import_job_run(tenant_id: int, job_id: str) -> str:
     """Do an import job, or what is left of it. Returns its status; "gone" where the job or its tenant is gone."""
     return _job_run(tenant_id, job_id, run.import_job_run)
@@ -155,7 +154,7 @@ def partitions_apply() -> int:
     return len(partitions_services.partitions_apply(now=now()))
 
 
-@shared_task(time_limit=IMPORT_TIME_LIMIT_S)
+@shared_task(time_limit=JOB_TIME_LIMIT_S)
 def promotion_run(tenant_id: int) -> str:
     """Promote a tenant, or go on. Returns the promotion's status; "busy" where another worker is at it."""
     with public_bind():
@@ -196,7 +195,7 @@ def import_job_enqueue(job: ImportJob) -> None:
 
 
 # --- Exports and bulk edits -------------------------------------------------------------------------------------------
-@shared_task(time_limit=IMPORT_TIME_LIMIT_S)
+@shared_task(time_limit=JOB_TIME_LIMIT_S)
 def export_job_run(tenant_id: int, job_id: str) -> str:
     """Write the file of an export. Returns its status; "gone" where the job or its tenant is gone."""
     return _job_run(tenant_id, job_id, exports_run.export_job_run)
@@ -207,7 +206,7 @@ def export_job_enqueue(job: ExportJob) -> None:
     _enqueue(export_job_run, job.tenant_id, job.job_id)
 
 
-@shared_task(time_limit=IMPORT_TIME_LIMIT_S)
+@shared_task(time_limit=JOB_TIME_LIMIT_S)
 def bulk_edit_run(tenant_id: int, edit_id: str) -> str:
     """Do a bulk edit, or what is left of it. Returns its status; "gone" where the edit or its tenant is gone."""
     return _job_run(tenant_id, edit_id, bulk_run.bulk_edit_run)
@@ -231,7 +230,7 @@ def export_jobs_expire() -> int:
 
 
 # --- Jobs about attributes --------------------------------------------------------------------------------------------
-@shared_task(time_limit=IMPORT_TIME_LIMIT_S)
+@shared_task(time_limit=JOB_TIME_LIMIT_S)
 def attribute_job_run(tenant_id: int, job_id: str) -> str:
     """Do a job about an attribute, or what is left of it. Returns its status; "gone" where it or its tenant is gone."""
     return _job_run(tenant_id, job_id, attribute_work.attribute_job_run)
@@ -293,4 +292,4 @@ def _enqueue(task: Any, tenant_id: int, job_id: uuid.UUID) -> None:
             args=(tenant_id, str(job_id)), retry=True, retry_policy={"max_retries": 1, "interval_start": 0}
         )
     except BrokerError as error:
-        raise jobs.QueueUnavailable from error
+        raise QueueUnavailable from error

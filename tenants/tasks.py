@@ -10,7 +10,8 @@ from atlasco.lib.clock import now
 from tenants.services import jobs
 from tenants.traffic import traffic_expire
 
-# A tenant of a hundred million values takes its time.
+# Of every job that goes through a tenant's data: a hundred million values take their time. The limit that the settings
+# set for all other tasks is for those that hang.
 JOB_TIME_LIMIT_S: Final = 24 * 3600
 
 SCHEDULE: Final[dict[str, dict[str, Any]]] = {

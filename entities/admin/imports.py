@@ -30,7 +30,6 @@ from entities.ingest.lines import BrokenBody
 from entities.jobs import UNFINISHED
 from entities.models import ImportJob
 from entities.search.cursors import InvalidCursor
-from tenants.audit import audit_record
 
 PAGE_SIZE: Final = 25
 PREVIEW_ROWS: Final = 8
@@ -74,9 +73,6 @@ class ImportList(DataPage):
                     now=clock.now(),
                     enqueue=None,
                     prepare=job_describe,
-                )
-                audit_record(
-                    action="import.upload", subject=f"import:{job.file_name}", after={"bytes": job.bytes_total}
                 )
         except Problem as problem:
             return self._list(request, problem=problem.detail, status=problem.status)
@@ -144,8 +140,6 @@ class ImportDetail(JobPage):
         jobs.import_job_start(
             tenant_id=job.tenant_id, job_id=job.job_id, dry_run=dry_run, now=now, enqueue=tasks.import_job_enqueue
         )
-        if not dry_run:
-            audit_record(action="import.start", subject=f"import:{job.file_name}", after={"mode": job.mode})
 
     def _show(self, request: HttpRequest, job_id: uuid.UUID, problem: Problem | None = None) -> HttpResponseBase:
         after = request.GET.get("after", "")
@@ -227,7 +221,6 @@ class ImportCancel(JobPage):
     def post(self, request: HttpRequest, job_id: uuid.UUID) -> HttpResponseBase:
         with self.scope.bind():
             job = jobs.import_job_cancel(tenant_id=self.scope.tenant.pk, job_id=job_id, now=clock.now())
-            audit_record(action="import.cancel", subject=f"import:{job.file_name}", after={"lines": job.lines_done})
         return self.leave(self.scope.url("imports"), f"“{job.file_name}” is cancelled.")
 
 

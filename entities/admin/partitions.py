@@ -20,7 +20,6 @@ from entities.partitions.promotion import promotion_request, promotions_recent
 from entities.partitions.services import partitions_plan
 from entities.tasks import promotion_enqueue
 from tenants.admin.pages import Page, request_user
-from tenants.audit import audit_record
 from tenants.models import Tenant
 from tenants.selectors import tenant_get
 
@@ -80,7 +79,6 @@ class PartitionTree(Page):
             promotion_request(tenant=tenant, by=request_user(request).get_username(), now=clock.now())
         except Problem as problem:
             return self._show(status=problem.status, refused=problem.detail, slug=slug)
-        audit_record(action="tenant.promote", subject=tenant.slug)
         promotion_enqueue(tenant.pk)
         return self.leave(reverse("admin:partitions"), f"{tenant.slug} is on its way to partitions of its own.")
 

@@ -242,10 +242,11 @@ class AliasDetail(APIView):
         if not isinstance(body, dict) or body.keys() != {"name"} or not isinstance(body["name"], str):
             raise store.InvalidAlias('The body is {"name": …}.')
         known = attribute_name_parse(alias)
-        store.alias_set(tenant_id=tenant_id, alias=known, name=body["name"], created_by=str(request.user), now=now())
+        row = store.alias_set(
+            tenant_id=tenant_id, alias=known, name=body["name"], created_by=str(request.user), now=now()
+        )
         write_finished(tenant_id=tenant_id)
-        found = store.aliases_read(tenant_id=tenant_id, using="default", name=known)
-        return Response(next(alias_json(row) for row in found if row.alias == known))
+        return Response(alias_json(row))
 
     @extend_schema(operation_id="attribute_aliases_remove", parameters=[_ALIAS_IN_PATH], responses={204: None})
     def delete(self, request: Request, alias: str) -> Response:

@@ -6,11 +6,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from django.db.models import F, Q, QuerySet
 
 from atlasco.lib.errors import Conflict, Invalid, NotFound
 from entities.browser.state import BrowserState, state_of_body
+from tenants.errors import Forbidden, constraint_problems
 from tenants.members.models import Role, SavedSearch
 from tenants.roles import role_covers
 
@@ -23,7 +24,7 @@ class SearchUnknown(NotFound):
     code = "search_unknown"
 
 
-class SearchNotYours(NotFound):
+class SearchNotYours(Forbidden):
     """This search is shared with you; only its owner or an admin may change it."""
 
     code = "search_not_yours"
@@ -123,16 +124,13 @@ def search_save(
         body.pop("fields", None)
         search.query, search.columns = body, list(state.columns)
     search.is_default = is_default and bool(search.query.get("entity_type"))
-    try:
-        with transaction.atomic(using="default"):
-            if search.is_default:
-                others = SavedSearch.objects.using("default").filter(
-                    owner_id=search.owner_id, is_default=True, query__entity_type=search.query["entity_type"]
-                )
-                others.exclude(pk=search.pk).update(is_default=False)
-            search.save(using="default")
-    except IntegrityError as error:
-        raise SearchExists from error
+    with constraint_problems({"savedsearch_name_unique": SearchExists}), transaction.atomic(using="default"):
+        if search.is_default:
+            others = SavedSearch.objects.using("default").filter(
+                owner_id=search.owner_id, is_default=True, query__entity_type=search.query["entity_type"]
+            )
+            others.exclude(pk=search.pk).update(is_default=False)
+        search.save(using="default")
     return search
 
 

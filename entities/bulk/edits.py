@@ -9,10 +9,10 @@ from datetime import datetime
 from typing import Any, Final
 
 from django.conf import settings
-from django.db import IntegrityError, InterfaceError, OperationalError, transaction
+from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import QuerySet
 
-from atlasco.lib.errors import Conflict, Invalid, NotFound
+from atlasco.lib.errors import Conflict, FieldError, Invalid, NotFound
 from entities import selectors
 from entities.ingest.batch import tenant_hold
 from entities.jobs import KEPT_FOR, UNFINISHED, unfinished
@@ -21,10 +21,10 @@ from entities.search.query import query_parse
 from entities.services import InvalidEntity
 from entities.values import Value, attributes_errors
 from tenants.audit import audit_record
+from tenants.errors import constraint_problems
 from tenants.members.models import Role
 from tenants.roles import role_require
 
-# How long an edit can be taken back, and is told of.
 UNFINISHED_MAX: Final = 5
 SHOWN_MAX: Final = 100
 CHANGES_MAX: Final = 50
@@ -44,10 +44,10 @@ class BulkEditFinished(Conflict):
     code = "bulk_edit_finished"
 
 
-class NothingToUndo(Conflict):
+class BulkEditStands(Conflict):
     """This bulk edit can't be taken back: it is under way, changed nothing, or has been taken back already."""
 
-    code = "nothing_to_undo"
+    code = "bulk_edit_stands"
 
 
 class TooManyBulkEdits(Conflict):
@@ -68,19 +68,32 @@ class NoChanges(Invalid):
     code = "no_changes"
 
 
+class TooManyChanges(Invalid):
+    """One bulk edit changes at most 50 attributes."""
+
+    code = "too_many_changes"
+
+
 def changes_check(*, tenant_id: int, changes: Changes) -> Changes:
     """The changes as they will be stored: a name that is an alias stands for its attribute.
 
-    Raises NoChanges, InvalidEntity.
+    Raises NoChanges, TooManyChanges, InvalidEntity; this too where two names stand for one attribute.
     """
-    if not changes or len(changes) > CHANGES_MAX:
+    if not changes:
         raise NoChanges
+    if len(changes) > CHANGES_MAX:
+        raise TooManyChanges
     if errors := attributes_errors(changes, "attributes", null_allowed=True):
         raise InvalidEntity(errors[0].detail, errors=errors)
-    return {
-        selectors.alias_target(tenant_id=tenant_id, alias=name, using="default") or name: value
-        for name, value in changes.items()
-    }
+    attribute_of = selectors.alias_targets(tenant_id=tenant_id, aliases=changes, using="default")
+    checked: Changes = {}
+    for name, value in changes.items():
+        stored = attribute_of.get(name, name)
+        if stored in checked:
+            detail = f"`{stored}` is changed twice: another name here is its alias."
+            raise InvalidEntity(detail, errors=[FieldError(f"attributes.{name}", "repeated", detail)])
+        checked[stored] = value
+    return checked
 
 
 def bulk_edit_create(
@@ -98,7 +111,8 @@ def bulk_edit_create(
 
     changes: a value to set, None to remove. entities_total: how many a preview found.
     enqueue: tells a worker; where it raises, nothing is left of the edit.
-    Raises InvalidQuery, NoChanges, InvalidEntity, TooManyEntities, TooManyBulkEdits, QueueUnavailable, RoleMissing.
+    Raises InvalidQuery, NoChanges, TooManyChanges, InvalidEntity, TooManyEntities, TooManyBulkEdits, QueueUnavailable,
+    RoleMissing.
     """
     role_require(Role.EDITOR)
     changes = changes_check(tenant_id=tenant_id, changes=changes)
@@ -123,11 +137,11 @@ def bulk_edit_create(
 def bulk_edit_undo(
     *, tenant_id: int, edit_id: uuid.UUID, created_by: str, now: datetime, enqueue: Callable[[BulkEdit], None]
 ) -> BulkEdit:
-    """Ask a worker to take an edit back. Raises BulkEditUnknown, NothingToUndo, QueueUnavailable, RoleMissing."""
+    """Ask a worker to take an edit back. Raises BulkEditUnknown, BulkEditStands, QueueUnavailable, RoleMissing."""
     role_require(Role.EDITOR)
     done = bulk_edit_get(tenant_id=tenant_id, edit_id=edit_id)
     if done.status in UNFINISHED or done.undo_of is not None or not done.entities_changed:
-        raise NothingToUndo
+        raise BulkEditStands
     undo = BulkEdit(
         edit_id=uuid.uuid4(),
         tenant_id=tenant_id,
@@ -137,10 +151,8 @@ def bulk_edit_undo(
         entities_total=done.entities_changed,
         created_by=created_by,
     )
-    try:
+    with constraint_problems({"bulk_edits_undo": BulkEditStands}):
         _start(undo, action="bulk_edit.undo", enqueue=enqueue)
-    except IntegrityError as error:  # The index lets an edit be taken back once.
-        raise NothingToUndo from error
     return undo
 
 

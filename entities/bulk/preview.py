@@ -16,6 +16,11 @@ from entities.search.query import AtLeast, Condition, Not, Query
 from entities.search.sql import Fragment, condition_sql, node_sql
 from entities.values import Value
 
+# Of a document only the attributes of these names, as text.
+NAMED_ATTRIBUTES: Final = (
+    "coalesce((SELECT jsonb_object_agg(f, e.attributes -> f) FROM unnest(%s::text[]) f WHERE e.attributes ? f), '{}')"
+    "::text"
+)
 SAMPLE: Final = 5
 _SHOWN_CHARS: Final = 120
 
@@ -62,8 +67,7 @@ def bulk_edit_preview(
         )
         matched, changed = cursor.fetchone()
         cursor.execute(
-            "SELECT e.entity_id, e.external_id, coalesce((SELECT jsonb_object_agg(f, e.attributes -> f)"
-            " FROM unnest(%s::text[]) f WHERE e.attributes ? f), '{}')::text"
+            f"SELECT e.entity_id, e.external_id, {NAMED_ATTRIBUTES}"
             f" FROM entity_documents e WHERE e.tenant_id = %s AND {chosen.text} AND {changing.text} LIMIT %s",
             (list(changes), tenant_id, *chosen.values, *changing.values, SAMPLE),
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
@@ -14,7 +15,7 @@ from django.db.models import F, QuerySet
 
 from atlasco.lib.errors import Unavailable
 from entities.bulk.edits import Changes
-from entities.bulk.preview import value_shown
+from entities.bulk.preview import NAMED_ATTRIBUTES, value_shown
 from entities.editing import value_digest
 from entities.ingest.batch import LockedEntity, batch_write
 from entities.ingest.lines import Line
@@ -78,23 +79,19 @@ def bulk_edit_run(*, tenant_id: int, job_id: uuid.UUID, clock: Clock) -> str:
 
 def _step(edit: BulkEdit, *, now: datetime) -> bool:
     """Do the next batch. Returns whether there was one."""
-    for attempt in range(1, _TRIES + 1):
+    for _ in range(_TRIES):
         batch = _edit_batch(edit) if edit.undo_of is None else _undo_batch(edit, edit.undo_of)
         if batch is None:
             return False
-        try:
+        with suppress(_Moved):
             _batch_do(edit, batch, now=now)
-        except _Moved:
-            if attempt == _TRIES:
-                raise Unavailable("The entities of this edit keep changing.") from None
-        else:
             return True
-    return False
+    raise Unavailable("The entities of this edit keep changing.")
 
 
 def _batch_do(edit: BulkEdit, batch: _Batch, *, now: datetime) -> None:
     """Write a batch, what it changed, and how far the edit is: all or nothing."""
-    number_of = dict(enumerate(batch.changes_by_id, start=1))
+    id_by_line = dict(enumerate(batch.changes_by_id, start=1))
     lines = [
         Line(
             number,
@@ -104,7 +101,7 @@ def _batch_do(edit: BulkEdit, batch: _Batch, *, now: datetime) -> None:
             None,
             orjson.dumps(batch.changes_by_id[entity_id]),
         )
-        for number, entity_id in number_of.items()
+        for number, entity_id in id_by_line.items()
     ]
     noted: list[BulkEditChange] = []
 
@@ -139,7 +136,7 @@ def _batch_do(edit: BulkEdit, batch: _Batch, *, now: datetime) -> None:
                 governed=edit.undo_of is None,
             )  # fmt: skip
             for rejection in result.rejected:
-                target = batch.targets[number_of[rejection.line]]
+                target = batch.targets[id_by_line[rejection.line]]
                 batch.conflicts.append(_conflict(target.entity_id, target.external_id, "", rejection.detail))
             BulkEditChange.objects.using("default").bulk_create(noted)
         listed = [*edit.conflicts, *batch.conflicts][:CONFLICTS_LISTED]
@@ -219,8 +216,7 @@ def _undo_batch(edit: BulkEdit, undo_of: uuid.UUID) -> _Batch | None:
 def _targets_read(tenant_id: int, ids: list[int], names: tuple[str, ...]) -> dict[int, _Target]:
     with connections["default"].cursor() as cursor:
         cursor.execute(
-            "SELECT e.entity_id, e.entity_type, e.external_id, coalesce((SELECT jsonb_object_agg(f, e.attributes -> f)"
-            " FROM unnest(%s::text[]) f WHERE e.attributes ? f), '{}')::text"
+            f"SELECT e.entity_id, e.entity_type, e.external_id, {NAMED_ATTRIBUTES}"
             " FROM entity_documents e WHERE e.tenant_id = %s AND e.entity_id = ANY(%s) ORDER BY e.entity_id",
             (list(names), tenant_id, ids),
         )

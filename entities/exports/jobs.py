@@ -18,6 +18,8 @@ from entities.jobs import KEPT_FOR, UNFINISHED, jobs_stop, unfinished
 from entities.models import ExportJob, JobStatus
 from entities.search.query import query_parse
 from tenants.audit import audit_record
+from tenants.members.models import Role
+from tenants.roles import role_require
 
 # How long a file can be fetched.
 FILE_KEPT_FOR: Final = timedelta(days=7)
@@ -65,8 +67,9 @@ def export_job_create(
 
     query: the body of a search; columns: names of attributes, none for all.
     enqueue: tells a worker; where it raises, nothing is left of the job.
-    Raises InvalidQuery, TooManyExports, QueueUnavailable, TenantBusy.
+    Raises InvalidQuery, TooManyExports, QueueUnavailable, TenantBusy, RoleMissing.
     """
+    role_require(Role.VIEWER)
     query_parse({**query, "fields": columns or None})
     job = ExportJob(
         job_id=uuid.uuid4(),
@@ -112,11 +115,16 @@ def export_jobs_list(*, tenant_id: int) -> list[ExportJob]:
 
 
 def export_job_cancel(*, tenant_id: int, job_id: uuid.UUID, now: datetime) -> ExportJob:
-    """Stop an export; its worker sees it after the rows it is reading. Cancelling twice is once. Raises ExportUnknown,
-    ExportFinished.
+    """Stop an export; its worker sees it after the rows it is reading. Cancelling twice is once.
+
+    Raises ExportUnknown, ExportFinished, RoleMissing.
     """
-    unfinished(_jobs(tenant_id).filter(job_id=job_id)).update(status=JobStatus.CANCELLED, finished_at=now)
-    job = export_job_get(tenant_id=tenant_id, job_id=job_id)
+    role_require(Role.VIEWER)
+    with transaction.atomic(using="default"):
+        was = unfinished(_jobs(tenant_id).filter(job_id=job_id)).update(status=JobStatus.CANCELLED, finished_at=now)
+        job = export_job_get(tenant_id=tenant_id, job_id=job_id)
+        if was:
+            audit_record(action="export.cancel", subject=f"export:{job.file_name}", after={"rows": job.rows_done})
     if job.status != JobStatus.CANCELLED:
         raise ExportFinished
     return job

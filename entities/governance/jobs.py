@@ -18,9 +18,8 @@ from django.db.models import Min, Q, QuerySet
 from atlasco.lib.errors import Conflict, FieldError, Invalid, NotFound
 from entities.governance.rules import conditions_parse, conditions_write
 from entities.governance.store import alias_remove, alias_set, aliases_read
-from entities.imports.jobs import QueueUnavailable
 from entities.ingest.batch import tenant_hold
-from entities.jobs import KEPT_FOR, UNFINISHED, unfinished
+from entities.jobs import KEPT_FOR, UNFINISHED, QueueUnavailable, unfinished
 from entities.models import AttributeJob, JobStatus, PartitionArchive
 from entities.selectors import attribute_get, tenant_usage
 from entities.values import name_error
@@ -180,8 +179,15 @@ def job_cancel(*, tenant_id: int, job_id: uuid.UUID, now: datetime) -> Attribute
     """Stop a job; what it has changed stays, and can be undone. Raises JobUnknown, JobFinished."""
     role_require(Role.EDITOR)
     jobs = AttributeJob.objects.using("default").filter(tenant_id=tenant_id, job_id=job_id)
-    unfinished(jobs).update(status=JobStatus.CANCELLED, finished_at=now)
-    job = job_get(tenant_id=tenant_id, job_id=job_id, using="default")
+    with transaction.atomic(using="default"):
+        was = unfinished(jobs).update(status=JobStatus.CANCELLED, finished_at=now)
+        job = job_get(tenant_id=tenant_id, job_id=job_id, using="default")
+        if was:
+            audit_record(
+                action="attribute_job.cancel",
+                subject=f"attribute:{job.attribute_name}",
+                after={"job": str(job_id), "kind": job.kind, "changed": job.changed},
+            )
     if job.status != JobStatus.CANCELLED:
         raise JobFinished
     return job

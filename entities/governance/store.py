@@ -151,9 +151,10 @@ def aliases_read(*, tenant_id: int, using: str, name: str | None = None) -> list
         return [Alias(*row) for row in cursor.fetchall()]
 
 
-def alias_set(*, tenant_id: int, alias: str, name: str, created_by: str, now: datetime) -> None:
+def alias_set(*, tenant_id: int, alias: str, name: str, created_by: str, now: datetime) -> Alias:
     """From now on, what is written to the alias is stored under the name. Values that are there are not moved.
 
+    Result: the alias; as it was before, where it stands for that name already.
     Raises InvalidAlias, AliasTaken, RoleMissing, TenantBusy.
     """
     role_require(Role.EDITOR)
@@ -181,6 +182,8 @@ def alias_set(*, tenant_id: int, alias: str, name: str, created_by: str, now: da
             _version_renew(cursor, tenant_id)
             audit_record(action="alias.set", subject=f"attribute:{name}", after={"alias": alias})
             transaction.on_commit(lambda: aliases_forget(tenant_id=tenant_id))
+        found = aliases_read(tenant_id=tenant_id, using="default", name=alias)
+        return next(row for row in found if row.alias == alias)
 
 
 def alias_remove(*, tenant_id: int, alias: str) -> None:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import uuid
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,7 +21,7 @@ from atlasco.lib.errors import Unavailable
 from atlasco.lib.sql import sql_blocks
 from entities import selectors, services
 from entities.governance.jobs import Kind
-from entities.governance.rules import REQUIRED_FAULT, Conditions, conditions_parse
+from entities.governance.rules import REQUIRED_FAULT, Conditions, Fault, conditions_parse
 from entities.governance.similar import similar_pairs
 from entities.ingest.batch import LockedEntity, batch_write
 from entities.ingest.lines import Line
@@ -58,9 +59,9 @@ def attribute_job_run(*, tenant_id: int, job_id: uuid.UUID, clock: Clock) -> str
     def work(job: AttributeJob) -> None:
         step = {
             Kind.RULE_CHECK.value: _check_step,
-            Kind.RENAME.value: _move_step,
-            Kind.DROP.value: _move_step,
-            Kind.UNDO.value: _undo_step,
+            Kind.RENAME.value: partial(_slice_do, _move_slice),
+            Kind.DROP.value: partial(_slice_do, _move_slice),
+            Kind.UNDO.value: partial(_slice_do, _undo_slice),
             Kind.SIMILAR.value: _similar_step,
         }[str(job.kind)]
         while step(job, clock()):
@@ -91,30 +92,29 @@ def _note(job: AttributeJob) -> None:
         raise JobStopped
 
 
-# --- Moving and removing ----------------------------------------------------------------------------------------------
-
-
-def _move_step(job: AttributeJob, now: datetime) -> bool:
-    """Do the next slice of a rename or a removal; False where there is none."""
+def _slice_do(slice_of: Callable[[AttributeJob, datetime], bool], job: AttributeJob, now: datetime) -> bool:
+    """Do a slice in a transaction, anew where somebody wrote what it has looked at. Raises WrittenTooFast."""
     for _ in range(_TRIES):
         try:
             with transaction.atomic(using="default"):
-                return _move_slice(job, now)
+                return slice_of(job, now)
         except _ChangedMeanwhile:
             job.refresh_from_db(using="default")
     raise WrittenTooFast
 
 
+# --- Moving and removing ----------------------------------------------------------------------------------------------
+
+
 def _move_slice(job: AttributeJob, now: datetime) -> bool:
-    # A name that no attribute can have stands for no target.
-    target = job.target or "\x01"
+    """Do the next slice of a rename or a removal; False where there is none."""
     with connections["default"].cursor() as cursor:
         cursor.execute(
             SQL["values_slice"],
             {
                 "tenant_id": job.tenant_id,
                 "name": job.attribute_name,
-                "target": target,
+                "target": job.target,
                 "after": job.after_entity_id,
                 "limit": SLICE,
             },
@@ -171,17 +171,8 @@ def _write(job: AttributeJob, lines: list[Line], expected: dict[int, Any], now: 
 # --- Undoing ----------------------------------------------------------------------------------------------------------
 
 
-def _undo_step(job: AttributeJob, now: datetime) -> bool:
-    for _ in range(_TRIES):
-        try:
-            with transaction.atomic(using="default"):
-                return _undo_slice(job, now)
-        except _ChangedMeanwhile:
-            job.refresh_from_db(using="default")
-    raise WrittenTooFast
-
-
 def _undo_slice(job: AttributeJob, now: datetime) -> bool:
+    """Bring back what the next slice of changes took away; False where there is none."""
     with connections["default"].cursor() as cursor:
         cursor.execute(
             SQL["changes_slice"],
@@ -189,7 +180,7 @@ def _undo_slice(job: AttributeJob, now: datetime) -> bool:
                 "tenant_id": job.tenant_id,
                 "job_id": uuid.UUID(job.options["job_id"]),
                 "name": job.attribute_name,
-                "target": job.target or "\x01",
+                "target": job.target,
                 "after": job.after_entity_id,
                 "limit": SLICE,
             },
@@ -263,7 +254,7 @@ def _check_step(job: AttributeJob, now: datetime) -> bool:
     return True
 
 
-def _fault(conditions: Conditions, entity_type: str, value: Any) -> Any:
+def _fault(conditions: Conditions, entity_type: str, value: Any) -> Fault | None:
     if value is None:
         return REQUIRED_FAULT if conditions.requires_of(entity_type) else None
     return conditions.fault(value)

@@ -19,9 +19,10 @@ from django.db.models import Q, Sum
 from atlasco.lib.errors import Conflict, Invalid, NotFound, Unavailable
 from entities.imports.files import file_path, file_remove, file_save, files_list
 from entities.ingest.batch import Mode, tenant_hold
-from entities.jobs import KEPT_FOR, UNFINISHED, jobs_stop
+from entities.jobs import KEPT_FOR, UNFINISHED, QueueUnavailable, jobs_stop
 from entities.models import ImportJob, ImportRejection
 from entities.search.cursors import InvalidCursor
+from tenants.audit import audit_record
 from tenants.members.models import Role
 from tenants.roles import role_require
 
@@ -60,12 +61,6 @@ class UploadTooLarge(Invalid):
 
     status = 413
     code = "upload_too_large"
-
-
-class QueueUnavailable(Unavailable):
-    """No worker can be told of an import now. Nothing was kept; send it again, or use POST /api/v1/entities/import/."""
-
-    code = "queue_unavailable"
 
 
 class StorageUnavailable(Unavailable):
@@ -121,6 +116,7 @@ def import_job_create(
         with transaction.atomic(using="default"):
             tenant_hold(tenant_id=tenant_id)
             ImportJob.objects.using("default").bulk_create([job])
+            _audit("upload" if enqueue is None else "start", job, bytes=size)
         if enqueue is not None:
             enqueue(job)
     except OSError as error:
@@ -176,7 +172,8 @@ def import_job_start(
         ):
             _raise_why_not_waiting(tenant_id, job_id)
         ImportRejection.objects.using("default").filter(tenant_id=tenant_id, job_id=job_id).delete()
-    job = import_job_get(tenant_id=tenant_id, job_id=job_id, using="default")
+        job = import_job_get(tenant_id=tenant_id, job_id=job_id, using="default")
+        _audit("start", job)
     try:
         enqueue(job)
     except QueueUnavailable:
@@ -235,10 +232,14 @@ def import_job_cancel(*, tenant_id: int, job_id: uuid.UUID, now: datetime) -> Im
     """
     role_require(Role.EDITOR)
     jobs = ImportJob.objects.using("default").filter(tenant_id=tenant_id, job_id=job_id)
-    was_queued = jobs.filter(status__in=(Status.QUEUED, *WAITING)).update(status=Status.CANCELLED, finished_at=now)
-    if not was_queued:
-        jobs.filter(status=Status.RUNNING).update(status=Status.CANCELLED, finished_at=now)
-    job = import_job_get(tenant_id=tenant_id, job_id=job_id, using="default")
+    with transaction.atomic(using="default"):
+        was_queued = jobs.filter(status__in=(Status.QUEUED, *WAITING)).update(status=Status.CANCELLED, finished_at=now)
+        was_running = not was_queued and jobs.filter(status=Status.RUNNING).update(
+            status=Status.CANCELLED, finished_at=now
+        )
+        job = import_job_get(tenant_id=tenant_id, job_id=job_id, using="default")
+        if was_queued or was_running:
+            _audit("cancel", job, lines=job.lines_done)
     if job.status != Status.CANCELLED:
         raise ImportFinished
     if was_queued:
@@ -278,6 +279,14 @@ def import_files_erase(*, tenant_id: int, now: datetime) -> int:
     for path in files:
         default_storage.delete(path)
     return len(files)
+
+
+def _audit(verb: str, job: ImportJob, **told: Any) -> None:
+    audit_record(
+        action=f"import.{verb}",
+        subject=f"import:{job.file_name or job.job_id}",
+        after={"mode": job.mode, "dry_run": job.is_dry_run, **told},
+    )
 
 
 def _forget(tenant_id: int, job_id: uuid.UUID, path: str) -> None:

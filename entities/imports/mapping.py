@@ -14,8 +14,8 @@ from __future__ import annotations
 import base64
 import math
 import re
+from collections.abc import Callable, Sequence
 from collections.abc import Mapping as Table
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
@@ -83,13 +83,17 @@ class Mapping:
         """What the column of this label is."""
         return self.columns.get(label) or Column(name=label)
 
-    def label_of(self, path: str) -> str:
-        """The column that a fault at this path of a line comes from; empty where it is about the whole line."""
-        use, _, name = path.partition(".")
+    def label_finder(self) -> Callable[[str], str]:
+        """What finds the column that a fault at a path of a line comes from; empty where it is about the whole line."""
+        by_path: dict[str, str] = {}
         for label, column in self.columns.items():
-            if (use == "attributes" and column.use == "attribute" and column.name == name) or column.use == use:
-                return label
-        return name if use == "attributes" else ""
+            by_path.setdefault(f"attributes.{column.name}" if column.use == "attribute" else column.use, label)
+
+        def label_of(path: str) -> str:
+            use, _, name = path.partition(".")
+            return by_path.get(path) or by_path.get(use) or (name if use == "attributes" else "")
+
+        return label_of
 
     def as_dict(self) -> dict[str, Any]:
         """As `mapping_parse` reads it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import orjson
@@ -30,7 +30,8 @@ class ErrorRow:
 def errors_page(*, job: ImportJob, after: int, limit: int, using: str) -> list[ErrorRow]:
     """Lines that were left out, in order, after that line."""
     rows = _rows(job.tenant_id, job.job_id, using).filter(line__gt=after)[:limit]
-    return [ErrorRow(row.line, _columns(job, row), row.code, row.detail) for row in rows]
+    columns_of = _columns(job)
+    return [ErrorRow(row.line, columns_of(row), row.code, row.detail) for row in rows]
 
 
 def errors_csv(*, job: ImportJob, labels: list[str]) -> Iterator[bytes]:
@@ -42,9 +43,10 @@ def errors_csv(*, job: ImportJob, labels: list[str]) -> Iterator[bytes]:
     writer = csv.writer(buffer)
     has_cells = job.format == ImportJob.Format.CSV and bool(labels)
     writer.writerow(["error line", "error column", "error", *(labels if has_cells else ["line"])])
+    columns_of = _columns(job)
     for row in _all(job):
         cells = orjson.loads(row.raw) if has_cells and row.raw is not None else [row.raw or ""]
-        writer.writerow([row.line, "; ".join(_columns(job, row)), row.detail, *cells])
+        writer.writerow([row.line, "; ".join(columns_of(row)), row.detail, *cells])
         if buffer.tell() > 1 << 16:
             yield buffer.getvalue().encode()
             buffer.seek(0)
@@ -59,11 +61,12 @@ def errors_ndjson(*, job: ImportJob) -> Iterator[bytes]:
         yield orjson.dumps(told) + b"\n"
 
 
-def _columns(job: ImportJob, row: ImportRejection) -> list[str]:
+def _columns(job: ImportJob) -> Callable[[ImportRejection], list[str]]:
+    """Where in a line its faults are, as the file calls its columns. The mapping is read once for all lines."""
     if job.format == ImportJob.Format.NDJSON:
-        return [error["path"] for error in row.errors]
-    mapping = job_mapping(job)
-    return [label for error in row.errors if (label := mapping.label_of(error["path"]))]
+        return lambda row: [error["path"] for error in row.errors]
+    label_of = job_mapping(job).label_finder()
+    return lambda row: [label for error in row.errors if (label := label_of(error["path"]))]
 
 
 def _all(job: ImportJob) -> Iterator[ImportRejection]:

@@ -26,6 +26,8 @@ from django.db import OperationalError, connections, transaction
 from atlasco.lib.sql import sql_blocks
 from entities.ingest.batch import move_await
 from tenants.audit import audit_record
+from tenants.members.models import Role
+from tenants.roles import role_require
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +86,9 @@ def index_request(
     """Ask for the indexes of these attributes to be built or dropped. Return the names for which that is news.
 
     Unknown names, and those that are already so, are left out. A build under way that is to be dropped turns round.
+    Raises RoleMissing.
     """
+    role_require(Role.ADMIN)
     with transaction.atomic(using="default"), connections["default"].cursor() as cursor:
         cursor.execute(
             SQL["job_request"],

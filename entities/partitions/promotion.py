@@ -25,6 +25,7 @@ from django.db.backends.utils import CursorWrapper
 from atlasco.lib.errors import Conflict, Unavailable
 from entities.models import PartitionPromotion
 from entities.partitions.tree import id_at
+from tenants.audit import audit_record
 from tenants.binding import public_bind, tenant_bind
 from tenants.directory import directory_forget
 from tenants.models import Tenant
@@ -90,7 +91,7 @@ def promotion_estimate(*, tenant: Tenant) -> Estimate:
 
 def promotion_request(*, tenant: Tenant, by: str, now: datetime) -> PartitionPromotion:
     """Note that the tenant is to be promoted, for a worker to find. Raises TenantDedicated, PromotionRunning."""
-    with public_bind(), connections["default"].cursor() as cursor:
+    with public_bind(), transaction.atomic(using="default"), connections["default"].cursor() as cursor:
         _check_shared(cursor, tenant)
         promotions = PartitionPromotion.objects.using("default")
         promotion, is_new = promotions.get_or_create(
@@ -101,6 +102,7 @@ def promotion_request(*, tenant: Tenant, by: str, now: datetime) -> PartitionPro
                 raise PromotionRunning
             promotions.filter(pk=tenant.pk).update(status="queued", requested_at=now, requested_by=by[:200], detail="")
             promotion.refresh_from_db(using="default")
+        audit_record(action="tenant.promote", subject=f"tenant:{tenant.slug}")
         return promotion
 
 

@@ -3,7 +3,7 @@
 
 -- name: values_slice
 -- A slice of the tenant's entities, and those of them that have the attribute, with the instant of the value and what
--- they have under another name. One row without an entity where none of the slice has it.
+-- they have under another name (none is empty). One row without an entity where none of the slice has it.
 WITH slice AS MATERIALIZED (
     SELECT entity_id, entity_type, external_id, attributes -> %(name)s AS value, attributes -> %(target)s AS target_value
     FROM entities

@@ -11,10 +11,12 @@ import pytest
 from entities import services
 from entities.bulk import edits, run
 from entities.bulk.preview import bulk_edit_preview
+from entities.governance.store import alias_set
 from entities.jobs import ABANDONED_AFTER, jobs_abandoned
 from entities.models import BulkEdit, BulkEditChange
 from entities.search.query import query_parse
 from entities.selectors import entity_get
+from entities.services import InvalidEntity
 from tenants.binding import tenant_bind
 from tenants.members.models import Role
 from tenants.models import AuditEntry, Tenant
@@ -146,9 +148,9 @@ def test_undo_gives_back_what_was_there_unless_it_was_changed_since(acme: Tenant
         (str(fleet[4]), "seats"), (str(fleet[7]), ""),
     }  # fmt: skip
     assert "it is 44 now" in next(conflict["detail"] for conflict in undo.conflicts if conflict["name"])
-    with pytest.raises(edits.NothingToUndo):
+    with pytest.raises(edits.BulkEditStands):
         undo_make(acme, edit)
-    with pytest.raises(edits.NothingToUndo):
+    with pytest.raises(edits.BulkEditStands):
         undo_make(acme, undo)
 
 
@@ -290,3 +292,18 @@ def test_the_pages_lead_from_a_selection_over_a_preview_to_the_undo(
     foreign = theirs.post(page, {**form, "do": "preview"}).content.decode()
     assert "No entity matches any more" in foreign
     assert platform_browser().get(f"tenants/{globex.slug}/entities/bulk/{edit.edit_id}/").status_code == 404
+
+
+def test_what_one_edit_may_change_is_told_apart(fleet: list[int], acme: Tenant, globex: Tenant) -> None:
+    with tenant_bind(acme):
+        alias_set(tenant_id=acme.pk, alias="chairs", name="seats", created_by="alice", now=NOW)
+    with tenant_bind(globex):
+        alias_set(tenant_id=globex.pk, alias="maker", name="make", created_by="bob", now=NOW)
+    assert edit_make(acme, {"chairs": 1, "maker": "x"}).changes == {"seats": 1, "maker": "x"}
+    with pytest.raises(InvalidEntity) as twice:
+        edit_make(acme, {"seats": 1, "maker": "x", "chairs": 2})
+    assert [(error.path, error.code) for error in twice.value.errors] == [("attributes.chairs", "repeated")]
+    with pytest.raises(edits.NoChanges):
+        edit_make(acme, {})
+    with pytest.raises(edits.TooManyChanges):
+        edit_make(acme, {f"a{number}": 1 for number in range(edits.CHANGES_MAX + 1)})

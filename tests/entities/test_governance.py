@@ -22,10 +22,9 @@ from entities.governance import jobs, store, work
 from entities.governance.pattern import InvalidPattern, pattern_compile
 from entities.governance.rules import InvalidRule, conditions_parse, conditions_write
 from entities.governance.similar import similar_pairs
-from entities.imports.jobs import QueueUnavailable
 from entities.ingest.batch import batch_write
 from entities.ingest.importer import ImportSummary, import_run
-from entities.jobs import jobs_abandoned
+from entities.jobs import QueueUnavailable, jobs_abandoned
 from entities.models import AttributeAlias, AttributeJob, AttributeMetadata
 from entities.search.query import query_parse
 from entities.search.run import search_run

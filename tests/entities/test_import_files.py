@@ -37,6 +37,7 @@ from entities.imports.mapping import (
 from entities.ingest import importer
 from entities.ingest.batch import batch_write
 from entities.ingest.lines import BrokenBody, Rejection
+from entities.jobs import QueueUnavailable
 from entities.models import Entity, ImportJob, ImportRejection
 from tenants.binding import tenant_bind
 from tenants.models import Tenant
@@ -499,9 +500,9 @@ def test_a_queue_that_is_away_leaves_a_draft_as_it_was(acme: Tenant) -> None:
     job = draft(acme, FLEET)
 
     def away(started: ImportJob) -> None:
-        raise jobs.QueueUnavailable
+        raise QueueUnavailable
 
-    with tenant_bind(acme), pytest.raises(jobs.QueueUnavailable):
+    with tenant_bind(acme), pytest.raises(QueueUnavailable):
         jobs.import_job_start(tenant_id=acme.pk, job_id=job.job_id, dry_run=False, now=NOW, enqueue=away)
     assert work(acme, job).status == "done"
     assert uuid.UUID(str(job.job_id)) == job.job_id

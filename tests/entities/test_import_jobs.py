@@ -26,7 +26,7 @@ from entities.ingest import importer
 from entities.ingest.batch import BatchResult, Mode, batch_write
 from entities.ingest.importer import ImportSummary, import_run
 from entities.ingest.lines import BrokenBody, Line, Rejection, line_parse
-from entities.jobs import jobs_abandoned
+from entities.jobs import QueueUnavailable, jobs_abandoned
 from entities.models import Entity, ImportJob
 from entities.search.cursors import InvalidCursor
 from tenants.binding import tenant_bind
@@ -360,9 +360,9 @@ def test_an_upload_that_breaks_leaves_nothing(acme: Tenant) -> None:
 
 def test_a_queue_that_is_away_leaves_nothing(acme: Tenant) -> None:
     def away(job: ImportJob) -> None:
-        raise jobs.QueueUnavailable
+        raise QueueUnavailable
 
-    with tenant_bind(acme), pytest.raises(jobs.QueueUnavailable):
+    with tenant_bind(acme), pytest.raises(QueueUnavailable):
         jobs.import_job_create(
             tenant_id=acme.pk, chunks=[SIX_LINES], file_name="", mode="merge", created_by="", now=NOW, enqueue=away
         )

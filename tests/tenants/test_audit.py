@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from datetime import timedelta
 from typing import Any
 
@@ -12,6 +13,8 @@ from django.core.management import call_command
 from django.db import DEFAULT_DB_ALIAS, ProgrammingError, connections, transaction
 
 from atlasco.lib import clock
+from entities.exports.jobs import export_job_cancel, export_job_create
+from entities.indexing.jobs import index_request
 from tenants.actors import Actor, ActorKind, Origin, Via, origin_bind, origin_dump, origin_load
 from tenants.audit import AuditFilter, audit_actions, audit_page, audit_record
 from tenants.binding import public_bind, tenant_bind
@@ -238,6 +241,18 @@ def test_a_service_refuses_what_a_page_forgot_to_refuse(acme: Tenant) -> None:
             tenant_delete(tenant=acme, confirm=acme.slug, now=clock.now())
         with pytest.raises(RoleMissing):
             tenant_quotas_set(tenant=acme, quota_entities=None)
+    editor = Origin(Via.WEB, lambda: Actor(ActorKind.MEMBER, "eve", Role.EDITOR))
+    with origin_bind(editor), tenant_bind(acme), pytest.raises(RoleMissing):
+        index_request(tenant_id=acme.pk, names=["a"], action="build", now=clock.now())
+    stranger = Origin(Via.WEB, lambda: Actor(ActorKind.MEMBER, "nobody", None))
+    with origin_bind(stranger), tenant_bind(acme):
+        with pytest.raises(RoleMissing):
+            export_job_create(
+                tenant_id=acme.pk, query={}, columns=[], format="csv", rows_expected=None, created_by="nobody",
+                now=clock.now(), enqueue=lambda job: None,
+            )  # fmt: skip
+        with pytest.raises(RoleMissing):
+            export_job_cancel(tenant_id=acme.pk, job_id=uuid.uuid4(), now=clock.now())
 
 
 def test_a_role_is_changed_at_once_and_the_change_is_recorded(acme: Tenant) -> None:
