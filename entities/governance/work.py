@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import orjson
 from django.db import connections, transaction
@@ -39,6 +39,8 @@ SLICE: Final = 1_000
 SLICE_READ: Final = 5_000
 SAMPLES_MAX: Final = 50
 _SHOWN_CHARS: Final = 200
+# Does the next slice of a job, at that instant; False where there is none.
+_Step: TypeAlias = Callable[[AttributeJob, datetime], bool]
 _TRIES: Final = 5
 
 
@@ -57,13 +59,14 @@ def attribute_job_run(*, tenant_id: int, job_id: uuid.UUID, clock: Clock) -> str
     jobs = AttributeJob.objects.using("default").filter(tenant_id=tenant_id, job_id=job_id)
 
     def work(job: AttributeJob) -> None:
-        step = {
+        steps: dict[str, _Step] = {
             Kind.RULE_CHECK.value: _check_step,
             Kind.RENAME.value: partial(_slice_do, _move_slice),
             Kind.DROP.value: partial(_slice_do, _move_slice),
             Kind.UNDO.value: partial(_slice_do, _undo_slice),
             Kind.SIMILAR.value: _similar_step,
-        }[str(job.kind)]
+        }
+        step = steps[str(job.kind)]
         while step(job, clock()):
             pass
         _finish(job)
@@ -92,7 +95,7 @@ def _note(job: AttributeJob) -> None:
         raise JobStopped
 
 
-def _slice_do(slice_of: Callable[[AttributeJob, datetime], bool], job: AttributeJob, now: datetime) -> bool:
+def _slice_do(slice_of: _Step, job: AttributeJob, now: datetime) -> bool:
     """Do a slice in a transaction, anew where somebody wrote what it has looked at. Raises WrittenTooFast."""
     for _ in range(_TRIES):
         try:

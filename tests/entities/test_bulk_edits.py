@@ -273,8 +273,8 @@ def test_the_pages_lead_from_a_selection_over_a_preview_to_the_undo(
     # Ids have 19 digits from 2031 on; what no entity could have is told, not passed over.
     [later] = browser.get(f"entities/bulk/new/?id={2**63 - 1}").context["ids"]
     assert later == 2**63 - 1
-    for wrong in (str(2**63), "12a"):
-        assert browser.get(f"entities/bulk/new/?id={fleet[0]}&id={wrong}").status_code == 404
+    for no_id in (str(2**63), "12a"):
+        assert browser.get(f"entities/bulk/new/?id={fleet[0]}&id={no_id}").status_code == 404
     assert "Nothing is selected" in browser.text("entities/bulk/new/?of=selected")
     browser.post("entities/bulk/new/?of=selected", {**form, "do": "run"})
     with tenant_bind(acme):

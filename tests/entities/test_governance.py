@@ -31,6 +31,7 @@ from entities.search.run import search_run
 from entities.services import RuleBroken, entity_input_parse
 from freshness.defaults import defaults_change, defaults_read
 from freshness.policy import Limit
+from tenants.audit import audit_record
 from tenants.binding import tenant_bind
 from tenants.models import Tenant
 from tests.entities.plane import Stored, stored
@@ -509,7 +510,7 @@ def test_of_two_that_begin_at_once_the_second_sees_the_first(acme: Tenant, monke
     send(acme, lamp("1", a=1))
     arguments: dict[str, Any] = {"tenant_id": acme.pk, "created_by": "", "now": NOW, "enqueue": lambda job: None}
     refused: list[type[Exception]] = []
-    record = jobs.audit_record
+    record = audit_record
 
     def by_another() -> None:
         try:

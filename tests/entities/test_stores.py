@@ -73,7 +73,7 @@ def test_an_export_holds_what_people_said_of_attributes(
             name="size",
             changes={"description": "How large", "unit": "m", "status": "deprecated", "owner": "Ann"},
         )
-    blank = {"description": "", "unit": "", "owner": "", "status": "active", "quarantine_reason": ""}
+    blank: dict[str, Any] = {"description": "", "unit": "", "owner": "", "status": "active", "quarantine_reason": ""}
     blank |= {"is_indexed": False, "first_seen_at": NOW_TEXT}
     described = {"description": "How large", "unit": "m", "status": "deprecated", "owner": "Ann"}
     records = exported(acme)["attribute_metadata"]
