@@ -7,11 +7,15 @@ from typing import Any
 
 import psycopg
 import pytest
+from django.db import transaction
 
 from analytics.alerts.applier import AlertApplier
+from analytics.alerts.services import rule_create, rule_parse
 from analytics.feed.run import Feed
 from atlasco.lib import clock
-from tenants.models import Tenant
+from tenants.audit import AuditFilter, audit_page
+from tenants.binding import tenant_bind
+from tenants.models import AuditEntry, Tenant
 from tenants.notices.channels import webhook_secret
 from tenants.services import token_create
 from tests.analytics.feeding import feed_running, replication_dsn_of, slot_name, write
@@ -51,7 +55,15 @@ def theirs(globex: Tenant, web_url: str) -> Client:
     return client_of(globex, web_url)
 
 
-def test_a_rule_is_made_changed_and_removed_by_its_own_tenant(ours: Client, theirs: Client) -> None:
+def log_of(tenant: Tenant) -> list[AuditEntry]:
+    """What the audit log says of alerts, newest first."""
+    with tenant_bind(tenant):
+        return audit_page(wanted=AuditFilter(action="alert"), before=None, limit=100)[0]
+
+
+def test_a_rule_is_made_changed_and_removed_by_its_own_tenant_and_the_log_says_so(
+    ours: Client, theirs: Client, acme: Tenant, globex: Tenant
+) -> None:
     made = ours.post("/alerts/rules/", {**HOT, "clear_threshold": 28, "webhook_url": "https://hooks.example/x"})
     assert made.status == 201 and made.header("X-Consistency-Token")
     secret = made.body["webhook_secret"]
@@ -70,8 +82,26 @@ def test_a_rule_is_made_changed_and_removed_by_its_own_tenant(ours: Client, thei
     assert "webhook_secret" not in changed.body
     other = ours.ask("PATCH", path, {"webhook_url": "https://hooks.example/y"}).body["webhook_secret"]
     assert other != secret
+    assert ours.ask("PATCH", path, {"name": "Hot"}).status == 200
     assert ours.ask("DELETE", path).status == 204
     assert ours.get(path).status == 404
+
+    deleted, redirected, warmed, created = log_of(acme)
+    assert {entry.subject for entry in log_of(acme)} == {"alert_rule:Hot"} and log_of(globex) == []
+    assert created.action == "alert_rule.create" and created.actor == "ann" and created.after is not None
+    assert (created.after["threshold"], created.after["webhook_url"]) == (30, "https://hooks.example/x")
+    assert (warmed.action, warmed.before) == ("alert_rule.change", {"threshold": 30, "emails": []})
+    assert warmed.after == {"threshold": 35, "emails": ["ops@example.com"]}
+    assert redirected.after == {"webhook_url": "https://hooks.example/y"}
+    assert deleted.action == "alert_rule.delete" and deleted.before is not None and deleted.before["threshold"] == 35
+
+
+def test_a_rule_that_is_rolled_back_leaves_no_entry_in_the_log(acme: Tenant, globex: Tenant) -> None:
+    wanted = rule_parse(HOT)
+    with tenant_bind(acme), pytest.raises(RuntimeError), transaction.atomic():
+        rule_create(tenant_id=acme.pk, rule=wanted, now=clock.now())
+        raise RuntimeError
+    assert log_of(acme) == log_of(globex) == []
 
 
 def test_firings_are_listed_page_by_page_and_acknowledged(
@@ -103,6 +133,9 @@ def test_firings_are_listed_page_by_page_and_acknowledged(
     waiting = ours.get("/alerts/firings/", params={"state": "unacknowledged"}).body["firings"]
     assert [found["external_id"] for found in waiting] == ["s-1", "s-0"]
     assert [found["external_id"] for found in theirs.get("/alerts/firings/").body["firings"]] == ["secret"]
+    assert ours.post(path).body == seen
+    [entry] = [entry for entry in log_of(acme) if entry.action == "alert.acknowledge"]
+    assert (entry.subject, entry.after and entry.after["external_id"]) == ("alert_rule:Hot", "s-2")
 
 
 def test_scopes_and_mistakes_are_told_apart(acme: Tenant, web_url: str, ours: Client) -> None:

@@ -7,12 +7,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
-from django.db import DEFAULT_DB_ALIAS, connections
+from django.db import DEFAULT_DB_ALIAS, connections, transaction
 
 from analytics.alerts.evaluate import Operator
 from atlasco.lib import clock
 from atlasco.lib.errors import NotFound
 from atlasco.lib.sql import sql_blocks
+from tenants.audit import audit_record
 from tenants.members.models import Role
 from tenants.roles import role_require
 
@@ -94,15 +95,19 @@ def firings_unseen_count(*, tenant_id: int) -> int:
 def firing_acknowledge(*, tenant_id: int, firing_id: int, who: str, now: datetime) -> Firing:
     """Note that somebody has seen it; whoever was first stays noted. Raises FiringUnknown, RoleMissing."""
     role_require(Role.EDITOR)
-    with connections[DEFAULT_DB_ALIAS].cursor() as cursor:
+    with transaction.atomic(using=DEFAULT_DB_ALIAS), connections[DEFAULT_DB_ALIAS].cursor() as cursor:
         cursor.execute(
             SQL["firing_acknowledge"],
             {"tenant_id": tenant_id, "firing_id": min(firing_id, _ID_MAX), "who": who, "now": now},
         )
         row = cursor.fetchone()
-    if row is None:
-        raise FiringUnknown
-    return _firing(row)
+        if row is None:
+            raise FiringUnknown
+        firing = _firing(row)
+        if firing.acknowledged_at == now:  # Else somebody had been first.
+            facts = {"firing": str(firing_id), "entity_type": firing.entity_type, "external_id": firing.external_id}
+            audit_record(action="alert.acknowledge", subject=f"alert_rule:{firing.rule_name}", after=facts)
+    return firing
 
 
 def evaluated_at() -> datetime | None:

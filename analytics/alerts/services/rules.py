@@ -17,6 +17,7 @@ from analytics.alerts.telling import Happening, notices_of
 from atlasco.lib.clock import to_us
 from atlasco.lib.errors import Conflict, NotFound
 from atlasco.lib.sql import sql_blocks
+from tenants.audit import audit_record
 from tenants.members.models import Role
 from tenants.notices.channels import nonce_make, webhook_secret
 from tenants.notices.services import notices_queue
@@ -111,6 +112,7 @@ def rule_create(*, tenant_id: int, rule: RuleInput, now: datetime) -> tuple[Aler
         _watched_check(cursor, tenant_id, 0, rule)
         cursor.execute(SQL["rule_create"], {**_values(tenant_id, rule, now), "webhook_nonce": nonce})
         rule_id = cursor.fetchone()[0]
+        audit_record(action="alert_rule.create", subject=_subject(rule), after=rule_body(rule))
     return rule_get(tenant_id=tenant_id, rule_id=rule_id), webhook_secret(nonce=nonce) if nonce else ""
 
 
@@ -143,6 +145,9 @@ def _keep(
         if restarts:
             _watched_check(cursor, tenant_id, rule_id, rule)
             _firings_end(cursor, known, "changed" if rule.is_enabled else "switched off", now)
+        if rule != before:
+            subject = _subject(before)
+            audit_record(action="alert_rule.change", subject=subject, before=rule_body(before), after=rule_body(rule))
     return rule_get(tenant_id=tenant_id, rule_id=rule_id), webhook_secret(nonce=nonce) if nonce else ""
 
 
@@ -187,6 +192,10 @@ def _firings_end(cursor: Any, rule: Rule, what: str, now: datetime) -> None:
         notices_queue(tenant_id=rule.tenant_id, notice=notice, targets=rule.targets, now=now)
 
 
+def _subject(rule: RuleInput) -> str:
+    return f"alert_rule:{rule.name}"
+
+
 def _decisive(rule: RuleInput) -> RuleInput:
     return replace(rule, name="", webhook_url="", emails=())
 
@@ -199,5 +208,8 @@ def rule_delete(*, tenant_id: int, rule_id: int, now: datetime) -> None:
     """Remove a rule with its firings; of open ones it is told that they end. Raises RuleUnknown, RoleMissing."""
     role_require(Role.EDITOR)
     with transaction.atomic(using=DEFAULT_DB_ALIAS), connections[DEFAULT_DB_ALIAS].cursor() as cursor:
-        _firings_end(cursor, _rule_hold(cursor, tenant_id, rule_id), "deleted", now)
+        known = _rule_hold(cursor, tenant_id, rule_id)
+        before = rule_get(tenant_id=tenant_id, rule_id=rule_id).wanted
+        _firings_end(cursor, known, "deleted", now)
         cursor.execute(SQL["rule_delete"], {"tenant_id": tenant_id, "rule_id": rule_id})
+        audit_record(action="alert_rule.delete", subject=_subject(before), before=rule_body(before))
