@@ -7,17 +7,18 @@ whoever holds its lock does it.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from typing import Final, TypeAlias, TypeVar
 
-from django.db import InterfaceError, OperationalError, connections
+from django.db import InterfaceError, OperationalError
 from django.db.models import F, QuerySet
 from django.db.models.functions import Coalesce
 
 from atlasco.lib.errors import Unavailable
 from entities.models import Job, JobStatus
+from tenants.database.locks import advisory_lock
 from tenants.services import TenantBusy
 
 J = TypeVar("J", bound=Job)
@@ -111,17 +112,6 @@ def jobs_stop(jobs: QuerySet[J], *, now: datetime) -> None:
             pass
 
 
-@contextmanager
-def job_lock(job_id: uuid.UUID, *, wait: bool = False) -> Iterator[bool]:
-    """Hold the job's lock, in the session, since the job's transactions are many; False where another worker has it."""
-    function = "pg_advisory_lock" if wait else "pg_try_advisory_lock"
-    key = f"atlasco.job.{job_id}"
-    with connections["default"].cursor() as cursor:
-        cursor.execute(f"SELECT {function}(hashtextextended(%s, 0))", (key,))
-        is_ours = wait or bool(cursor.fetchone()[0])
-        try:
-            yield is_ours
-        finally:
-            if is_ours:
-                with suppress(OperationalError, InterfaceError):  # With the connection the lock has gone, too.
-                    cursor.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", (key,))
+def job_lock(job_id: uuid.UUID, *, wait: bool = False) -> AbstractContextManager[bool]:
+    """Hold the job's lock; False where another worker has it."""
+    return advisory_lock(f"atlasco.job.{job_id}", wait=wait)

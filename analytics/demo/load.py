@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import orjson
 from django.conf import settings
-from django.db import DEFAULT_DB_ALIAS, InterfaceError, OperationalError, connections, transaction
+from django.db import DEFAULT_DB_ALIAS, connections, transaction
 
 from analytics.demo.source import DemoSource
 from atlasco.lib.errors import Conflict
@@ -26,6 +26,7 @@ from entities.selectors import AttributeUnknown
 from entities.services import attribute_changes_fold, attribute_describe
 from entities.values import Value
 from tenants.binding import public_bind, tenant_bind
+from tenants.database.locks import advisory_lock
 from tenants.models import Tenant
 from tenants.services import TenantBusy, TenantExists, tenant_create
 
@@ -250,13 +251,10 @@ def _line(entity_type: str, external_id: str, attributes: dict[str, Value]) -> d
 @contextmanager
 def _loading() -> Iterator[None]:
     """Nobody else loads meanwhile. Raises DemoBusy."""
-    if not _fetch("load_lock")[0][0]:
-        raise DemoBusy
-    try:
+    with advisory_lock("atlasco.demo_load") as is_ours:
+        if not is_ours:
+            raise DemoBusy
         yield
-    finally:
-        with suppress(OperationalError, InterfaceError):  # With the connection the lock has gone, too.
-            _fetch("load_unlock")
 
 
 def _state_read() -> _State:

@@ -17,6 +17,7 @@ from analytics.feed.events import Position
 from analytics.rollups.state import SQL, RollupState, rollups_erase, states_read, states_write
 from atlasco.lib.clock import to_us
 from atlasco.lib.errors import Unavailable
+from tenants.database.locks import advisory_lock
 from tenants.models import Tenant
 from tenants.rounds import tenants_each
 from tenants.selectors import tenants_kept
@@ -42,7 +43,7 @@ _RUN_VALUES: Final = 4_000_000
 _SLICE_VALUES: Final = 16_000_000
 # Marks carry ClickHouse's clock, which may be set back a little.
 MARKS_MARGIN_S: Final = 5
-# They are forgotten after three days.
+# They are forgotten after two days.
 _MARKS_KEPT_NS: Final = 2 * 86_400 * 10**9
 _NOWHERE: Final = -(2**63)
 _FIRST: Final = _NOWHERE + 1
@@ -139,19 +140,16 @@ def rollups_round(client: Any, *, now: Callable[[], datetime]) -> int:
 
 def rollups_refresh_alone(client: Any, *, tenant: Tenant, now: datetime, everything: bool = False) -> Refreshed | None:
     """Refresh the bound tenant unless somebody else is at it; None then."""
-    with connections[DEFAULT_DB_ALIAS].cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(hashtext('atlasco rollups'), %s)", (tenant.pk,))
-        if not cursor.fetchone()[0]:
+    with advisory_lock(f"atlasco.rollups.{tenant.pk}") as is_ours:
+        if not is_ours:
             return None
-        try:
-            done = rollups_refresh(client, tenant_id=tenant.pk, now=now, everything=everything)
-            # A deletion that began meanwhile has erased what was there then, and not what came after.
+        done = rollups_refresh(client, tenant_id=tenant.pk, now=now, everything=everything)
+        # A deletion that began meanwhile has erased what was there then, and not what came after.
+        with connections[DEFAULT_DB_ALIAS].cursor() as cursor:
             cursor.execute("SELECT FROM tenants_tenant WHERE id = %s AND status <> 'deleting'", (tenant.pk,))
             if cursor.rowcount == 0:
                 rollups_erase(client, tenant_id=tenant.pk)
-            return done
-        finally:
-            cursor.execute("SELECT pg_advisory_unlock(hashtext('atlasco rollups'), %s)", (tenant.pk,))
+        return done
 
 
 def rollups_refresh(client: Any, *, tenant_id: int, now: datetime, everything: bool = False) -> Refreshed:

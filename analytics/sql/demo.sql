@@ -1,12 +1,5 @@
 -- The demo's statements. `analytics.demo.load` fills its tables, `analytics.demo.replay` reads them.
 
--- name: load_lock
--- One loader at a time. Held by the session: the loader's transactions are many.
-SELECT pg_try_advisory_lock(hashtext('atlasco.demo_load'));
-
--- name: load_unlock
-SELECT pg_advisory_unlock(hashtext('atlasco.demo_load'));
-
 -- name: load_state
 -- What a second run needs to know: how many flights there are, and the tenant of each airline that is loaded.
 SELECT coalesce((SELECT flights FROM demo_replay), 0), carrier, tenant_id, loaded_at IS NOT NULL

@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import Final
 
 from django.conf import settings
-from django.db import DEFAULT_DB_ALIAS, connections, transaction
+from django.db import DEFAULT_DB_ALIAS, InterfaceError, OperationalError, transaction
 from django.db.models.functions import Now
 from kombu.exceptions import OperationalError as BrokerError
 
-from atlasco.lib.errors import Conflict, NotFound, Problem
+from atlasco.lib.errors import Conflict, NotFound, Problem, Unavailable
 from tenants.actors import actor_current
 from tenants.audit import audit_record
 from tenants.binding import public_bind
+from tenants.database.locks import advisory_lock
 from tenants.models import Tenant, TenantJob
 from tenants.roles import platform_require
 from tenants.services.tenants import ConfirmationMismatch, tenant_contents, tenant_delete, tenant_export
@@ -26,9 +27,8 @@ log = logging.getLogger(__name__)
 
 FILES_KEPT: Final = timedelta(days=7)
 PROGRESS_LINES: Final = 2_000
-# The first of the two numbers of the lock of a job.
-_LOCK: Final = 7_140_215
 STALLED: Final = timedelta(minutes=10)
+GIVEN_UP: Final = timedelta(days=1)
 _FOLDER: Final = "tenant-exports"
 
 
@@ -89,12 +89,11 @@ def job_run(*, job_id: int, now: datetime) -> bool:
     """Do a job, in a worker. Returns False where another worker has it, or it is over. Safe to run twice.
 
     A lock of the session says whose it is: one that was killed has let go of it, and the next begins anew.
+    Raises OperationalError, InterfaceError and Unavailable; the job then waits to be taken up again, for GIVEN_UP.
     """
-    with public_bind(), connections[DEFAULT_DB_ALIAS].cursor() as cursor:
-        cursor.execute("select pg_try_advisory_lock(%s, %s)", [_LOCK, job_id])
-        if not cursor.fetchone()[0]:
+    with advisory_lock(f"atlasco.tenant_job.{job_id}") as is_ours:
+        if not is_ours:
             return False
-    try:
         with public_bind():
             rows = TenantJob.objects.using(DEFAULT_DB_ALIAS).filter(pk=job_id)
             waiting = rows.filter(status__in=[TenantJob.Status.QUEUED, TenantJob.Status.RUNNING])
@@ -102,9 +101,6 @@ def job_run(*, job_id: int, now: datetime) -> bool:
                 return False
             job = rows.get()
         _do(job, now=now)
-    finally:
-        with public_bind(), connections[DEFAULT_DB_ALIAS].cursor() as cursor:
-            cursor.execute("select pg_advisory_unlock(%s, %s)", [_LOCK, job_id])
     return True
 
 
@@ -121,6 +117,11 @@ def _do(job: TenantJob, *, now: datetime) -> None:
             report = tenant_delete(tenant=tenant, confirm=tenant.slug, now=now)
             removed = sum(report.values())
             _end(job, TenantJob.Status.DONE, report=report, done=removed, total=removed)
+    except (OperationalError, InterfaceError, Unavailable) as error:
+        # Not the job's fault: it is done when the servers are back. What never gets through is no such trouble.
+        if now - job.created_at > GIVEN_UP:
+            _end(job, TenantJob.Status.FAILED, detail=f"Given up after many tries: {type(error).__name__}.")
+        raise
     except Problem as problem:
         _end(job, TenantJob.Status.FAILED, detail=problem.detail)
     except Exception as error:

@@ -186,7 +186,7 @@ def test_an_airline_that_was_deleted_comes_back(loaded: DemoReport, source: Demo
 
 def test_two_loads_at_once_are_one_too_many(source: DemoSource, stack: Cluster) -> None:
     with psycopg.connect(stack.database_url) as other:
-        other.execute("SELECT pg_advisory_xact_lock(hashtext('atlasco.demo_load'))")
+        other.execute("SELECT pg_advisory_xact_lock(hashtextextended('atlasco.demo_load', 0))")
         with pytest.raises(DemoBusy):
             load(source)
 
