@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework.authentication import BaseAuthentication
-from rest_framework.permissions import SAFE_METHODS, BasePermission
+from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
 from atlasco.lib import clock
 from tenants.binding import tenant_required
 from tenants.errors import Forbidden, Unauthorized
 from tenants.members.models import ApiToken
+from tenants.scopes import scope_required
 from tenants.services import token_touch
 
 if TYPE_CHECKING:
@@ -80,15 +80,6 @@ class HasScope(BasePermission):
         if scope not in token.scopes:
             raise ScopeMissing(f"This needs a token with the scope `{scope}`.", required_scope=scope)
         return True
-
-
-def scope_required(view: Any, method: str) -> str:
-    """The scope that this method of this view needs."""
-    default = ApiToken.Scope.READ if method in SAFE_METHODS else ApiToken.Scope.WRITE
-    declared = getattr(view, "required_scope", None)
-    if isinstance(declared, Mapping):
-        return str(declared.get(method, default))
-    return str(declared or default)
 
 
 class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # drf-spectacular registers it untyped

@@ -21,6 +21,7 @@ from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, InterfaceError, OperationalError
 
 from atlasco.lib.errors import Unavailable
+from atlasco.lib.rest import Rest
 from tenants.binding import public_bind
 from tenants.models import Tenant
 
@@ -45,7 +46,6 @@ class _Directory:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._found: dict[str | int, tuple[float, Tenant]] = {}
-        self.primary_rests_until = 0.0
 
     def get(self, key: str | int) -> Tenant | None:
         found_at, tenant = self._found.get(key, (0.0, None))
@@ -63,6 +63,7 @@ class _Directory:
 
 
 _directory = _Directory()
+_primary = Rest(PRIMARY_REST_S)
 
 
 def read_anywhere(read: Callable[[str], T]) -> T:
@@ -71,21 +72,20 @@ def read_anywhere(read: Callable[[str], T]) -> T:
     Raises DirectoryUnavailable where none does.
     """
     aliases = [DEFAULT_DB_ALIAS, *settings.REPLICA_ALIASES]
-    if time.monotonic() < _directory.primary_rests_until and len(aliases) > 1:
+    if _primary.is_on() and len(aliases) > 1:
         aliases.remove(DEFAULT_DB_ALIAS)
     for alias in aliases:
         try:
             return read(alias)
         except (OperationalError, InterfaceError) as error:
-            if alias == DEFAULT_DB_ALIAS:
-                _directory.primary_rests_until = time.monotonic() + PRIMARY_REST_S
-            log.warning("A database did not answer a look-up.", extra={"alias": alias, "error": str(error)})
+            if alias != DEFAULT_DB_ALIAS or _primary.begin():
+                log.warning("A database did not answer a look-up.", extra={"alias": alias, "error": str(error)})
     raise DirectoryUnavailable
 
 
 def primary_rests() -> bool:
     """True while a failed primary is left alone; then nothing optional is written either."""
-    return time.monotonic() < _directory.primary_rests_until
+    return _primary.is_on()
 
 
 def tenant_by_host(host: str) -> Tenant | None:

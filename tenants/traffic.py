@@ -17,7 +17,9 @@ from django.http.response import HttpResponseBase
 
 from atlasco.lib import clock
 from tenants.binding import public_bind
+from tenants.members.models import ApiToken
 from tenants.schemas import SQL
+from tenants.scopes import scope_required
 
 log = logging.getLogger(__name__)
 
@@ -25,9 +27,6 @@ SLOT_S: Final = 300
 FLUSH_S: Final = 10.0
 KEPT: Final = timedelta(days=90)
 _API: Final = "/api/"
-_READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
-# POST that only reads.
-_READING_PATHS: Final = ("/search/", "/aggregate/", "/explain/")
 
 
 class _Counter:
@@ -45,6 +44,12 @@ class _Counter:
             start, self._is_running = not self._is_running, True
         if start:
             threading.Thread(target=self._run, name="traffic", daemon=True).start()
+
+    def put_back(self, counts: dict[tuple[int, int], list[int]]) -> None:
+        with self._lock:
+            for key, numbers in counts.items():
+                known = self._counts.setdefault(key, [0] * len(numbers))
+                self._counts[key] = [one + other for one, other in zip(known, numbers, strict=True)]
 
     def take(self) -> dict[tuple[int, int], list[int]]:
         with self._lock:
@@ -66,15 +71,19 @@ _counter = _Counter()
 
 
 def traffic_flush() -> int:
-    """Add what this process has counted to the table. Returns how many rows that were."""
+    """Add what this process has counted to the table. Returns how many rows that were; where it fails, all is kept."""
     counts = _counter.take()
     if not counts:
         return 0
     rows = [(tenant_id, datetime.fromtimestamp(slot, UTC), *numbers) for (tenant_id, slot), numbers in counts.items()]
     columns = [list(column) for column in zip(*rows, strict=True)]
     names = ("tenant_ids", "slots", "requests", "writes", "throttled", "failed")
-    with public_bind(), connections[DEFAULT_DB_ALIAS].cursor() as cursor:
-        cursor.execute(SQL["traffic_add"], dict(zip(names, columns, strict=True)))
+    try:
+        with public_bind(), connections[DEFAULT_DB_ALIAS].cursor() as cursor:
+            cursor.execute(SQL["traffic_add"], dict(zip(names, columns, strict=True)))
+    except Exception:
+        _counter.put_back(counts)
+        raise
     return len(rows)
 
 
@@ -95,6 +104,8 @@ class TrafficMiddleware:
         response = self.get_response(request)
         tenant: Any = getattr(request, "tenant", None)
         if tenant is not None and request.path_info.startswith(_API):
-            is_write = request.method not in _READS and not request.path_info.endswith(_READING_PATHS)
+            # As the API itself tells a POST that only reads from one that writes.
+            view = None if request.resolver_match is None else getattr(request.resolver_match.func, "cls", None)
+            is_write = scope_required(view, request.method or "GET") == ApiToken.Scope.WRITE
             _counter.add(tenant.pk, now=clock.now(), is_write=is_write, status=response.status_code)
         return response

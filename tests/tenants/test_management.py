@@ -11,17 +11,20 @@ from typing import Any
 import orjson
 import psycopg
 import pytest
-from django.db import connections
+import redis
+from django.conf import settings
+from django.db import OperationalError, connections
 
 from atlasco.lib import clock
 from tenants import quotas, traffic
 from tenants.audit import AuditFilter, audit_page
 from tenants.binding import public_bind, tenant_bind
+from tenants.database.locks import advisory_lock
 from tenants.members.models import Role, User
 from tenants.models import Tenant, TenantJob
 from tenants.selectors import tenant_get, tenants_page
 from tenants.services import jobs, platform_admin_ensure, tenant_delete, tenant_quotas_set, token_create
-from tenants.services.jobs import JobUnderWay, export_path, job_run, job_start, jobs_expire, jobs_resume
+from tenants.services.jobs import JobUnderWay, export_path, job_get, job_run, job_start, jobs_expire, jobs_resume
 from tests.admin_client import PASSWORD, Browser, host_browser, platform_browser, tenant_browser
 from tests.browser.data import aircraft, entities_write
 
@@ -66,7 +69,7 @@ def test_a_tenant_is_exported_by_a_worker_and_downloaded(acme: Tenant, globex: T
     assert "one NDJSON file" in platform.text(f"tenants/{acme.slug}/export/")
     page = platform.post(f"tenants/{acme.slug}/export/").headers["Location"]
     job = TenantJob.objects.filter(tenant_id=acme.pk).latest("id")
-    assert "Waiting for a worker" in platform.text(page) or job.is_over
+    assert "Waiting for a worker" in platform.text(page)
     with pytest.raises(JobUnderWay):
         job_start(tenant=acme, kind=TenantJob.Kind.EXPORT, now=clock.now())
     assert job_run(job_id=job.pk, now=clock.now())
@@ -149,6 +152,41 @@ def test_the_list_is_sorted(acme: Tenant, globex: Tenant, platform: Browser) -> 
     assert platform.get("tenants/", {"sort": "'"}).status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("age", "status"), [(timedelta(hours=1), TenantJob.Status.RUNNING), (timedelta(days=2), TenantJob.Status.FAILED)]
+)
+def test_a_job_whose_server_goes_away_waits_for_it_but_not_for_ever(
+    acme: Tenant, globex: Tenant, monkeypatch: pytest.MonkeyPatch, age: timedelta, status: TenantJob.Status
+) -> None:
+    def goes_away(**_: object) -> None:
+        raise OperationalError("the server went away")
+
+    other = job_start(tenant=globex, kind=TenantJob.Kind.EXPORT, now=clock.now())
+    job = job_start(tenant=acme, kind=TenantJob.Kind.EXPORT, now=clock.now() - age)
+    with monkeypatch.context() as patched, pytest.raises(OperationalError, match="went away"):
+        patched.setattr(jobs, "tenant_contents", goes_away)
+        job_run(job_id=job.pk, now=clock.now())
+    assert job_get(job_id=job.pk).status == status
+    assert job_get(job_id=other.pk).status == TenantJob.Status.QUEUED
+    assert job_run(job_id=job.pk, now=clock.now()) == (status == TenantJob.Status.RUNNING)
+
+
+def test_losing_the_connection_under_a_lock_hides_nothing(acme: Tenant, globex: Tenant) -> None:
+    with (
+        pytest.raises(RuntimeError, match="the cause"),
+        advisory_lock(f"test.{acme.pk}") as is_ours,
+        advisory_lock(f"test.{globex.pk}") as is_ours_too,
+    ):
+        assert is_ours and is_ours_too
+        with psycopg.connect(settings.DATABASE_URL) as other:
+            row = other.execute("SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", [f"test.{acme.pk}"]).fetchone()
+            assert row == (False,)
+        connections["default"].close()
+        raise RuntimeError("the cause")
+    with advisory_lock(f"test.{acme.pk}", wait=True) as is_ours:
+        assert is_ours
+
+
 # --- Quotas and traffic -----------------------------------------------------------------------------------------------
 
 
@@ -175,6 +213,29 @@ def test_too_many_requests_are_429_with_the_time_to_wait_and_others_are_not_touc
     bad = host_browser(acme).get("/api/v1/entities/", headers={"Authorization": "Bearer atl_1_wrong"})
     assert bad.status_code == 401
     assert ("tenant.quotas", "platform admin", "admin-of-tests") in actions_of(acme, "tenant.quotas")
+
+
+def test_a_valkey_that_hangs_is_waited_for_once_and_then_left_alone(
+    acme: Tenant, globex: Tenant, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for tenant in (acme, globex):
+        tenant_quotas_set(tenant=tenant, quota_requests_per_s=1)
+        tenant.refresh_from_db()
+    asked: list[object] = []
+
+    def hangs(**values: object) -> None:
+        asked.append(values)
+        raise redis.TimeoutError
+
+    monkeypatch.setattr(quotas, "_take", lambda: hangs)
+    try:
+        for _ in range(3):
+            for tenant in (acme, globex):
+                quotas.rate_require(tenant=tenant)
+    finally:
+        quotas._valkey.end()
+    assert len(asked) == 1
+    assert len([record for record in caplog.records if "nobody is held back" in record.message]) == 1
 
 
 def test_a_full_tenant_may_read_and_delete_but_not_add(acme: Tenant) -> None:
@@ -212,6 +273,35 @@ def test_calls_are_counted_and_shown_to_their_tenant_only(acme: Tenant, globex: 
         cursor.execute("select count(*) from tenant_traffic")
         assert cursor.fetchone() == (0,)
     assert traffic.traffic_expire(now=clock.now() + timedelta(days=91)) >= 1
+
+
+def counts_of(tenant: Tenant) -> tuple[int, int]:
+    """Calls and writes that are kept."""
+    with tenant_bind(tenant), connections["default"].cursor() as cursor:
+        cursor.execute("select coalesce(sum(requests), 0), coalesce(sum(writes), 0) from tenant_traffic")
+        calls, writes = cursor.fetchone()
+    return int(calls), int(writes)
+
+
+def test_a_post_that_only_reads_is_no_write(acme: Tenant, globex: Tenant) -> None:
+    call(acme, "post", "entities/search/", data={})
+    call(acme, "post", "alerts/rules/preview/", data={"attribute": "heat", "operator": "gt", "threshold": 1})
+    call(acme, "post", "entities/", data={"entity_type": "a", "external_id": "1", "attributes": {"x": 1}})
+    call(acme, "get", "nowhere/")
+    traffic.traffic_flush()
+    assert (counts_of(acme), counts_of(globex)) == ((4, 1), (0, 0))
+
+
+def test_what_could_not_be_noted_is_noted_the_next_time(acme: Tenant, globex: Tenant) -> None:
+    def fails(*_: object) -> None:
+        raise OperationalError("away")
+
+    call(acme, "get", "entities/?limit=1")
+    with connections["default"].execute_wrapper(fails), pytest.raises(OperationalError):
+        traffic.traffic_flush()
+    call(acme, "get", "entities/?limit=1")
+    traffic.traffic_flush()
+    assert (counts_of(acme), counts_of(globex)) == ((2, 0), (0, 0))
 
 
 # --- Acting as a tenant -----------------------------------------------------------------------------------------------

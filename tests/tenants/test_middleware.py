@@ -179,7 +179,7 @@ def primary_down(acme: Tenant, globex: Tenant, replica: str) -> Iterator[None]:
     yield
     connection.settings_dict["PORT"] = before
     connection.close()
-    directory._directory.primary_rests_until = 0.0
+    directory._primary.end()
     directory_forget()
 
 
