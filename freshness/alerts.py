@@ -13,7 +13,8 @@ LAG_LIMIT_S: Final = 30.0
 # is still so. The usual multi-window pair of site reliability engineering.
 BURN_LIMIT: Final = 14.4
 READS_MIN: Final = 50
-SLOT_SAFE_MIN_BYTES: Final = 256 << 20
+# Less than this share of the log that a slot may retain is left before the slot is lost: time to act.
+SLOT_SAFE_SHARE: Final = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +64,19 @@ def conditions_now(
         found.append(
             Condition("slot:lost", "The change feed lost its slot", "Run `manage.py feed --resnapshot` to repair it.")
         )
-    safe = feed.get("atlasco_feed_slot_safe_bytes")
-    if safe is not None and safe < SLOT_SAFE_MIN_BYTES:
+    if slot_is_nearly_lost(feed):
+        left = feed["atlasco_feed_slot_safe_bytes"]
         found.append(
             Condition(
                 "slot:retention",
                 "The change feed is about to lose its slot",
-                f"The primary keeps only {safe / 2**20:.0f} MiB more of log for it: one of its stores is away.",
+                f"The primary keeps only {left / 2**20:.0f} MiB more of log for it: one of its stores is away.",
             )
         )
     return found
+
+
+def slot_is_nearly_lost(feed: Mapping[str, float]) -> bool:
+    """Whether the primary retains nearly as much log for the feed as it may. feed: figures of the change feed."""
+    left = feed.get("atlasco_feed_slot_safe_bytes")
+    return left is not None and left < SLOT_SAFE_SHARE * (left + feed.get("atlasco_feed_slot_retained_bytes", 0.0))

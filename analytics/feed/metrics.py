@@ -17,14 +17,14 @@ from prometheus_client import Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from freshness.alerts import slot_is_nearly_lost
+
 log = logging.getLogger(__name__)
 
 KEY: Final = "atlasco:metrics:feed"
 PREFIX: Final = "atlasco_feed_"
 # A feed that has written no figures for so long is away.
 SILENT_S: Final = 15.0
-# Less than this share of the log that a slot may retain is left before the slot is lost: time to act.
-SAFE_SHARE: Final = 0.25
 # Every figure there is. Those whose names end in `_total` only grow, from 0 at the start of the feed.
 FIGURES: Final[Mapping[str, str]] = {
     "read_bytes_total": "Bytes of the log that were read and decoded.",
@@ -147,8 +147,7 @@ def feed_check(client: redis.Redis, *, now_s: float) -> None:
         raise FeedSilent
     if figures.get(PREFIX + "slot_lost"):
         raise SlotLost
-    safe, retained = figures.get(PREFIX + "slot_safe_bytes"), figures.get(PREFIX + "slot_retained_bytes", 0.0)
-    if safe is not None and safe < SAFE_SHARE * (safe + retained):
+    if slot_is_nearly_lost(figures):
         raise SlotNearlyLost
 
 

@@ -11,6 +11,7 @@ looks at the log. "At least" is what a token asks of a store, and what X-Data-Po
 cursor: the next page must come from a store that has at least all that this page may have shown.
 
     through   the loop over the stores
+    facts     what a database says of itself in the snapshot in which it is read
     attempt   one read on one store, and what can be claimed of its answer
     orm       pages and the ORM: one database for many reads
     writes    how far the log is after a write

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 from django.db import DatabaseError, InterfaceError, connections
 
@@ -14,11 +14,10 @@ from atlasco.lib.errors import Problem
 from freshness import hangs
 from freshness.choice import Candidate, Verdict, has_reached, lag_accepted
 from freshness.monitor import PRIMARY, monitor
-from freshness.providers import provider
+from freshness.reads.facts import facts_before, facts_read
 from freshness.reads.problems import (
     CONNECTION_ERRORS,
     QUERY_CANCELED,
-    Demoted,
     QueryTimeout,
     StaleBeyondBudget,
     is_store_failure,
@@ -27,16 +26,10 @@ from freshness.reads.problems import (
 from freshness.reads.stores import DATABASES, alias_of, store_failed
 from freshness.sources import Found, Reader, reader_of
 from freshness.state import Answer, FreshnessState
-from freshness.timelines import Position, position_text, seq_timeline
-from freshness.tokens import lsn_parse
+from freshness.timelines import Position, seq_timeline
 from tenants.database.snapshot import read_snapshot, snapshot_repeat
 
 log = logging.getLogger(__name__)
-
-# Heartbeat's position, number and instant; a position that nothing in the snapshot is newer than; what the server is.
-SNAPSHOT_FACTS: Final = (
-    "SELECT lsn::text, seq, extract(epoch FROM ts)::float8, ({at_most})::text, {is_standby}, {timeline} FROM heartbeat"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,33 +87,15 @@ class Attempt:
             raise NotThisOne
         candidate = verdict.candidate
         alias = alias_of(candidate)
-        is_primary = alias == PRIMARY
-        watch = monitor()
-        began = watch.primary_now()
-        # A replica that was killed a moment ago may be behind what the monitor saw of it: with a token, ask again.
-        # Before the snapshot, or it could be ahead of what that shows.
-        known_lsn = 0 if is_primary or not self.needed.lsn else reached_lsn(alias)
-        asked = provider()
+        before = facts_before(alias, needed=self.needed)
         with hangs.reading(connections[alias]), read_snapshot(alias):
-            with connections[alias].cursor() as cursor:
-                # The first statement of the snapshot: what it shows of the heartbeat, the data shows of all other rows.
-                cursor.execute(
-                    SNAPSHOT_FACTS.format(at_most=asked.at_most, is_standby=asked.is_standby, timeline=asked.timeline)
-                )
-                at_least, seq, beat_at, at_most, is_standby, own_timeline = cursor.fetchone()
-            timeline = own_timeline or seq_timeline(seq)
-            if is_standby and not watch.is_believed(beat_at):
-                known_lsn = 0
-            if is_primary and (is_standby or timeline < watch.timeline()):
-                raise Demoted
-            lag_s = 0.0 if is_primary else watch.lag_s(beat_at, at=began)
-            position = Position(timeline, max(lsn_parse(at_least), known_lsn))
-            self._note(verdict, lag_s=lag_s, position=position, is_last=is_last)
-            value = self.reader(ReadSource(alias, position_text(Position(timeline, lsn_parse(at_most)))))
-        if not is_primary:
+            facts = facts_read(before)
+            self._note(verdict, lag_s=facts.lag_s, position=facts.reached, is_last=is_last)
+            value = self.reader(ReadSource(alias, facts.at_most))
+        if alias != PRIMARY:
             # Not from the primary: its snapshot may lack what its log has already, see `entities.cache`.
             for missed in self.missed:
-                _keep(missed, self.request, value, lsn_parse(at_least))
+                _keep(missed, self.request, value, facts.at_least_lsn)
         return value
 
     def _read_source(self, verdict: Verdict, *, is_last: bool) -> Any:
@@ -181,13 +156,6 @@ def reached_require(candidate: Candidate, position: Position, needed: Position) 
     if needed.lsn and position.timeline > needed.timeline and position.timeline not in monitor().timelines:
         # Promoted a moment ago: where its timeline began, and whether it has what is needed, is not known yet.
         raise NotThisOne(unreached=True)
-
-
-def reached_lsn(alias: str) -> int:
-    """What a database has applied by now, as it says itself; 0 where it does not."""
-    with connections[alias].cursor() as cursor:
-        cursor.execute(f"SELECT coalesce(({provider().reached})::text, '0/0')")
-        return lsn_parse(cursor.fetchone()[0])
 
 
 def _keep(reader: Reader, request: object, value: object, lsn: int) -> None:

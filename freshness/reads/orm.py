@@ -9,16 +9,15 @@ from django.db import connections
 
 from freshness.choice import Candidate, candidates_judge
 from freshness.defaults import budget_now
-from freshness.monitor import PRIMARY, monitor
+from freshness.monitor import PRIMARY
 from freshness.policy import Budget
-from freshness.providers import provider
-from freshness.reads.attempt import SNAPSHOT_FACTS, NotThisOne, ReadSource, reached_lsn, reached_require
-from freshness.reads.problems import CONNECTION_ERRORS, Demoted, NoStoreAnswers, PositionNotReached, is_store_failure
+from freshness.reads.attempt import NotThisOne, ReadSource, reached_require
+from freshness.reads.facts import facts_before, facts_read
+from freshness.reads.problems import CONNECTION_ERRORS, NoStoreAnswers, PositionNotReached, is_store_failure
 from freshness.reads.stores import alias_of, databases_now, store_failed
 from freshness.reads.through import POLL_S, REACH_S, position_needed
 from freshness.state import Answer, FreshnessState, freshness_state, freshness_state_entered
-from freshness.timelines import NOWHERE, Position, position_text, seq_timeline
-from freshness.tokens import lsn_parse
+from freshness.timelines import NOWHERE, Position
 
 
 def primary_source(*, query_class: str) -> ReadSource:
@@ -122,29 +121,16 @@ def _database_note(state: FreshnessState, candidate: Candidate, *, budget: Budge
     Raises NotThisOne where it has not what is needed, Demoted.
     """
     alias = alias_of(candidate)
-    watch, asked = monitor(), provider()
-    began = watch.primary_now()
-    # As in `Attempt`: it may be behind what the monitor saw of it.
-    known_lsn = 0 if alias == PRIMARY or not needed.lsn else reached_lsn(alias)
-    with connections[alias].cursor() as cursor:
-        cursor.execute(
-            SNAPSHOT_FACTS.format(at_most=asked.at_most, is_standby=asked.is_standby, timeline=asked.timeline)
-        )
-        at_least, seq, beat_at, at_most, is_standby, own_timeline = cursor.fetchone()
-    timeline = own_timeline or seq_timeline(seq)
-    if alias == PRIMARY and (is_standby or timeline < watch.timeline()):
-        raise Demoted
-    if is_standby and not watch.is_believed(beat_at):
-        known_lsn = 0
-    reached_require(candidate, Position(timeline, max(lsn_parse(at_least), known_lsn)), needed)
-    lag_s = 0.0 if alias == PRIMARY else watch.lag_s(beat_at, at=began)
+    # Without a snapshot of its own: what is read later shows at least as much.
+    facts = facts_read(facts_before(alias, needed=needed))
+    reached_require(candidate, facts.reached, needed)
     state.budget = budget
-    state.at_most = position_text(Position(timeline, lsn_parse(at_most)))
+    state.at_most = facts.at_most
     state.answer = Answer(
         source=candidate.source,
-        lag_s=lag_s,
-        position=lsn_parse(at_least),
-        replication_lag_s=lag_s,
+        lag_s=facts.lag_s,
+        position=facts.at_least_lsn,
+        replication_lag_s=facts.lag_s,
         store=candidate.name,
     )
     return alias

@@ -40,7 +40,10 @@ def test_a_breach_is_told_when_both_windows_burn_and_enough_was_read() -> None:
 
 def test_a_slot_that_is_lost_or_about_to_be_is_told() -> None:
     assert keys(PRIMARY, slot_lost=1.0) == ["slot:lost"]
-    assert keys(PRIMARY, slot_safe_bytes=float(1 << 20)) == ["slot:retention"]
+    retained = 1600.0 * 2**20
+    assert keys(PRIMARY, slot_safe_bytes=600.0 * 2**20, slot_retained_bytes=retained) == []
+    # As /readyz says it, whatever the slot may retain at the most.
+    assert keys(PRIMARY, slot_safe_bytes=400.0 * 2**20, slot_retained_bytes=retained) == ["slot:retention"]
 
 
 def reads(*, kept: int, broken: int, unknown: int = 0, tenant_id: int = ACME) -> Reads:

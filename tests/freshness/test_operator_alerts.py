@@ -115,20 +115,24 @@ def test_a_promise_that_is_broken_too_often_is_told(
 
 
 @pytest.mark.parametrize(
-    ("figure", "value", "alert"),
-    [("slot_safe_bytes", 1 << 20, "slot:retention"), ("slot_lost", 1, "slot:lost")],
+    ("figures", "alert"),
+    [
+        ({"slot_safe_bytes": 1 << 20, "slot_retained_bytes": 1 << 30}, "slot:retention"),
+        ({"slot_lost": 1}, "slot:lost"),
+    ],
 )
 def test_a_slot_that_is_lost_or_about_to_be_is_told(
-    figure: str, value: int, alert: str, fresh_replicas: None, recorder: Recorder, receiver: Receiver
+    figures: dict[str, int], alert: str, fresh_replicas: None, recorder: Recorder, receiver: Receiver
 ) -> None:
     client = get_redis_connection("default")
-    field = f"{metrics.PREFIX}{figure}"
-    before = client.hget(metrics.KEY, field)
-    client.hset(metrics.KEY, field, value)
+    fields = {f"{metrics.PREFIX}{name}": value for name, value in figures.items()}
+    before = {name: client.hget(metrics.KEY, name) for name in fields}
+    client.hset(metrics.KEY, mapping=fields)
     try:
         assert told(recorder, receiver)[alert] == "freshness.alert"
     finally:
-        if before is None:
-            client.hdel(metrics.KEY, field)
-        else:
-            client.hset(metrics.KEY, field, before)
+        for name, value in before.items():
+            if value is None:
+                client.hdel(metrics.KEY, name)
+            else:
+                client.hset(metrics.KEY, name, value)
