@@ -9,7 +9,6 @@ A feed that is alive is waited for: the rows' own deletions are still on their w
 
 from __future__ import annotations
 
-import functools
 import time
 from collections.abc import Callable
 from typing import Any, Final
@@ -17,13 +16,12 @@ from typing import Any, Final
 import orjson
 import redis
 from clickhouse_connect.driver.exceptions import ClickHouseError
-from django.conf import settings
 from django.db import connections, transaction
 
 from analytics.cache import applier as hot_cache
 from analytics.clickhouse import applier as clickhouse
 from analytics.clickhouse.changes import position_read
-from analytics.clickhouse.client import clickhouse_client, is_unknown_table
+from analytics.clickhouse.client import is_unknown_table, work_client
 from analytics.clickhouse.reading.sources import applied
 from analytics.feed.events import PREFIX_TENANT_ERASED
 from analytics.feed.settings import cache_client
@@ -118,16 +116,10 @@ def _rollups_erase(tenant: Tenant) -> int:
     return _clickhouse(lambda client: rollups_erase(client, tenant_id=tenant.pk))
 
 
-@functools.cache
-def _client(url: str) -> Any:
-    # Making one costs several requests; one client serves all threads.
-    return clickhouse_client(url, timeout_s=600)
-
-
 def _clickhouse(work: Any) -> int:
     """The number that some work returns; 0 where the feed never made its tables."""
     try:
-        return int(work(_client(settings.CLICKHOUSE_URL)))
+        return int(work(work_client()))
     except ClickHouseError as error:
         if is_unknown_table(error):
             return 0

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
-import clickhouse_connect
 import redis
 from django.conf import settings
 from django.db import connections
@@ -16,6 +15,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
 
+from analytics.clickhouse.client import reading_client
 from analytics.feed.metrics import FeedCollector, feed_check, metrics_read
 from analytics.feed.settings import cache_client
 from freshness.figures import reads_of_minutes, reads_total
@@ -121,13 +121,7 @@ def _valkey_check() -> None:
 
 
 def _clickhouse_check() -> None:
-    client = clickhouse_connect.get_client(
-        dsn=settings.CLICKHOUSE_URL, connect_timeout=_TIMEOUT_S, send_receive_timeout=_TIMEOUT_S
-    )
-    try:
-        client.command("SELECT 1")
-    finally:
-        client.close()
+    reading_client(timeout_s=_TIMEOUT_S).command("SELECT 1")
 
 
 def _feed_check() -> None:

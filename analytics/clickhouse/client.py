@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, Final
 
 import clickhouse_connect
@@ -35,6 +36,26 @@ def clickhouse_client(url: str = "", *, timeout_s: int = 30, reads_for_ms: int |
         form_encode_query_params=True,
         settings=settings_of_client,
     )
+
+
+def reading_client(*, timeout_s: int | None = None) -> Any:
+    """The client of all that answers requests in this process: its statements are limited as the database's are.
+
+    timeout_s: of one that gives up sooner. Raises ClickHouseError where nobody answers.
+    """
+    limit_ms: int = settings.STATEMENT_TIMEOUT_MS
+    return _shared(settings.CLICKHOUSE_URL, limit_ms // 1000 + 5 if timeout_s is None else timeout_s, limit_ms)
+
+
+def work_client() -> Any:
+    """The client of what takes its time, in a worker or a command. Raises ClickHouseError where nobody answers."""
+    return _shared(settings.CLICKHOUSE_URL, 600, None)
+
+
+@cache
+def _shared(url: str, timeout_s: int, reads_for_ms: int | None) -> Any:
+    # Making one costs several requests; one serves all threads.
+    return clickhouse_client(url, timeout_s=timeout_s, reads_for_ms=reads_for_ms)
 
 
 def is_unknown_table(error: ClickHouseError) -> bool:

@@ -14,14 +14,14 @@ from hypothesis import event, given
 from hypothesis import strategies as st
 
 from analytics.clickhouse.changes import changes_insert, position_line
-from analytics.clickhouse.client import clickhouse_client
+from analytics.clickhouse.client import clickhouse_client, reading_client
 from analytics.clickhouse.load import snapshot_load
 from analytics.clickhouse.migrate import migrations_apply
 from analytics.clickhouse.reading import aggregate as reading
 from analytics.clickhouse.reading.aggregate import aggregate_read, numeric_divide
 from analytics.clickhouse.reading.conditions import SETS_MAX, Statement, instant_us, number_operand
 from analytics.clickhouse.reading.search import entity_read, search_read, value_read
-from analytics.clickhouse.reading.sources import aggregate_found, reading_client, search_found
+from analytics.clickhouse.reading.sources import aggregate_found, search_found
 from analytics.feed.events import Heartbeat, Position
 from analytics.feed.slots import snapshot_export
 from entities import aggregates

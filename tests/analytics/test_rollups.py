@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 import pytest
+from django.conf import settings
 from django.core.management import call_command
 
 from analytics.clickhouse.applier import ClickHouseApplier
@@ -28,6 +29,7 @@ from analytics.rollups.reading import (
     TrendRead,
     TypesRead,
     ValuesRead,
+    rollup,
 )
 from analytics.rollups.refresh import (
     rollups_advance,
@@ -563,3 +565,23 @@ def test_a_tenants_rollups_are_erased_with_it(dsn: str, client: Any, feed: Feed,
     assert rollups_erase(client, tenant_id=acme.pk) > 0
     assert rollups_count(client, tenant_id=acme.pk) == 0
     assert len(distributions(globex)) == 1
+
+
+def test_a_statement_that_asks_too_much_of_a_rollup_is_left_to_a_database(
+    client: Any, feed: Feed, dsn: str, acme: Tenant, globex: Tenant
+) -> None:
+    write(acme, "one", n=1)
+    write(globex, "one", n=1)
+    refreshed(client, feed, dsn, acme, globex)
+    asked: list[Any] = []
+
+    def too_much(client: Any) -> list[Any]:
+        asked.extend(client.query("SELECT toFloat64(getSetting('max_execution_time'))").result_rows)
+        statement = "SELECT groupArray(number) FROM numbers(10000000) SETTINGS max_memory_usage = 1000000"
+        return list(client.query(statement).result_rows)
+
+    for tenant in (acme, globex):
+        assert rollup._rollup(tenant.pk, too_much, limit=1) is None
+        assert [found.attribute for found in distributions(tenant)] == ["n"]
+    # As long as the database's statements may take.
+    assert asked == [(settings.STATEMENT_TIMEOUT_MS / 1000,)] * 2

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
@@ -13,7 +12,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from analytics.alerts.evaluate import Sample, firings_count
 from analytics.alerts.services.checking import RuleInput
-from analytics.clickhouse.client import clickhouse_client, is_unknown_table
+from analytics.clickhouse.client import is_unknown_table, reading_client
 from atlasco.lib.clock import to_us
 from atlasco.lib.errors import Unavailable
 from atlasco.lib.sql import sql_blocks
@@ -55,8 +54,7 @@ def rule_preview(*, tenant_id: int, rule: RuleInput, now: datetime) -> Preview:
         "is_any": int(rule.condition.operator == "stale"),
     }
     try:
-        with closing(clickhouse_client(timeout_s=20)) as client:
-            rows = client.query(SQL["history"], parameters=parameters).result_rows
+        rows = reading_client().query(SQL["history"], parameters=parameters).result_rows
     except ClickHouseError as error:
         if not is_unknown_table(error):
             raise PreviewUnavailable from error

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from functools import cache
 from typing import Any, Final
 
 from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError
 from django.conf import settings
 
 from analytics.clickhouse.changes import position_read
-from analytics.clickhouse.client import clickhouse_client
+from analytics.clickhouse.client import reading_client
 from analytics.clickhouse.reading.aggregate import aggregate_read
 from analytics.clickhouse.reading.conditions import SETS_MAX, sets_count
 from analytics.clickhouse.reading.history import history_read, state_read
@@ -71,7 +70,7 @@ def search_found(request: SearchRead) -> Found | None:
     try:
         return _found(search_read(reading_client(), tenant_id=request.tenant_id, query=request.query))
     except DatabaseError as error:
-        if not _is_of_the_statement(error):
+        if not is_of_the_statement(error):
             raise
         return None
 
@@ -98,7 +97,7 @@ def _found_after(read: Callable[[Any], Any]) -> Found | None:
     try:
         value = read(client)
     except DatabaseError as error:
-        if not _is_of_the_statement(error):
+        if not is_of_the_statement(error):
             raise
         return None
     return None if value is None else Found(value, applied(position))
@@ -111,21 +110,9 @@ def _found(read: Read) -> Found:
     return Found(value, applied(read.position))
 
 
-def _is_of_the_statement(error: DatabaseError) -> bool:
+def is_of_the_statement(error: DatabaseError) -> bool:
     """Whether the statement was at fault, not the store; then it is told, and another store shall answer."""
     is_ours = any(f"Code: {code}." in str(error) for code in _STATEMENT_CODES)
     if is_ours:
         log.warning("ClickHouse does not answer this one; another store shall.", extra={"error": str(error)[:500]})
     return is_ours
-
-
-def reading_client() -> Any:
-    """One client for all threads of this process. Raises ClickHouseError where nobody answers."""
-    return _client(settings.CLICKHOUSE_URL)
-
-
-@cache
-def _client(url: str) -> Any:
-    return clickhouse_client(
-        url, timeout_s=settings.STATEMENT_TIMEOUT_MS // 1000 + 5, reads_for_ms=settings.STATEMENT_TIMEOUT_MS
-    )

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from django.conf import settings
+from clickhouse_connect.driver.exceptions import DatabaseError
 
-from analytics.clickhouse.client import clickhouse_client
-from analytics.clickhouse.reading.sources import applied
+from analytics.clickhouse.client import reading_client
+from analytics.clickhouse.reading.sources import applied, is_of_the_statement
 from analytics.rollups.reading.shapes import (
     DistributionRead,
     EntitiesPoint,
@@ -48,18 +47,21 @@ def readers_register() -> None:
         reader_register(operation, "clickhouse", reader)
 
 
-@cache
-def _client(url: str) -> Any:
-    return clickhouse_client(url)
-
-
 def _rollup(tenant_id: int, read: Callable[[Any], list[R]], *, limit: int) -> Found | None:
-    """What a tenant's rollup says; None where it has none yet. Its state is read first: it must not claim too much."""
-    client = _client(settings.CLICKHOUSE_URL)
-    state = states_read(client, tenant_id=tenant_id).get(tenant_id)
-    if state is None:
+    """What a tenant's rollup says; None where it has none yet, or takes too long to say it.
+
+    Its state is read first: it must not claim too much.
+    """
+    client = reading_client()
+    try:
+        state = states_read(client, tenant_id=tenant_id).get(tenant_id)
+        if state is None:
+            return None
+        rows = read(client)
+    except DatabaseError as error:
+        if not is_of_the_statement(error):
+            raise
         return None
-    rows = read(client)
     found = Rows(
         rows[:limit], clock.from_us(state.refreshed_us), clock.from_us(state.recent_us), is_whole=len(rows) <= limit
     )
