@@ -6,9 +6,6 @@ import time
 from datetime import timedelta
 from typing import Any, Final
 
-import orjson
-import redis
-from django_redis import get_redis_connection
 from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -16,11 +13,12 @@ from rest_framework.views import APIView
 
 from atlasco.lib import clock
 from atlasco.lib.clock import iso
-from atlasco.lib.errors import FieldError, Invalid, NotFound, Unavailable
+from atlasco.lib.errors import FieldError, Invalid
 from atlasco.lib.json_api import json_body
+from atlasco.lib.parameters import parameters
 from freshness.choice import Verdict, candidates_judge
 from freshness.defaults import budget_now, change_parse, defaults_change, defaults_json, defaults_read
-from freshness.figures import decision_key
+from freshness.figures import decision_read
 from freshness.middleware import wish_of
 from freshness.monitor import monitor
 from freshness.policy import OPERATION_CLASS, QUERY_CLASSES, TIER_SLA_S, TIERS, TREE, Budget, Wish, budget_settle
@@ -95,7 +93,7 @@ class FreshnessSources(APIView):
     )
     def get(self, request: Request) -> Response:
         """Lag, position, breaker and since when, for each store; then the budget matrix."""
-        _parameters_refuse(request)
+        parameters(request)
         watch, now = monitor(), clock.now()
         sources = []
         freshness_state().budget = budget_settle(wish=Wish(), query_class="operational")
@@ -170,7 +168,7 @@ class FreshnessExplain(APIView):
     )
     def post(self, request: Request) -> Response:
         """The candidates in the order in which they would be tried, each with the reason it is taken or rejected."""
-        _parameters_refuse(request)
+        parameters(request)
         body = json_body(request)
         operation = body.get("operation") if isinstance(body, dict) else None
         if not isinstance(operation, str) or operation not in OPERATION_CLASS:
@@ -213,7 +211,7 @@ class FreshnessDefaults(APIView):
     @extend_schema(operation_id="freshness_defaults_retrieve", responses={200: _DEFAULTS})
     def get(self, request: Request) -> Response:
         """The tenant's defaults by query class, and the floors of its attributes."""
-        _parameters_refuse(request)
+        parameters(request)
         tenant_id = tenant_required().pk
         defaults = read_through(
             lambda source: defaults_read(tenant_id=tenant_id, using=source.using), operation="defaults", attributes=()
@@ -237,23 +235,11 @@ class FreshnessDefaults(APIView):
     )
     def patch(self, request: Request) -> Response:
         """Settle some anew: a limit sets, null takes back, what is not named stays. Known everywhere within 2 s."""
-        _parameters_refuse(request)
+        parameters(request)
         tenant = tenant_required()
         defaults = defaults_change(tenant=tenant, **change_parse(json_body(request)))
         write_finished(tenant_id=tenant.pk)
         return Response(defaults_json(defaults))
-
-
-class DecisionUnknown(NotFound):
-    """No decision of this request is kept: they are for 24 hours, under load only some. Ask with ?explain=route."""
-
-    code = "decision_unknown"
-
-
-class DecisionsUnavailable(Unavailable):
-    """Decisions are kept in Valkey, which does not answer."""
-
-    code = "decisions_unavailable"
 
 
 class FreshnessDecision(APIView):
@@ -264,14 +250,8 @@ class FreshnessDecision(APIView):
     @extend_schema(operation_id="freshness_decision", responses={200: {"type": "object"}})
     def get(self, request: Request, request_id: str) -> Response:
         """By the X-Request-Id of the answer; of several with one id, the first. Under load only a sample is kept."""
-        _parameters_refuse(request)
-        try:
-            found = get_redis_connection("default").get(decision_key(tenant_required().pk, request_id))
-        except redis.RedisError:
-            raise DecisionsUnavailable from None
-        if found is None:
-            raise DecisionUnknown
-        return Response(orjson.loads(found))
+        parameters(request)
+        return Response(decision_read(tenant_id=tenant_required().pk, request_id=request_id))
 
 
 def _attributes(body: dict[str, Any], operation: str) -> list[str] | None:
@@ -304,10 +284,5 @@ def _reason(verdict: Verdict, index: int) -> str:
     return "meets the budget first in the order of its tier" if index == 0 else "meets the budget; comes later"
 
 
-def _parameters_refuse(request: Request) -> None:
-    for name in request.query_params:
-        raise _invalid(name[:100], f"There is no parameter {name[:100]!r} here.", code="unknown_parameter")
-
-
-def _invalid(path: str, detail: str, *, code: str = "invalid_explain") -> InvalidExplain:
-    return InvalidExplain(detail, errors=[FieldError(path, code, detail)])
+def _invalid(path: str, detail: str) -> InvalidExplain:
+    return InvalidExplain(detail, errors=[FieldError(path, "invalid_explain", detail)])

@@ -17,6 +17,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
+import redis
+from django_redis import get_redis_connection
+
+from atlasco.lib.errors import NotFound, Unavailable
 
 MINUTE_S: Final = 60
 HOUR_S: Final = 3600
@@ -26,6 +30,18 @@ LAG_KEPT: Final = 86_400 // 5
 DECISION_TTL_S: Final = 86_400
 _MINUTES_TTL_S: Final = 7 * HOUR_S
 _HOURS_TTL_S: Final = 26 * HOUR_S
+
+
+class DecisionUnknown(NotFound):
+    """No decision of this request is kept: they are for 24 hours, under load only some. Ask with ?explain=route."""
+
+    code = "decision_unknown"
+
+
+class DecisionsUnavailable(Unavailable):
+    """Decisions are kept in Valkey, which does not answer."""
+
+    code = "decisions_unavailable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +59,17 @@ Reads = Counter[ReadKind]
 
 def decision_key(tenant_id: int, request_id: str) -> str:
     return f"atlasco:decision:{tenant_id}:{request_id}"
+
+
+def decision_read(*, tenant_id: int, request_id: str) -> Any:
+    """Why a request of the tenant was answered by which store. Raises DecisionUnknown, DecisionsUnavailable."""
+    try:
+        found = get_redis_connection("default").get(decision_key(tenant_id, request_id))
+    except redis.RedisError:
+        raise DecisionsUnavailable from None
+    if found is None:
+        raise DecisionUnknown
+    return orjson.loads(found)
 
 
 def reads_add(pipeline: Any, reads: Mapping[ReadKind, int], *, now_s: float) -> None:

@@ -11,9 +11,9 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from atlasco.lib.json_api import json_body
+from atlasco.lib.parameters import parameters
 from entities.aggregates import FUNCTIONS, TOP_MAX, Group, aggregate_parse, aggregate_resolved, aggregate_run
 from entities.api import openapi
-from entities.api.common import parameters
 from entities.reads import AggregateRead
 from freshness.reads import read_through
 from freshness.state import freshness_state

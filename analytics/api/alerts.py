@@ -13,13 +13,13 @@ from rest_framework.views import APIView
 from analytics.alerts import services
 from analytics.alerts.evaluate import OPERATORS
 from analytics.alerts.services import FIRING_STATES, RULES_MAX, AlertRule, Firing, FiringState, rule_body, rule_parse
-from analytics.api.common import signed_decode, signed_encode, whole_parameter
+from analytics.api.common import signed_decode, signed_encode
 from atlasco.lib.clock import iso, now
 from atlasco.lib.json_api import json_body
+from atlasco.lib.parameters import parameter_error, parameters, whole_parameter
 from entities.api import openapi
-from entities.api.common import parameter_error, parameters
+from entities.api.common import limit_parameter
 from entities.search.cursors import InvalidCursor
-from entities.search.query import LIMIT_DEFAULT, LIMIT_MAX
 from freshness.reads import primary_source, write_finished
 from freshness.state import freshness_state
 from tenants.actors import actor_current
@@ -239,7 +239,7 @@ class AlertFirings(APIView):
         tenant_id = tenant_required().pk
         state: FiringState = _state(values.get("state", "all"))
         rule_id = whole_parameter(values, "rule_id", 0, _ID_MAX)
-        limit = whole_parameter(values, "limit", 1, LIMIT_MAX) or LIMIT_DEFAULT
+        limit = limit_parameter(values)
         identity = [tenant_id, state, rule_id]
         before = None
         if values.get("cursor"):

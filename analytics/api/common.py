@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 from django.core import signing
 
-from entities.api.common import parameter_error
+from atlasco.lib.parameters import parameter_error
 from entities.search.cursors import InvalidCursor
+from entities.values import instant_error, instant_text
 
 
-def whole_parameter(values: dict[str, str], name: str, least: int, most: int) -> int | None:
+def instant_parameter(values: dict[str, str], name: str) -> datetime | None:
+    """In UTC; None where it was not sent."""
     text = values.get(name)
     if text is None:
         return None
-    if text.isascii() and text.isdigit() and len(text) <= 19 and least <= int(text) <= most:
-        return int(text)
-    raise parameter_error(name, f"`{name}` is a whole number from {least} to {most}.")
+    if (error := instant_error(text, name)) is not None:
+        raise parameter_error(name, error.detail)
+    return datetime.fromisoformat(instant_text(text)).astimezone(UTC)
 
 
 def signed_encode(body: list[Any], *, salt: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 
 import orjson
@@ -13,12 +13,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from analytics.api.common import instant_parameter
 from atlasco.lib.clock import iso
+from atlasco.lib.parameters import parameter_error, parameters
 from entities.api import openapi
-from entities.api.common import attribute_name_parse, limit_parameter, parameter_error, parameters
+from entities.api.common import attribute_name_parse, limit_parameter
 from entities.history import StateValue, ValueChange, entity_history, state_at
 from entities.selectors import entity_id_parse
-from entities.values import instant_error, instant_text
 from freshness.state import freshness_state
 from tenants.binding import tenant_required
 
@@ -78,8 +79,7 @@ class EntityHistory(APIView):
         values = parameters(request, ("attribute", "at", "limit", "cursor"))
         tenant_id, number, limit = tenant_required().pk, entity_id_parse(entity_id), limit_parameter(values)
         name, cursor = _name(values), values.get("cursor") or None
-        if "at" in values:
-            at = _instant(values["at"])
+        if (at := instant_parameter(values, "at")) is not None:
             state = state_at(tenant_id=tenant_id, at=at, entity_id=number, name=name, limit=limit, cursor=cursor)
             return _state_response(at, state.values, state.next_cursor)
         page = entity_history(tenant_id=tenant_id, entity_id=number, name=name, limit=limit, cursor=cursor)
@@ -113,9 +113,9 @@ class AnalyticsState(APIView):
     def get(self, request: Request) -> Response:
         """The last value of each attribute of each entity whose `at` is not behind the instant."""
         values = parameters(request, ("at", "attribute", "stale_for_s", "limit", "cursor"))
-        if "at" not in values:
+        at, stale = instant_parameter(values, "at"), values.get("stale_for_s")
+        if at is None:
             raise parameter_error("at", "`at` is required: the instant to look at.")
-        at, stale = _instant(values["at"]), values.get("stale_for_s")
         if stale is not None and not _SECONDS.fullmatch(stale):
             raise parameter_error("stale_for_s", "`stale_for_s` is a number of seconds, 0 or more.")
         page = state_at(
@@ -131,12 +131,6 @@ class AnalyticsState(APIView):
 
 def _name(values: dict[str, str]) -> str | None:
     return attribute_name_parse(values["attribute"]) if "attribute" in values else None
-
-
-def _instant(text: str) -> datetime:
-    if (error := instant_error(text, "at")) is not None:
-        raise parameter_error("at", error.detail)
-    return datetime.fromisoformat(instant_text(text)).astimezone(UTC)
 
 
 def _change_json(change: ValueChange) -> dict[str, Any]:

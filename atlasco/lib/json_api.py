@@ -48,7 +48,7 @@ class BodyTooLarge(Invalid):
 class BodyCut(Invalid):
     """The body ended before its announced length: the connection was cut. Nothing was done."""
 
-    code = "broken_body"
+    code = "body_cut"
 
 
 class LengthRequired(Problem):

@@ -12,9 +12,10 @@ from rest_framework.views import APIView
 from atlasco.lib.clock import iso
 from atlasco.lib.errors import FieldError
 from atlasco.lib.json_api import json_body
+from atlasco.lib.parameters import parameter_error, parameters
 from entities import selectors, services
 from entities.api import openapi
-from entities.api.common import attribute_name_parse, limit_parameter, parameter_error, parameters
+from entities.api.common import attribute_name_parse, limit_parameter
 from entities.models import AttributeMetadata
 from freshness.reads import read_through, write_finished
 from freshness.state import freshness_state

@@ -1,16 +1,16 @@
-"""What the doors share: query parameters, ETags, and entities as JSON."""
+"""What the doors share: parts of paths, ETags, and entities as JSON."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from typing import Any, Final
 
 import orjson
 from rest_framework.request import Request
 
 from atlasco.lib.clock import iso
-from atlasco.lib.errors import FieldError, Invalid
+from atlasco.lib.errors import Invalid
+from atlasco.lib.parameters import whole_parameter
 from entities.search.query import LIMIT_DEFAULT, LIMIT_MAX
 from entities.search.run import EntityRow
 from entities.values import name_error
@@ -19,56 +19,14 @@ from entities.values import name_error
 _DIGITS_MAX: Final = 19
 
 
-class InvalidParameter(Invalid):
-    """A query parameter is unknown or can't be understood."""
-
-    code = "invalid_parameter"
-
-
 class InvalidName(Invalid):
     """No attribute can have this name."""
 
     code = "invalid_name"
 
 
-def parameters(request: Request, known: Iterable[str]) -> dict[str, str]:
-    """The query parameters. Raises InvalidParameter for an unknown or a repeated one: nothing is passed over."""
-    names = tuple(known)
-    errors = []
-    for name, values in request.query_params.lists():
-        if name not in names:
-            errors.append(
-                FieldError(
-                    name[:100],
-                    "unknown_parameter",
-                    f"There is no parameter {name[:100]!r} here; known are {', '.join(names) or 'none'}.",
-                )
-            )
-        elif len(values) > 1:
-            errors.append(FieldError(name, "repeated_parameter", f"`{name}` stands more than once."))
-        elif "\x00" in values[0]:
-            errors.append(FieldError(name, "nul_character", f"`{name}` can't hold the NUL character."))
-    if errors:
-        raise InvalidParameter(errors[0].detail, errors=errors)
-    return {name: str(request.query_params[name]) for name in request.query_params}
-
-
-def parameter_error(name: str, detail: str) -> InvalidParameter:
-    return InvalidParameter(detail, errors=[FieldError(name, "invalid_parameter", detail)])
-
-
-def flag_parameter(values: dict[str, str], name: str) -> bool:
-    value = values.get(name, "false")
-    if value not in {"true", "false"}:
-        raise parameter_error(name, f"`{name}` is true or false.")
-    return value == "true"
-
-
 def limit_parameter(values: dict[str, str]) -> int:
-    text = values.get("limit", str(LIMIT_DEFAULT))
-    if not (text.isascii() and text.isdigit() and len(text) <= _DIGITS_MAX and 1 <= int(text) <= LIMIT_MAX):
-        raise parameter_error("limit", f"`limit` is a whole number from 1 to {LIMIT_MAX}.")
-    return int(text)
+    return whole_parameter(values, "limit", 1, LIMIT_MAX) or LIMIT_DEFAULT
 
 
 def attribute_name_parse(text: str) -> str:

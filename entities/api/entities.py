@@ -12,16 +12,15 @@ from rest_framework.views import APIView
 
 from atlasco.lib.clock import iso, now
 from atlasco.lib.json_api import json_body
+from atlasco.lib.parameters import flag_parameter, parameters
 from entities import selectors, services
 from entities.api import openapi
 from entities.api.common import (
     attribute_name_parse,
     entity_json,
     etag,
-    flag_parameter,
     limit_parameter,
     none_match,
-    parameters,
     versions_expected,
 )
 from entities.api.search import page_json, search_through

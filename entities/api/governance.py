@@ -16,9 +16,10 @@ from rest_framework.views import APIView
 from atlasco.lib.clock import iso, now
 from atlasco.lib.errors import FieldError
 from atlasco.lib.json_api import json_body
+from atlasco.lib.parameters import flag_parameter, parameters
 from entities import tasks
 from entities.api import openapi
-from entities.api.common import attribute_name_parse, flag_parameter, parameters
+from entities.api.common import attribute_name_parse
 from entities.governance import jobs, store
 from entities.governance.rules import MODES, InvalidRule
 from entities.models import AttributeJob, JobStatus

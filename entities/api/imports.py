@@ -16,9 +16,9 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from atlasco.lib.clock import now
+from atlasco.lib.parameters import flag_parameter, parameter_error, parameters
 from entities import receipts
 from entities.api import openapi
-from entities.api.common import flag_parameter, parameter_error, parameters
 from entities.ingest.batch import Mode
 from entities.ingest.importer import ImportSummary, import_run
 from entities.ingest.lines import BrokenBody, gunzip

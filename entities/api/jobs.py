@@ -18,9 +18,10 @@ from rest_framework.views import APIView
 from atlasco.lib.clock import iso, now
 from atlasco.lib.errors import Invalid
 from atlasco.lib.json_api import json_body
+from atlasco.lib.parameters import flag_parameter, parameter_error, parameters
 from entities import tasks
 from entities.api import openapi
-from entities.api.common import flag_parameter, limit_parameter, parameter_error, parameters
+from entities.api.common import limit_parameter
 from entities.api.imports import answer_once, body_chunks, decoded, is_chunked, mode_parameter
 from entities.imports import jobs, report
 from entities.imports.formats import DELIMITERS, ENCODINGS, Format

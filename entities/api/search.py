@@ -10,8 +10,9 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from atlasco.lib.json_api import json_body
+from atlasco.lib.parameters import parameter_error, parameters
 from entities.api import openapi
-from entities.api.common import entity_json, parameter_error, parameters
+from entities.api.common import entity_json
 from entities.reads import SearchRead
 from entities.search.aliases import query_resolved
 from entities.search.cursors import cursor_position

@@ -35,13 +35,13 @@ _FOLDER: Final = "tenant-exports"
 class JobUnderWay(Conflict):
     """This is being done already. Wait until it has ended."""
 
-    code = "job_under_way"
+    code = "tenant_job_under_way"
 
 
 class JobUnknown(NotFound):
     """There is no such job (any more)."""
 
-    code = "job_unknown"
+    code = "tenant_job_unknown"
 
 
 def job_start(*, tenant: Tenant, kind: TenantJob.Kind, confirm: str = "", now: datetime) -> TenantJob:

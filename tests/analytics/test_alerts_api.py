@@ -74,7 +74,7 @@ def test_a_rule_is_made_changed_and_removed_by_its_own_tenant_and_the_log_says_s
     assert ours.get("/alerts/rules/").body["rules"] == [kept]
 
     assert theirs.get("/alerts/rules/").body["rules"] == []
-    assert theirs.get(path).code == theirs.ask("PATCH", path, {"name": "x"}).code == "rule_unknown"
+    assert theirs.get(path).code == theirs.ask("PATCH", path, {"name": "x"}).code == "alert_rule_unknown"
     assert theirs.ask("DELETE", path).status == 404
 
     changed = ours.ask("PATCH", path, {"threshold": 35, "emails": ["ops@example.com"]})
@@ -143,7 +143,7 @@ def test_scopes_and_mistakes_are_told_apart(acme: Tenant, web_url: str, ours: Cl
     assert reader.post("/alerts/rules/", HOT).status == 403
     assert reader.get("/alerts/rules/").status == 200
     refused = ours.post("/alerts/rules/", {**HOT, "threshold": "hot", "color": 1})
-    assert (refused.status, refused.code) == (400, "invalid_rule")
+    assert (refused.status, refused.code) == (400, "invalid_alert_rule")
     assert refused.faults == [("color", "unknown_field"), ("threshold", "invalid_value")]
     assert ours.get("/alerts/firings/", params={"state": "burning"}).code == "invalid_parameter"
     assert reader.post("/alerts/rules/preview/", HOT).body == {

@@ -78,7 +78,7 @@ def test_an_unknown_or_repeated_parameter_is_told(
 ) -> None:
     for params in ({"colour": "red"}, {"colour": ["red", "blue"]}):
         answer = acme.ask(method, path.format(id=entity_id), body, params=params)
-        assert answer.status == 400 and answer.code in {"invalid_parameter", "invalid_explain"}
+        assert (answer.status, answer.code) == (400, "invalid_parameter")
         assert ("colour", "unknown_parameter") in answer.faults
 
 

@@ -41,7 +41,7 @@ _DEFAULTS: Final[dict[str, Any]] = {
 class InvalidRule(Invalid):
     """The rule can't be kept as it is."""
 
-    code = "invalid_rule"
+    code = "invalid_alert_rule"
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ _ID_MAX: Final = 2**63 - 1
 class RuleUnknown(NotFound):
     """There is no such alert rule."""
 
-    code = "rule_unknown"
+    code = "alert_rule_unknown"
 
 
 class TooManyRules(Conflict):

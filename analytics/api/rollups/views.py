@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Final
 
-from django.utils.dateparse import parse_datetime
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from analytics.api.common import signed_decode, signed_encode, whole_parameter
+from analytics.api.common import instant_parameter, signed_decode, signed_encode
 from analytics.api.rollups import schema
 from analytics.api.rollups.shapes import distribution_json, rows_response, value_json
 from analytics.rollups import reading
@@ -21,7 +19,6 @@ from analytics.rollups.reading import (
     EARLIEST,
     GRAINS,
     LATEST,
-    LIMIT_DEFAULT,
     LIMIT_MAX,
     DistributionRead,
     EntitiesRead,
@@ -29,8 +26,9 @@ from analytics.rollups.reading import (
     ValuesRead,
 )
 from atlasco.lib.clock import iso
+from atlasco.lib.parameters import flag_parameter, parameter_error, parameters, whole_parameter
 from entities.api import openapi
-from entities.api.common import flag_parameter, parameter_error, parameters
+from entities.api.common import limit_parameter
 from entities.search.cursors import InvalidCursor
 from entities.values import ENTITY_TYPE_MAX_CHARS, NAME_MAX_CHARS
 from tenants.binding import tenant_required
@@ -105,7 +103,7 @@ class RollupDistribution(APIView):
             recent=flag_parameter(values, "recent"),
             largest=top is not None,
             after=_cursor_decode(values.get("cursor", ""), identity),
-            limit=top or whole_parameter(values, "limit", 1, LIMIT_MAX) or LIMIT_DEFAULT,
+            limit=top or limit_parameter(values),
         )
         found = reading.distribution_read(read)
         cursor = None
@@ -148,7 +146,7 @@ class RollupValues(APIView):
             tenant_required().pk,
             attribute=_required(values, "attribute"),
             entity_type=_entity_type(values),
-            limit=whole_parameter(values, "limit", 1, LIMIT_MAX) or LIMIT_DEFAULT,
+            limit=limit_parameter(values),
         )
         found = reading.values_read(read)
         return rows_response(map(value_json, found.rows), found, None)
@@ -201,10 +199,10 @@ class RollupTrend(APIView):
             attribute=_required(values, "attribute"),
             entity_type=_entity_type(values),
             grain="hour" if grain == "hour" else "day",
-            start=_instant(values, "from", EARLIEST),
-            end=_instant(values, "to", LATEST),
+            start=instant_parameter(values, "from") or EARLIEST,
+            end=instant_parameter(values, "to") or LATEST,
             newest=flag_parameter(values, "newest"),
-            limit=whole_parameter(values, "limit", 1, LIMIT_MAX) or LIMIT_DEFAULT,
+            limit=limit_parameter(values),
         )
         found = reading.trend_read(read)
         rows = ({**point.row(), "bucket": iso(point.bucket)} for point in found.rows)
@@ -242,10 +240,10 @@ class RollupEntities(APIView):
         read = EntitiesRead(
             tenant_required().pk,
             entity_type=_entity_type(values),
-            start=_instant(values, "from", EARLIEST),
-            end=_instant(values, "to", LATEST),
+            start=instant_parameter(values, "from") or EARLIEST,
+            end=instant_parameter(values, "to") or LATEST,
             newest=flag_parameter(values, "newest"),
-            limit=whole_parameter(values, "limit", 1, LIMIT_MAX) or LIMIT_DEFAULT,
+            limit=limit_parameter(values),
         )
         found = reading.entities_read(read)
         rows = (
@@ -275,19 +273,6 @@ def _required(values: dict[str, str], name: str) -> str:
     if not values.get(name):
         raise parameter_error(name, f"`{name}` is needed.")
     return _name(values, name)
-
-
-def _instant(values: dict[str, str], name: str, default: datetime) -> datetime:
-    text = values.get(name)
-    if text is None:
-        return default
-    try:
-        found = parse_datetime(text)
-    except ValueError:
-        found = None
-    if found is None or found.tzinfo is None:
-        raise parameter_error(name, f"`{name}` is an ISO 8601 date-time with zone.")
-    return found
 
 
 def _cursor_encode(after: tuple[str, str], identity: Sequence[object]) -> str:
