@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import psycopg
-from django.db import OperationalError, ProgrammingError
+from django.db import InterfaceError, OperationalError, ProgrammingError
 from django.db.backends import utils
 from django.db.backends.postgresql.base import CursorDebugWrapper as PostgresCursorDebugWrapper
 from django_tenants.postgresql_backend import base
@@ -153,6 +153,8 @@ class DatabaseWrapper(base.DatabaseWrapper):  # type: ignore[misc]  # django-ten
         if wanted == self._bound:
             return
         self._bound = None
+        if self.connection is None:
+            raise InterfaceError("The connection of this cursor was closed.")
         if self.connection.pgconn.transaction_status == TransactionStatus.INERROR:
             return  # Only a rollback can succeed now, and it makes us bind again.
         with self.wrap_database_errors, self.connection.cursor() as cursor:

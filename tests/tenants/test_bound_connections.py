@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.db import DatabaseError, DataError, OperationalError, connection, connections, transaction
+from django.db import DatabaseError, DataError, InterfaceError, OperationalError, connection, connections, transaction
 from django_tenants.utils import schema_context, tenant_context
 
 from tenants.binding import public_bind, tenant_bind, tenant_current
@@ -118,6 +118,14 @@ def test_a_cursor_that_was_kept_follows_the_binding(acme: Tenant, globex: Tenant
                 seen()
                 _ = 1 / 0
             assert seen() == [("of globex",)]
+
+
+def test_a_cursor_whose_connection_was_closed_says_so(acme: Tenant, globex: Tenant) -> None:
+    for tenant in (acme, globex):
+        with tenant_bind(tenant), connection.cursor() as cursor:
+            connection.close()
+            with pytest.raises(InterfaceError, match="closed"):
+                cursor.execute("select 1")
 
 
 def test_copy_follows_the_binding(acme: Tenant, globex: Tenant, rows: str, notes: Notes) -> None:
