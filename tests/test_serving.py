@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from django.core.checks import Error
-from django.db import OperationalError
+from django.db import OperationalError, connections
 
 from atlasco import serving
 from atlasco.serving import ServingRefused, serving_check
@@ -20,8 +20,12 @@ from tests.cluster import Cluster
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 
-def test_the_applications_role_may_serve(live_db: None) -> None:
+def test_the_applications_role_may_serve_and_leaves_no_connection_behind(live_db: None) -> None:
+    for alias in connections:
+        connections[alias].ensure_connection()
     serving_check()
+    # The threads that serve open their own.
+    assert [connections[alias].connection for alias in connections] == [None] * len(list(connections))
 
 
 def web_start(**environ: str) -> subprocess.CompletedProcess[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -25,6 +24,7 @@ from entities.services import EntityInput, entity_create, entity_delete, entity_
 from tenants.binding import tenant_bind
 from tenants.models import Tenant
 from tests.cluster import Cluster
+from tests.waiting import wait_until
 
 ARRIVAL_TIMEOUT_S = 60
 
@@ -104,13 +104,6 @@ def _dropped(dsn: str, slot: str) -> bool:
     except (Problem, psycopg.Error):
         return False
     return True
-
-
-def wait_until(condition: Callable[[], Any], *, timeout_s: float = ARRIVAL_TIMEOUT_S) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.01)
 
 
 def wait_for_position(appliers: Sequence[Recorder], dsn: str) -> None:

@@ -13,8 +13,9 @@ from analytics.feed import metrics
 from analytics.feed.settings import cache_client
 from entities import cache
 from freshness.sources import Applied
-from tests.analytics.feeding import replication_dsn_of, slot_drop_patiently, wait_until
+from tests.analytics.feeding import replication_dsn_of, slot_drop_patiently
 from tests.cluster import Cluster
+from tests.waiting import wait_until
 
 
 @pytest.fixture(scope="module")

@@ -24,8 +24,8 @@ from atlasco.lib import clock
 from tenants.binding import tenant_bind
 from tenants.models import Tenant
 from tenants.notices.services import RETRY_MAX, notices_deliver
+from tests.analytics.alerting import settle
 from tests.analytics.feeding import feed_running, patch, replication_dsn_of, slot_name, write
-from tests.analytics.test_alerts import settle
 from tests.cluster import Cluster
 from tests.notices.conftest import Receiver, receiver
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -30,38 +30,23 @@ from tenants.binding import tenant_bind
 from tenants.models import Tenant
 from tenants.notices.services import deliveries_read
 from tenants.services import tenant_export
+from tests.analytics.alerting import dsn, feed, settle
 from tests.analytics.feeding import (
     delete,
     feed_running,
     patch,
-    replication_dsn_of,
     slot_drop_patiently,
     slot_name,
-    wait_until,
     wal_end,
     write,
 )
 from tests.cluster import Cluster
+from tests.waiting import wait_until
+
+__all__ = ["dsn", "feed"]
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DATA_DIR = os.environ.get("ATLASCO_DATA_DIR", "")
-
-
-@pytest.fixture
-def dsn(stack: Cluster, owner_db: psycopg.Connection[Any]) -> str:
-    owner_db.execute("DELETE FROM alert_position")
-    return replication_dsn_of(stack)
-
-
-@pytest.fixture
-def feed(dsn: str) -> Iterator[Feed]:
-    with feed_running(dsn, [AlertApplier(dsn=dsn)], slot=slot_name()) as feed:
-        yield feed
-
-
-def settle(feed: Feed, dsn: str) -> None:
-    lsn = wal_end(dsn)
-    wait_until(lambda: (known := feed.workers[0].position) is not None and known.lsn >= lsn)
 
 
 def rule(tenant: Tenant, threshold: float = 30, *, operator: Any = "gt", name: str = "Heat", **wish: Any) -> int:

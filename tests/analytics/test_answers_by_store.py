@@ -17,6 +17,7 @@ from tests.analytics.live_feed import live_feed
 from tests.api.client import Answer, Client
 from tests.cluster import Cluster
 from tests.entities.test_reference_data import ANSWERS, ROUNDTRIPS, SETS, World, answered, assert_same
+from tests.waiting import wait_until
 
 __all__ = ["live_feed"]
 
@@ -101,11 +102,7 @@ def _client(web_url: str, tenant: Tenant) -> Client:
 
 
 def until(ask: Callable[[], Answer], wanted: Callable[[Answer], bool]) -> Answer:
-    deadline = time.monotonic() + ARRIVAL_TIMEOUT_S
-    while not wanted(answer := ask()):
-        assert time.monotonic() < deadline, (answer.status, answer.headers)
-        time.sleep(0.05)
-    return answer
+    return wait_until(lambda: answer if wanted(answer := ask()) else None, pause_s=0.05)
 
 
 def source(answer: Answer) -> str | None:

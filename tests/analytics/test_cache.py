@@ -25,11 +25,11 @@ from tests.analytics.feeding import (
     primary_lsn,
     replication_dsn_of,
     slot_name,
-    wait_until,
     wal_end,
     write,
 )
 from tests.cluster import Cluster
+from tests.waiting import wait_until
 
 CLUSTER_ID = "1"
 

@@ -36,11 +36,11 @@ from tests.analytics.feeding import (
     replication_dsn_of,
     slot_drop_patiently,
     slot_name,
-    wait_until,
     wal_end,
     write,
 )
 from tests.cluster import Cluster
+from tests.waiting import wait_until
 
 
 @pytest.fixture

@@ -29,10 +29,10 @@ from tests.analytics.feeding import (
     replication_dsn_of,
     slot_name,
     wait_for_position,
-    wait_until,
     write,
 )
 from tests.cluster import Cluster
+from tests.waiting import wait_until
 
 
 @pytest.fixture

@@ -14,8 +14,9 @@ from analytics.feed.settings import cache_client, cache_url
 from atlasco.lib import clock
 from tenants.models import Tenant
 from tenants.services import tenant_contents, tenant_delete
-from tests.analytics.feeding import feed_running, replication_dsn_of, slot_name, wait_until, wal_end, write
+from tests.analytics.feeding import feed_running, replication_dsn_of, slot_name, wal_end, write
 from tests.cluster import Cluster
+from tests.waiting import wait_until
 
 
 @pytest.mark.parametrize("is_late", [False, True])

@@ -35,8 +35,9 @@ from analytics.feed.settings import cache_client, cache_url
 from entities.cache import entity_read
 from freshness.heartbeat import HeartbeatWriter
 from tenants.models import Tenant
-from tests.analytics.feeding import feed_running, replication_dsn_of, slot_name, wait_until, wal_end, write
+from tests.analytics.feeding import feed_running, replication_dsn_of, slot_name, wal_end, write
 from tests.cluster import Cluster
+from tests.waiting import wait_until
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from analytics.clickhouse.changes import position_read, position_write
 from analytics.clickhouse.client import clickhouse_client
 from atlasco.honesty.stage import Stage, stage_open
 from atlasco.stack.control import control_ask
-from tests.analytics.feeding import wait_until
+from tests.waiting import wait_until
 
 
 def ask(stage: Stage, method: str, path: str, body: Any = None, tier: str = "EVENTUAL") -> requests.Response:

@@ -10,10 +10,10 @@ from entities.editing import value_digest
 from tenants.members.models import Role
 from tenants.models import Tenant
 from tests.admin_client import tenant_browser
-from tests.analytics.feeding import wait_until
 from tests.analytics.live_feed import live_feed
 from tests.browser.data import aircraft, entities_write
 from tests.cluster import Cluster
+from tests.waiting import wait_until
 
 __all__ = ["live_feed"]
 

@@ -12,9 +12,10 @@ from freshness.timelines import NOWHERE, Position
 from tenants.binding import tenant_bind
 from tenants.models import Tenant
 from tests.admin_client import tenant_browser
-from tests.analytics.feeding import delete, primary_lsn, replication_dsn_of, wait_until, write
+from tests.analytics.feeding import delete, primary_lsn, replication_dsn_of, write
 from tests.analytics.live_feed import live_feed
 from tests.cluster import Cluster
+from tests.waiting import wait_until
 
 __all__ = ["live_feed"]
 

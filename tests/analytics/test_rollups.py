@@ -45,17 +45,9 @@ from freshness.sources import Applied
 from freshness.timelines import seq_first
 from tenants.binding import tenant_bind
 from tenants.models import Tenant
-from tests.analytics.feeding import (
-    delete,
-    feed_running,
-    patch,
-    replication_dsn_of,
-    slot_name,
-    wait_until,
-    wal_end,
-    write,
-)
+from tests.analytics.feeding import delete, feed_running, patch, replication_dsn_of, slot_name, wal_end, write
 from tests.cluster import Cluster
+from tests.waiting import wait_until
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

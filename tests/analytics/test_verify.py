@@ -22,8 +22,9 @@ from entities.cache import entity_key
 from freshness.heartbeat import HeartbeatWriter
 from tenants.binding import tenant_bind
 from tenants.models import Tenant
-from tests.analytics.feeding import delete, feed_running, patch, replication_dsn_of, slot_name, wait_until, write
+from tests.analytics.feeding import delete, feed_running, patch, replication_dsn_of, slot_name, write
 from tests.cluster import Cluster
+from tests.waiting import wait_until
 
 
 @pytest.fixture

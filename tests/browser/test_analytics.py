@@ -20,10 +20,11 @@ from analytics.feed.run import Feed
 from analytics.rollups.refresh import rollups_refresh
 from atlasco.lib import clock
 from tenants.models import Tenant
-from tests.analytics.feeding import feed_running, replication_dsn_of, slot_name, wait_until, wal_end
+from tests.analytics.feeding import feed_running, replication_dsn_of, slot_name, wal_end
 from tests.analytics.test_alerts import import_lines
 from tests.browser.conftest import Window
 from tests.cluster import Cluster
+from tests.waiting import wait_until
 
 Open = Callable[..., Window]
 Make = Callable[[str], Tenant]

@@ -34,11 +34,11 @@ from tenants.database.snapshot import SnapshotOutdated, read_snapshot
 from tenants.models import Tenant
 from tenants.services import tenant_delete
 from tests.admin_client import platform_browser, tenant_browser
-from tests.analytics.feeding import wait_until
 from tests.cluster import Cluster
 from tests.entities import plane
 from tests.entities.model import Update
 from tests.entities.plane import entity
+from tests.waiting import wait_until
 
 Make = Callable[..., Tenant]
 ENTITIES = 60

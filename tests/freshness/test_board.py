@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -17,8 +17,8 @@ from freshness.board import Board
 from freshness.monitor import Monitor
 from freshness.primary_clock import PrimaryClock
 from freshness.sources import Applied, Source, forget, source_register, sources_known
+from tests.waiting import wait_until
 
-PATIENCE_S = 30
 # Holds the lock and writes one look at `stream`; then nothing more.
 HOLDER = """
 import sys, time
@@ -67,15 +67,6 @@ def watch(stream: list[float]) -> Iterator[Monitor]:
     monitor.close()
 
 
-def until(wanted: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + PATIENCE_S
-    while time.monotonic() < deadline:
-        if wanted():
-            return True
-        time.sleep(0.01)
-    return False
-
-
 def test_one_writes_and_the_other_reads_what_is_new(tmp_path: Path) -> None:
     first, second = Board(tmp_path / "board"), Board(tmp_path / "board")
     assert first.lead() and not second.lead() and first.lead()
@@ -111,7 +102,7 @@ def test_a_process_believes_the_board_and_asks_nobody_itself(
     tmp_path: Path, stream: list[float], watch: Monitor, holder: subprocess.Popen[str]
 ) -> None:
     watch.start(board=Board(tmp_path / "board"))
-    assert until(lambda: watch.reading("stream") is not None)
+    wait_until(lambda: watch.reading("stream") is not None)
     reading = watch.reading("stream")
     assert reading is not None and (reading.beat_at, reading.lsn) == (5.0, 7)
     assert watch.timelines == {1: 0} and (watch.primary_now() or 0) > 100
@@ -123,12 +114,13 @@ def test_when_the_watcher_dies_another_process_asks(
 ) -> None:
     board = Board(tmp_path / "board")
     watch.start(board=board)
-    assert until(lambda: watch.reading("stream") is not None)
+    wait_until(lambda: watch.reading("stream") is not None)
     holder.kill()
-    assert until(lambda: bool(stream)) and board.is_leading
-    assert until(lambda: (reading := watch.reading("stream")) is not None and reading.lsn == 900)
+    wait_until(lambda: bool(stream))
+    assert board.is_leading
+    wait_until(lambda: (reading := watch.reading("stream")) is not None and reading.lsn == 900)
     third = Board(tmp_path / "board")
-    assert until(lambda: (state := third.read()) is not None and state["readings"]["stream"]["lsn"] == 900)
+    wait_until(lambda: (state := third.read()) is not None and state["readings"]["stream"]["lsn"] == 900)
 
 
 def test_when_the_watcher_only_hangs_its_readings_grow_old_and_each_process_asks_itself(
@@ -136,9 +128,9 @@ def test_when_the_watcher_only_hangs_its_readings_grow_old_and_each_process_asks
 ) -> None:
     board = Board(tmp_path / "board")
     watch.start(board=board)
-    assert until(lambda: watch.reading("stream") is not None)
+    wait_until(lambda: watch.reading("stream") is not None)
     holder.send_signal(signal.SIGSTOP)
-    assert until(lambda: (reading := watch.reading("stream")) is not None and reading.lsn == 900)
+    wait_until(lambda: (reading := watch.reading("stream")) is not None and reading.lsn == 900)
     assert stream and not board.is_leading
 
 
@@ -160,20 +152,20 @@ def test_when_a_watcher_that_hung_is_heard_again_nobody_else_asks(
     assert leader.lead()
     tell(leader, lsn=7)
     watch.start(board=Board(tmp_path / "board"))
-    assert until(lambda: bool(stream))  # It was silent for too long.
+    wait_until(lambda: bool(stream))  # It was silent for too long.
 
     def is_asking() -> bool:
         tell(leader, lsn=8)
         return any(thread.name == "monitor stream" and thread.is_alive() for thread in watch._threads)
 
-    assert until(lambda: not is_asking())
+    wait_until(lambda: not is_asking())
     asked = len(stream)
 
     def is_believed() -> bool:
         tell(leader, lsn=9)
         return told(watch) == 9
 
-    assert until(is_believed)
+    wait_until(is_believed)
     assert len(stream) == asked
 
 
@@ -185,12 +177,12 @@ def test_whoever_watches_next_knows_that_the_primarys_clock_was_set_back(
     clock = PrimaryClock(distance_s=100.0, least_s=99.9, least_at=now, held_s=160.0, held_until=now + 300)
     tell(leader, lsn=7, **{name: value for name, value in asdict(clock).items() if value is not None})
     watch.start(board=Board(tmp_path / "board"))
-    assert until(lambda: told(watch) == 7)
+    wait_until(lambda: told(watch) == 7)
     # One who has not seen the primary yet knows nothing better.
     tell(leader, lsn=8)
-    assert until(lambda: told(watch) == 8)
+    wait_until(lambda: told(watch) == 8)
     leader.close()
-    assert until(lambda: told(watch) == 900)
+    wait_until(lambda: told(watch) == 900)
     assert watch._clock == clock
     assert (watch.primary_now() or 0) >= now + 160
 
@@ -199,7 +191,7 @@ def test_a_monitor_that_is_closed_leaves_the_board_to_others(
     tmp_path: Path, stream: list[float], watch: Monitor
 ) -> None:
     watch.start(board=Board(tmp_path / "board"))
-    assert until(lambda: told(watch) == 900)
+    wait_until(lambda: told(watch) == 900)
     other = Board(tmp_path / "board")
     assert not other.lead()
     watch.close()
@@ -223,7 +215,7 @@ def test_a_board_that_can_not_be_understood_is_left_alone(tmp_path: Path, stream
     assert board.lead()
     board.write({"written_at": time.monotonic(), "readings": {"stream": {"of": "another version"}}})
     watch.start(board=Board(tmp_path / "board"))
-    assert until(lambda: (reading := watch.reading("stream")) is not None and reading.lsn == 900)
+    wait_until(lambda: (reading := watch.reading("stream")) is not None and reading.lsn == 900)
 
 
 def test_a_reading_from_another_life_of_the_machine_says_nothing(
@@ -235,6 +227,6 @@ def test_a_reading_from_another_life_of_the_machine_says_nothing(
     told = {"beat_at": 5.0, "lsn": 7, "taken_at": ahead, "error": "", "since": ahead, "timeline": 1, "took_s": None}
     board.write({"written_at": ahead, "readings": {"stream": told}, "clock": {"distance_s": 1.0}, "timelines": []})
     watch.start(board=Board(tmp_path / "board"))
-    assert until(lambda: watch.reading("stream") is not None)
+    wait_until(lambda: watch.reading("stream") is not None)
     reading = watch.reading("stream")
     assert reading is not None and (reading.beat_at, reading.lsn) == (1000.0, 900)

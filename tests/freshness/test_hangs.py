@@ -24,9 +24,9 @@ from freshness.monitor import HUNG, PRIMARY, Monitor
 from tenants.models import Tenant
 from tests.cluster import Cluster
 from tests.freshness.relay import Relay
-from tests.freshness.test_board import until
 from tests.freshness.test_live_routing import Client, source
 from tests.tenants.conftest import tenant_make
+from tests.waiting import wait_until
 
 __all__ = ["tenant_make"]
 
@@ -126,7 +126,7 @@ def test_a_write_that_is_under_way_when_the_primary_stops_for_a_moment_is_done(
             # The write waits for this, so it is under way for as long as we like.
             owner_db.execute("SELECT FROM tenants_tenant WHERE id = %s FOR UPDATE", [acme.tenant.pk])
             created = pool.submit(acme.create)
-            assert until(lambda: bool(owner_db.execute(waiting).fetchall()))
+            wait_until(lambda: bool(owner_db.execute(waiting).fetchall()))
             with stopped(embedded, "primary"):
                 # Answered by replicas: every process has shut its connections down by then, those that only read.
                 assert {source(got) for got in search_at_once(many, X_Freshness_Tier="REALTIME")} == {"read-replica"}
@@ -140,7 +140,7 @@ def test_a_database_that_answers_slowly_does_not_hang(stack: Cluster) -> None:
         watch = Monitor({"replica1": relay.url})
         watch.start()
         try:
-            assert until(lambda: (reading := watch.reading("replica1")) is not None and not reading.error)
+            wait_until(lambda: (reading := watch.reading("replica1")) is not None and not reading.error)
             # Two answers, as many as a look has, take longer than one may.
             relay.held_s = HUNG_S * 0.6
 
@@ -148,10 +148,16 @@ def test_a_database_that_answers_slowly_does_not_hang(stack: Cluster) -> None:
                 errors.add(watch._readings["replica1"].error)
                 return relay.held > 4
 
-            assert until(two_looks_are_over)
+            wait_until(two_looks_are_over)
         finally:
             watch.close()
     assert errors == {""}
+
+
+def backend_of(watch: Monitor) -> int:
+    connection = watch._probes.connection(PRIMARY)
+    assert connection is not None
+    return connection.info.backend_pid
 
 
 def test_a_look_that_the_database_cancels_keeps_its_connection(
@@ -162,9 +168,9 @@ def test_a_look_that_the_database_cancels_keeps_its_connection(
         owner_db.execute("CREATE VIEW slow.heartbeat AS SELECT h.* FROM public.heartbeat AS h, pg_sleep(600)")
         watch = Monitor({PRIMARY: make_conninfo(stack.owner_url, options="-c search_path=slow,public")})
         assert watch.look(PRIMARY).error == "QueryCanceled"
-        before = watch._connections[PRIMARY].info.backend_pid
+        before = backend_of(watch)
         assert watch.look(PRIMARY).error == "QueryCanceled"
-        assert watch._connections[PRIMARY].info.backend_pid == before
+        assert backend_of(watch) == before
         watch.close()
     finally:
         owner_db.execute("DROP SCHEMA slow CASCADE")
@@ -205,7 +211,7 @@ def test_what_the_board_said_too_long_ago_of_a_database_cuts_no_connection(
         return True
 
     try:
-        assert until(lambda: not is_answered("replica2"))
+        wait_until(lambda: not is_answered("replica2"))
         assert is_answered("replica1")
     finally:
         watch.close()

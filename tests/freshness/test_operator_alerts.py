@@ -25,10 +25,10 @@ from tenants.notices.services import notices_deliver
 from tests.cluster import Cluster
 from tests.freshness.test_pages import fresh_replicas
 from tests.notices.conftest import Receiver, receiver
+from tests.waiting import wait_until
 
 __all__ = ["fresh_replicas", "receiver"]
 
-PATIENCE_S = 30
 BROKEN = {ReadKind(1, "EVENTUAL", "clickhouse", "false"): 1_000_000}
 
 
@@ -69,10 +69,7 @@ def told(recorder: Recorder, receiver: Receiver, *, looks: int = 2) -> dict[str,
 
 
 def until_down(alias: str, *, is_down: bool) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while bool(monitor().look(alias).error or not monitor().breaker(alias).is_closed) != is_down:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_until(lambda: bool(monitor().look(alias).error or not monitor().breaker(alias).is_closed) == is_down)
 
 
 def test_a_lost_store_is_told_once_and_its_return_too(

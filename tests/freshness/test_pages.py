@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -24,22 +23,17 @@ from tenants.models import Tenant
 from tests.cluster import Cluster
 from tests.freshness.test_registered_sources import heartbeat
 from tests.tenants.conftest import tenant_make
+from tests.waiting import wait_until
 
 __all__ = ["tenant_make"]
 
 ROUTER = FreshnessRouter()
 USER = get_user_model()
-PATIENCE_S = 30
 
 
 def well(alias: str) -> None:
     """No breaker is open from what a test did to this database."""
-    deadline = time.monotonic() + PATIENCE_S
-    monitor().look(alias)
-    while not monitor().breaker(alias).is_closed:
-        assert time.monotonic() < deadline, f"{alias} stays out"
-        time.sleep(0.05)
-        monitor().look(alias)
+    wait_until(lambda: monitor().look(alias) and monitor().breaker(alias).is_closed)
 
 
 @pytest.fixture

@@ -77,8 +77,11 @@ def test_a_file_fills_in_what_the_environment_leaves_open(monkeypatch: pytest.Mo
     monkeypatch.delenv("CHAIRS")
 
 
-def test_a_missing_file_is_no_error(tmp_path: Path) -> None:
+def test_a_missing_file_says_nothing(tmp_path: Path) -> None:
+    before = dict(os.environ)
+    assert env.file_values(tmp_path / "none.env") == {}
     env.load_file(tmp_path / "none.env")
+    assert {**os.environ, env.FROM_FILE: ""} == {**before, env.FROM_FILE: ""}
 
 
 LEFTOVER = "DATABASE_URL=embedded\nREPLICA_URLS=embedded1,embedded2\nREDIS_URL=embedded-redis\n"

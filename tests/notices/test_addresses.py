@@ -15,6 +15,14 @@ from tenants.notices.addresses import (
 )
 
 
+def is_taken(url: str) -> bool:
+    try:
+        webhook_url_check(url)
+    except InvalidWebhook:
+        return False
+    return True
+
+
 @pytest.mark.parametrize(
     "url",
     [
@@ -35,12 +43,11 @@ from tenants.notices.addresses import (
     ],
 )
 def test_what_is_no_webhook_is_refused(url: str) -> None:
-    with pytest.raises(InvalidWebhook):
-        webhook_url_check(url)
+    assert not is_taken(url)
 
 
 def test_a_whole_url_is_taken() -> None:
-    webhook_url_check("https://hooks.example.com:8443/a/b?c=d")
+    assert is_taken("https://hooks.example.com:8443/a/b?c=d")
 
 
 @pytest.mark.parametrize(

@@ -16,12 +16,12 @@ from typing import Any
 
 import pytest
 
-from atlasco.lib.env import FROM_FILE
+from atlasco.lib.env import FROM_FILE, file_values
 from atlasco.stack.control import control_ask
 from atlasco.stack.errors import StackError
 from atlasco.stack.plan import BASE_DIR
 from atlasco.stack.processes import Command, descendants, process_start_time, service_user, tree_kill
-from atlasco.stack.rundir import RunDir, env_lines
+from atlasco.stack.rundir import RunDir
 from tests.cluster import CLUSTER
 
 TIMEOUT_S = 60
@@ -141,4 +141,4 @@ def prepared(own_dir: Path) -> RunDir:
 
 
 def stack_env(run_dir: Path) -> dict[str, str]:
-    return env_lines(run_dir / "stack.env")
+    return file_values(run_dir / "stack.env")
