@@ -16,7 +16,7 @@ from entities.imports import jobs
 from entities.partitions.archive import archive_files, archive_files_erase, archived_rows
 from freshness.reads import scope_database
 from tenants.models import Tenant
-from tenants.stores import TenantStore, store_register
+from tenants.stores import TenantStore, rows_counter, rows_eraser, store_register
 
 _TABLES: Final = (
     "entities",
@@ -41,8 +41,6 @@ _TABLES: Final = (
     "search_samples",
     "attribute_index_jobs",
 )
-# A slice per transaction, so that erasing a large tenant holds no lock and no log for long.
-_SLICE: Final = 20_000
 _PAGE: Final = 1_000
 _BEFORE_ALL: Final = -(2**63)
 
@@ -60,7 +58,7 @@ def stores_register() -> None:
         store_register(
             TenantStore(
                 name=table,
-                count=_counter(table),
+                count=rows_counter(table),
                 erase=_eraser(table),
                 export=exports.get(table),
                 order=200 + order,
@@ -95,15 +93,6 @@ def _export_files_erase(tenant: Tenant) -> int:
     return export_jobs.export_files_erase(tenant_id=tenant.pk, now=now())
 
 
-def _counter(table: str) -> Callable[[Tenant], int]:
-    def count(tenant: Tenant) -> int:
-        with connections["default"].cursor() as cursor:
-            cursor.execute(f"SELECT count(*) FROM {table} WHERE tenant_id = %s", (tenant.pk,))
-            return int(cursor.fetchone()[0])
-
-    return count
-
-
 def _has_partitions(tenant: Tenant) -> bool:
     """Whether it has a sub-tree of its own now. Its placement says only whether it is to have one."""
     with connections["default"].cursor() as cursor:
@@ -112,28 +101,19 @@ def _has_partitions(tenant: Tenant) -> bool:
 
 
 def _eraser(table: str) -> Callable[[Tenant], int]:
+    erase_rows = rows_eraser(table)
+
     def erase(tenant: Tenant) -> int:
-        removed: int = 0
+        removed = 0
         if table in {"entities", "entity_attributes"} and _has_partitions(tenant):
             # Counted, then dropped with its partitions by whichever of the two tables comes last.
-            removed = _counter(table)(tenant)
+            removed = rows_counter(table)(tenant)
             if table != "entities":
                 return removed
             with transaction.atomic(using="default"), connections["default"].cursor() as cursor:
                 cursor.execute("SELECT tenant_partitions_drop(%s)", (tenant.pk,))
         # After a drop too: what comes later, or came while an earlier deletion was interrupted, lies in shared leaves.
-        while True:
-            with transaction.atomic(using="default"), connections["default"].cursor() as cursor:
-                cursor.execute(
-                    f"DELETE FROM {table} t"
-                    f" USING (SELECT tableoid, ctid FROM {table} WHERE tenant_id = %s LIMIT %s) gone"
-                    " WHERE t.tenant_id = %s AND t.tableoid = gone.tableoid AND t.ctid = gone.ctid",
-                    (tenant.pk, _SLICE, tenant.pk),
-                )
-                slice_removed = int(cursor.rowcount)
-                removed += slice_removed
-                if slice_removed < _SLICE:
-                    return removed
+        return removed + erase_rows(tenant)
 
     return erase
 

@@ -16,11 +16,11 @@ from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
 from analytics.feed.events import UNCHANGED
+from atlasco.lib.clock import to_us
 
 # PostgreSQL counts from 2000-01-01.
 POSTGRES_EPOCH_US: Final = 946_684_800_000_000
 _EPOCH_ORDINAL: Final = date(1970, 1, 1).toordinal()
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY_US: Final = 86_400_000_000
 # 400 years of the Gregorian calendar.
 _CYCLE_YEARS: Final = 400
@@ -58,10 +58,9 @@ def instant_us(raw: bytes) -> int:
     """A timestamptz in ISO style and UTC as microseconds since 1970."""
     text = raw.decode()
     try:
-        delta = datetime.fromisoformat(text) - _EPOCH
+        return to_us(datetime.fromisoformat(text))
     except ValueError:
         return _far_instant_us(text)
-    return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
 
 
 def _far_instant_us(text: str) -> int:

@@ -298,15 +298,6 @@ def staged(user: ServiceUser | None, *, package: str, version: str, folders: lis
     return target
 
 
-def env_lines(path: Path) -> dict[str, str]:
-    """`NAME=value` lines of a file; empty where there is none."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return {}
-    return {name: value for name, separator, value in (line.partition("=") for line in lines) if separator}
-
-
 @contextlib.contextmanager
 def _only_one(path: Path) -> Iterator[None]:
     with path.open("w") as file:

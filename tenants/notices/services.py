@@ -18,7 +18,7 @@ from atlasco.lib.sql import sql_blocks
 from tenants.binding import public_bind, tenant_bind
 from tenants.models import Tenant
 from tenants.notices.channels import DeliveryFailed, Kind, Notice, Target, deliver
-from tenants.stores import TenantStore, store_register
+from tenants.stores import TenantStore, rows_counter, rows_eraser, store_register
 
 log = logging.getLogger(__name__)
 
@@ -200,16 +200,5 @@ def deliveries_expire(*, tenant_id: int | None, now: datetime) -> int:
 # --- What is kept of a tenant -----------------------------------------------------------------------------------------
 def stores_register() -> None:
     """Make the queue known. Early: what fills it is erased first, and a round is repeated where it got more."""
-    store_register(TenantStore(name="notice_deliveries", count=_count, erase=_erase, order=150))
-
-
-def _count(tenant: Tenant) -> int:
-    with connections[DEFAULT_DB_ALIAS].cursor() as cursor:
-        cursor.execute("SELECT count(*) FROM notice_deliveries WHERE tenant_id = %s", (tenant.pk,))
-        return int(cursor.fetchone()[0])
-
-
-def _erase(tenant: Tenant) -> int:
-    with connections[DEFAULT_DB_ALIAS].cursor() as cursor:
-        cursor.execute("DELETE FROM notice_deliveries WHERE tenant_id = %s", (tenant.pk,))
-        return int(cursor.rowcount)
+    table = "notice_deliveries"
+    store_register(TenantStore(name=table, count=rows_counter(table), erase=rows_eraser(table), order=150))

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from django.db import DEFAULT_DB_ALIAS, connections
-
 from analytics.alerts.services.checking import rule_body
 from analytics.alerts.services.firings import firings_read
 from analytics.alerts.services.rules import rules_read
 from atlasco.lib.clock import iso
 from tenants.models import Tenant
-from tenants.stores import TenantStore, store_register
+from tenants.stores import TenantStore, rows_counter, rows_eraser, store_register
 
 _PAGE: Final = 1_000
 
@@ -24,8 +22,8 @@ def stores_register() -> None:
         store_register(
             TenantStore(
                 name=table,
-                count=_counter(table),
-                erase=_eraser(table),
+                count=rows_counter(table),
+                erase=rows_eraser(table),
                 export=exports.get(table),
                 order=140 + order,
             )
@@ -61,21 +59,3 @@ def _firings_export(tenant: Tenant) -> Iterator[Mapping[str, Any]]:
                 "acknowledged_by": firing.acknowledged_by,
             }
         before = page[-1].firing_id
-
-
-def _counter(table: str) -> Any:
-    def count(tenant: Tenant) -> int:
-        with connections[DEFAULT_DB_ALIAS].cursor() as cursor:
-            cursor.execute(f"SELECT count(*) FROM {table} WHERE tenant_id = %s", (tenant.pk,))
-            return int(cursor.fetchone()[0])
-
-    return count
-
-
-def _eraser(table: str) -> Any:
-    def erase(tenant: Tenant) -> int:
-        with connections[DEFAULT_DB_ALIAS].cursor() as cursor:
-            cursor.execute(f"DELETE FROM {table} WHERE tenant_id = %s", (tenant.pk,))
-            return int(cursor.rowcount)
-
-    return erase

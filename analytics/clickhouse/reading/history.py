@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any
 
 from analytics.clickhouse.reading.conditions import Statement
-from analytics.clickhouse.reading.search import instant_at, value_json
+from analytics.clickhouse.reading.search import value_json
+from atlasco.lib.clock import from_us, to_us
 from entities.history import HistoryRead, StateRead, StateValue, ValueChange
-
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def history_read(client: Any, request: HistoryRead) -> list[ValueChange]:
@@ -32,8 +30,8 @@ def history_read(client: Any, request: HistoryRead) -> list[ValueChange]:
             name,
             kind,
             None if kind == "removed" else value_json(kind, value),
-            instant_at(updated_us),
-            instant_at(committed_us),
+            from_us(updated_us),
+            from_us(committed_us),
             lsn,
         )
         for name, kind, value, updated_us, committed_us, lsn in client.query(
@@ -45,7 +43,7 @@ def history_read(client: Any, request: HistoryRead) -> list[ValueChange]:
 def state_read(client: Any, request: StateRead) -> list[StateValue]:
     """Return the values that held at the instant, at most limit + 1 of them. Raises ClickHouseError."""
     statement = Statement(request.tenant_id)
-    at_us = (request.at - _EPOCH) // timedelta(microseconds=1)
+    at_us = to_us(request.at)
     conditions = [f"updated_us <= {statement.bind(at_us, 'Int64')}"]
     if request.entity_id is not None:
         conditions.append(f"entity_id = {statement.bind(request.entity_id, 'Int64')}")
@@ -74,7 +72,7 @@ def state_read(client: Any, request: StateRead) -> list[StateValue]:
         " ORDER BY l.entity_id, toString(l.attribute_name)"
     )
     return [
-        StateValue(entity_id, entity_type, external_id, name, kind, value_json(kind, value), instant_at(updated_us))
+        StateValue(entity_id, entity_type, external_id, name, kind, value_json(kind, value), from_us(updated_us))
         for entity_id, entity_type, external_id, name, kind, value, updated_us in client.query(
             text, parameters=statement.parameters
         ).result_rows

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 
 import orjson
@@ -13,6 +13,7 @@ import orjson
 from analytics.clickhouse.changes import POSITION_ROWS, position_parse
 from analytics.clickhouse.reading.conditions import Statement, instant_us, node_sql
 from analytics.feed.events import Position
+from atlasco.lib.clock import from_us
 from entities.search.cursors import Cursor, cursor_decode, cursor_encode
 from entities.search.plan import Plan
 from entities.search.query import Query
@@ -21,7 +22,6 @@ from entities.selectors import AttributeNotFound, EntityNotFound, ValueRow
 from freshness.timelines import NOWHERE, position_text, seq_timeline
 from freshness.timelines import Position as LogPosition
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _KEY: Final = {"updated_at": "updated_us", "created_at": "instant_us", "external_id": "value", "entity_id": "entity_id"}
 _POSITION: Final = f"SELECT 2, 0, '', value, 0, 0, 0, '' FROM attribute_values FINAL WHERE {POSITION_ROWS}"
 _COLUMNS: Final = "entity_id, entity_type, value, instant_us, updated_us, version, document"
@@ -140,17 +140,12 @@ def value_read(client: Any, *, tenant_id: int, entity_id: int, name: str) -> Rea
         return Read(AttributeNotFound(), position)
     _, value_type, value, updated_us = found[1]
     shown = orjson.Fragment(value_json(value_type, value))
-    return Read(ValueRow(name, shown, value_type, instant_at(updated_us), found[0][0]), position)
+    return Read(ValueRow(name, shown, value_type, from_us(updated_us), found[0][0]), position)
 
 
 def value_json(kind: str, value: str) -> str:
     """A value row's JSON text: numbers and booleans are their own."""
     return value if kind in {"number", "boolean"} else orjson.dumps(value).decode()
-
-
-def instant_at(us: int) -> datetime:
-    """Microseconds since 1970 as an instant."""
-    return _EPOCH + timedelta(microseconds=us)
 
 
 def _entity_row(
@@ -162,9 +157,7 @@ def _entity_row(
     version: int,
     document: str,
 ) -> EntityRow:
-    return EntityRow(
-        entity_id, entity_type, external_id, instant_at(created_us), instant_at(updated_us), version, document
-    )
+    return EntityRow(entity_id, entity_type, external_id, from_us(created_us), from_us(updated_us), version, document)
 
 
 def _projected(row: EntityRow, fields: Sequence[str]) -> EntityRow:
