@@ -28,13 +28,12 @@ from django.conf import settings
 
 from freshness.board import Board, board_open
 from freshness.breakers import Breaker
-from freshness.hangs import GUARD_S, Patience, connection_cut, connections_cut
+from freshness.hangs import GUARD_S, Patience, connections_cut
 from freshness.prediction import Progress
 from freshness.primary_clock import PrimaryClock
-from freshness.providers import provider
+from freshness.probes import Probes
 from freshness.sources import sources_known
 from freshness.timelines import BELIEVED_S, seq_timeline
-from freshness.tokens import lsn_parse
 
 log = logging.getLogger(__name__)
 
@@ -49,15 +48,7 @@ HUNG: Final = "Hangs"
 _SILENT: Final = frozenset({HUNG, "ConnectionTimeout"})
 # Longer than two looks at such a one may be apart.
 _SILENT_S: Final = 4.0
-_TIMEOUT_S: Final = 1
 PRIMARY: Final = "default"
-# The position before the snapshot that shows the heartbeat, or it could be ahead of what the snapshot shows.
-_REACHED: Final = "SELECT ({reached})::text, {is_standby}, {timeline}"
-_HEARTBEAT: Final = (
-    "SELECT lsn::text, seq, extract(epoch FROM ts)::float8, extract(epoch FROM clock_timestamp())::float8, took_s"
-    " FROM heartbeat"
-)
-_TIMELINES: Final = "SELECT timeline, began_lsn::text FROM timelines"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,18 +73,17 @@ class Monitor:
 
     def __init__(self, urls: dict[str, str]) -> None:
         self._urls = urls
+        self._probes = Probes(urls)
         self._readings: dict[str, Reading] = {}
         self._breakers: dict[str, Breaker] = {}
         self._progress: dict[str, Progress] = {}
-        self._connections: dict[str, psycopg.Connection[tuple[Any, ...]]] = {}
         self._clock = PrimaryClock()
         # Where each timeline began, as any database tells.
         self.timelines: dict[int, int] = {}
         self._threads: list[threading.Thread] = []
         self._locks: dict[str, threading.Lock] = {}
-        # Stores that this process asks itself, each with what ends that; since when it waits for a database's answer.
+        # Stores that this process asks itself, each with what ends that.
         self._asked: dict[str, threading.Event] = {}
-        self._looking: dict[str, float] = {}
         self._board: Board | None = None
         self._publishing = threading.Lock()
         self._stopping = threading.Event()
@@ -179,19 +169,18 @@ class Monitor:
         with self._locks.setdefault(name, threading.Lock()):
             if name not in self._urls:
                 return self._look_at_source(name)
-            self._answered(name)
+            self._probes.answered(name)
             try:
                 return self._look_at_database(name)
             finally:
-                self._looking.pop(name, None)
+                self._probes.ended(name)
 
     def close(self) -> None:
         """End the threads, and close what their looks or the asker's own opened, and the board."""
         self._stopping.set()
         for thread in self._threads:
             thread.join(STALE_S)
-        for alias in list(self._connections):
-            self._drop(alias)
+        self._probes.close()
         with self._publishing:
             board, self._board = self._board, None
             if board is not None:
@@ -210,7 +199,7 @@ class Monitor:
 
     def _look_at_database(self, alias: str) -> Reading:
         began = time.monotonic()
-        kept = self._connections.get(alias)
+        kept = self._probes.connection(alias)
         try:
             try:
                 return self._ask_database(alias, began)
@@ -218,46 +207,31 @@ class Monitor:
                 if kept is None or not kept.closed:
                     raise
             # A connection that broke since the last look says nothing of the server now, which may have been restarted.
-            began = self._answered(alias)
+            began = self._probes.answered(alias)
             return self._ask_database(alias, began)
         except psycopg.Error as failure:
             # Who cancels a statement that took too long answers: connecting anew would only cost it more.
             if not isinstance(failure, psycopg.errors.QueryCanceled):
-                self._drop(alias)
+                self._probes.drop(alias)
             return self._noted(alias, Reading(None, None, time.monotonic(), type(failure).__name__, began))
 
     def _ask_database(self, alias: str, began: float) -> Reading:
-        asked = provider()
-        connection = self._connections.get(alias)
-        if connection is None or connection.closed:
-            connection = self._connect(alias)
-        statement = _REACHED.format(reached=asked.reached, is_standby=asked.is_standby, timeline=asked.timeline)
-        reached, is_standby, own_timeline = connection.execute(statement).fetchone() or (None, False, None)
-        self._answered(alias)
-        beat = connection.execute(_HEARTBEAT).fetchone() or (None, None, None, None, None)
-        self._answered(alias)
-        beat_lsn, seq, beat_at, clock, took_s = beat
-        timeline = own_timeline or seq_timeline(seq)
-        if timeline not in self.timelines:
-            rows = connection.execute(_TIMELINES).fetchall()
-            self.timelines = {**self.timelines, **{number: lsn_parse(text) for number, text in rows}}
+        told = self._probes.ask(alias)
+        if told.timeline not in self.timelines:
+            self.timelines = {**self.timelines, **self._probes.timelines(alias)}
         error = ""
-        if alias == PRIMARY and (is_standby or timeline < self.timeline()):
+        if alias == PRIMARY and (told.is_standby or told.timeline < self.timeline()):
             # Its address leads to a server that is primary no longer: a new connection may find the one that is.
-            error = "Standby" if is_standby else "Deposed"
-            self._drop(alias)
-        is_sound = alias == PRIMARY and clock is not None and not error
-        if is_sound and self._clock.note(shown=clock, began=began, ended=time.monotonic()):
+            error = "Standby" if told.is_standby else "Deposed"
+            self._probes.drop(alias)
+        clock = told.clock if alias == PRIMARY and not error else None
+        if clock is not None and self._clock.note(shown=clock, began=began, ended=time.monotonic()):
             log.warning("The primary's clock was set back; lags are told larger for a while.")
-        lsn = None if beat_lsn is None else lsn_parse(beat_lsn)
-        if reached is not None and (not is_standby or self.is_believed(beat_at)):
-            lsn = lsn_parse(reached)
-        return self._noted(alias, Reading(beat_at, lsn, time.monotonic(), error, began, timeline, took_s))
-
-    def _answered(self, alias: str) -> float:
-        """Now; whoever watches waits for the next answer from here on: a database that is slow does not hang."""
-        now = self._looking[alias] = time.monotonic()
-        return now
+        lsn = told.beat_lsn
+        if told.reached_lsn is not None and (not told.is_standby or self.is_believed(told.beat_at)):
+            lsn = told.reached_lsn
+        now = time.monotonic()
+        return self._noted(alias, Reading(told.beat_at, lsn, now, error, began, told.timeline, told.took_s))
 
     def is_believed(self, beat_at: float | None) -> bool:
         """Whether what a standby replayed behind this heartbeat is of its timeline, see Note [Timelines]."""
@@ -349,31 +323,14 @@ class Monitor:
 
     def _let_go(self, patience: Patience) -> None:
         now = time.monotonic()
-        for alias in patience.lost(dict(self._looking), now=now):
-            began = self._looking.get(alias, now)
-            self._noted(alias, Reading(None, None, now, HUNG, began))
-            probe = self._connections.get(alias)
-            if probe is not None:
-                connection_cut(probe)
+        waiting = self._probes.waiting()
+        for alias in patience.lost(waiting, now=now):
+            self._noted(alias, Reading(None, None, now, HUNG, waiting.get(alias, now)))
+            self._probes.cut(alias)
         for alias in self._urls:
             # What was learnt too long ago says nothing, whoever learnt it.
             if self.is_silent(alias):
                 connections_cut(alias, silent_s=now - self._readings[alias].since)
-
-    def _connect(self, alias: str) -> psycopg.Connection[tuple[Any, ...]]:
-        # Known before it is used: it may have to be cut.
-        connection = self._connections[alias] = psycopg.connect(
-            self._urls[alias], autocommit=True, connect_timeout=_TIMEOUT_S, application_name="atlasco monitor"
-        )
-        self._answered(alias)
-        connection.execute(f"SET statement_timeout = '{_TIMEOUT_S}s'")
-        self._answered(alias)
-        return connection
-
-    def _drop(self, alias: str) -> None:
-        connection = self._connections.pop(alias, None)
-        if connection is not None:
-            connection.close()
 
     def _interval_s(self, name: str) -> float:
         source = sources_known().get(name)
@@ -393,7 +350,7 @@ class Monitor:
                 self._stopping.wait(RETRY_S)
             self._stopping.wait(self._pause_s(name))
         with self._locks.setdefault(name, threading.Lock()):
-            self._drop(name)
+            self._probes.drop(name)
 
     def _pause_s(self, name: str) -> float:
         """How long to wait before a store is asked again."""

@@ -12,7 +12,8 @@ from typing import Final
 from freshness.timelines import NOWHERE, Position
 
 _KEPT_S: Final = 10.0
-_MAX: Final = 10_000
+# From so many on, what is over is forgotten: each time that there are twice as many as were left the last time.
+_MANY: Final = 10_000
 
 
 class OwnWrites:
@@ -20,13 +21,15 @@ class OwnWrites:
 
     def __init__(self) -> None:
         self._written: dict[tuple[int, str], tuple[Position, float]] = {}
+        self._tidy_at = _MANY
         self._lock = threading.Lock()
 
     def note(self, key: tuple[int, str], position: Position) -> None:
         now = time.monotonic()
         with self._lock:
-            if len(self._written) >= _MAX:
+            if len(self._written) >= self._tidy_at:
                 self._written = {kept: value for kept, value in self._written.items() if now - value[1] < _KEPT_S}
+                self._tidy_at = max(_MANY, 2 * len(self._written))
             self._written[key] = (position, now)
 
     def position(self, key: tuple[int, str]) -> Position:
