@@ -6,37 +6,28 @@ import logging
 import time
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import astuple, replace
-from datetime import datetime
-from operator import itemgetter
-from pathlib import Path
+from dataclasses import replace
 from typing import Any, Final
 
 import psycopg
 
-from analytics.alerts.evaluate import Outcome, Sample, State, sample_judge, time_judge
+from analytics.alerts.evaluate import Sample, State, sample_judge, time_judge
 from analytics.alerts.rule import Rule, rule_of
-from analytics.alerts.telling import Happening, notices_of
+from analytics.alerts.telling import Happening
 from analytics.alerts.timers import Timers
+from analytics.alerts.writing import SQL, firings_write, notices_write, position_write, rules_hold, states_write
 from analytics.feed.events import Change, Event, Heartbeat, Position
 from analytics.feed.slots import plain_connect
 from atlasco.lib import clock
-from atlasco.lib.sql import sql_blocks
-from tenants.notices.channels import Notice
-from tenants.notices.services import SQL as NOTICES_SQL
-from tenants.notices.services import queue_values
 
 log = logging.getLogger(__name__)
 
-SQL: Final = sql_blocks(Path(__file__).parent / "sql" / "feed.sql")
 # Names of entities that were looked up or came by.
 _KNOWN_MAX: Final = 100_000
 # A position alone is written this often; the slot is acknowledged later than that.
 _POSITION_EVERY_S: Final = 1.0
-# Rows of states in one statement, and of present values in one answer.
+# Rows of present values in one answer.
 _ROWS: Final = 10_000
-
-
 # Of an entity that is gone: its firings know its names.
 _NOBODY: Final = ("", "")
 
@@ -305,58 +296,14 @@ class AlertApplier:
     ) -> None:
         now = clock.now()
         touched = {*changed, *self._unwritten}
-        in_force = self._rules_hold(
-            connection, {*(key[0] for key in touched), *(found.rule.rule_id for found in happenings)}
-        )
-        kept = _firings_write(connection, [found for found in happenings if found.rule.rule_id in in_force], now)
-        if queued := [
-            values
-            for rule, notice in _told(kept)
-            for values in queue_values(tenant_id=rule.tenant_id, notice=notice, targets=rule.targets, now=now)
-        ]:
-            connection.cursor().executemany(NOTICES_SQL["notice_queue"], queued)
-        self._states_write(connection, [key for key in touched if key[0] in in_force])
+        judged = {*(key[0] for key in touched), *(found.rule.rule_id for found in happenings)}
+        in_force = rules_hold(connection, [self._by_id[each] for each in sorted(judged) if each in self._by_id])
+        kept = firings_write(connection, [found for found in happenings if found.rule.rule_id in in_force], now=now)
+        notices_write(connection, kept, now=now)
+        states_write(connection, {key: self._states.get(key) for key in touched if key[0] in in_force})
         self._unwritten = set()
-        beat = position.heartbeat or Heartbeat(0, 0, 0)
-        connection.execute(
-            SQL["position_write"],
-            {
-                "cluster": position.cluster,
-                "lsn": position.lsn,
-                "seq": beat.seq,
-                "ts_us": beat.ts_us,
-                "beat_lsn": beat.lsn,
-            },
-        )
+        position_write(connection, position)
         self._position_written_at = time.monotonic()
-
-    def _rules_hold(self, connection: psycopg.Connection[tuple[Any, ...]], rule_ids: set[int]) -> set[int]:
-        """Which of the rules are still what we judged by. They stay so until we have written.
-
-        One that was changed meanwhile has forgotten its states and ended its firings: nobody would end ours.
-        """
-        rules = [self._by_id[rule_id] for rule_id in sorted(rule_ids) if rule_id in self._by_id]
-        if not rules:
-            return set()
-        values = {
-            "rule_ids": [rule.rule_id for rule in rules],
-            "effective_lsns": [rule.effective_lsn for rule in rules],
-        }
-        return {row[0] for row in connection.execute(SQL["rules_hold"], values).fetchall()}
-
-    def _states_write(self, connection: psycopg.Connection[tuple[Any, ...]], keys: list[tuple[int, int]]) -> None:
-        for first in range(0, len(keys), _ROWS):
-            there, gone = [], []
-            for key in keys[first : first + _ROWS]:
-                state = self._states.get(key)
-                if state is None:
-                    gone.append(key)
-                else:
-                    there.append((*key, *astuple(state)))
-            if there:
-                connection.execute(SQL["states_write"], [list(column) for column in zip(*there, strict=True)])
-            if gone:
-                connection.execute(SQL["states_delete"], [list(column) for column in zip(*gone, strict=True)])
 
 
 def _effective_lsn(rules: dict[int, Rule], rule_id: int) -> int | None:
@@ -372,54 +319,3 @@ def _sample(change: Change) -> Sample:
         return Sample(change.lsn, row["updated_at"], None, seen_us, is_there=False)
     digits = row["numeric_value"]
     return Sample(change.lsn, row["updated_at"], None if digits is None else float(digits), seen_us)
-
-
-def _firings_write(
-    connection: psycopg.Connection[tuple[Any, ...]], happenings: list[Happening], now: datetime
-) -> list[Happening]:
-    """The happenings as they are kept, without what is known already or has nothing left to clear."""
-    kept: dict[int, Happening] = {}
-    # All that fired first, so that each kind goes at once: no firing needs another one to be cleared.
-    for outcome, block in (("fired", "firing_write"), ("cleared", "firing_clear")):
-        places = [place for place, happening in enumerate(happenings) if happening.outcome == outcome]
-        if not places:
-            continue
-        cursor = connection.cursor()
-        cursor.executemany(SQL[block], [_firing_values(happenings[place], now) for place in places], returning=True)
-        for place in places:
-            if (row := cursor.fetchone()) is not None:
-                firing_id, *entity = row
-                kept[place] = replace(happenings[place], firing_id=firing_id, entity=(entity[0], entity[1]))
-            cursor.nextset()
-    return [kept[place] for place in sorted(kept)]
-
-
-def _firing_values(happening: Happening, now: datetime) -> dict[str, Any]:
-    sample = happening.sample
-    entity_type, external_id = happening.entity
-    return {
-        "rule_id": happening.rule.rule_id,
-        "entity_id": happening.entity_id,
-        "entity_type": entity_type,
-        "external_id": external_id,
-        "lsn": sample.lsn,
-        "firing_lsn": happening.firing_lsn,
-        "at_us": sample.at_us,
-        "value": sample.value,
-        "now": now,
-    }
-
-
-def _told(happenings: list[Happening]) -> list[tuple[Rule, Notice]]:
-    """What is told of them, in order: one that tells of many stands where the last of them happened."""
-    groups: dict[tuple[int, Outcome], list[int]] = defaultdict(list)
-    for place, happening in enumerate(happenings):
-        groups[happening.rule.rule_id, happening.outcome].append(place)
-    told: list[tuple[int, Rule, Notice]] = []
-    for places in groups.values():
-        notices = notices_of([happenings[place] for place in places])
-        told += [
-            (place, happenings[place].rule, notice)
-            for place, notice in zip(places[-len(notices) :], notices, strict=True)
-        ]
-    return [(rule, notice) for _, rule, notice in sorted(told, key=itemgetter(0))]
