@@ -6,6 +6,7 @@ class AnalyticsConfig(AppConfig):
     verbose_name = "Analytics"
 
     def ready(self) -> None:
+        # Late, here as in every `ready`: these need the models.
         from analytics import checks, stores  # noqa: F401  # `checks` registers itself.
         from analytics.alerts import services as alerts
         from analytics.clickhouse.reading import sources

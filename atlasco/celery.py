@@ -29,6 +29,7 @@ _task_origin: ContextVar[ExitStack | None] = ContextVar("task_origin", default=N
 @signals.before_task_publish.connect
 def origin_send(headers: dict[str, Any] | None = None, **_: object) -> None:
     """A task remembers who asked for it, so that the audit log does."""
+    # Late, here and below: this module is loaded before the apps are ready.
     from freshness.state import freshness_state_entered
     from freshness.timelines import Position, position_text
     from tenants.actors import origin_dump
@@ -42,6 +43,7 @@ def origin_send(headers: dict[str, Any] | None = None, **_: object) -> None:
 
 @signals.task_prerun.connect
 def origin_enter(task: Any = None, **_: object) -> None:
+    # Late: see above.
     from freshness.state import FreshnessState, freshness_scope
     from freshness.timelines import NOWHERE, position_parse
     from tenants.actors import origin_bind, origin_load
@@ -71,6 +73,7 @@ def origin_leave(**_: object) -> None:
 @app.on_after_finalize.connect
 def schedule_gather(sender: Celery, **_: object) -> None:
     """Put every app's periodic tasks on beat's table."""
+    # Late: tasks need the models.
     from analytics import tasks as analytics_tasks
     from entities import tasks as entities_tasks
     from tenants import tasks as tenants_tasks

@@ -20,6 +20,7 @@ class ContextFilter(logging.Filter):
     """Adds the bound tenant and the request's id to every record."""
 
     def filter(self, record: logging.LogRecord) -> bool:
+        # Late: logging is set up with the settings, before anything else.
         from tenants.binding import tenant_current
 
         tenant = tenant_current()

@@ -6,6 +6,7 @@ class FreshnessConfig(AppConfig):
     verbose_name = "Freshness"
 
     def ready(self) -> None:
+        # Late, here as in every `ready`: these need the models.
         from freshness import checks  # noqa: F401  # It registers itself.
         from freshness.hangs import connections_remember
         from freshness.monitor import monitor

@@ -53,6 +53,7 @@ def run_dir_of(options: argparse.Namespace, environ: dict[str, str]) -> Path:
 
 def up(options: argparse.Namespace) -> int:
     """Run a stack until it is told to stop. Returns the exit code."""
+    # Late: the other commands start without drawing anything, and without psycopg.
     from atlasco.stack.up import up_run
 
     run_dir = run_dir_of(options, dict(os.environ))
@@ -84,6 +85,7 @@ def stack(options: argparse.Namespace) -> int:
         if options.json:
             print(json.dumps(answer, indent=1))
         else:
+            # Late: `--json` draws nothing.
             from atlasco.stack.display import status_print
 
             status_print(answer)

@@ -190,6 +190,7 @@ class Plan:
         As root: the servers' user, provided that it can reach interpreter, packages, code and run directory. Where it
         can't (a checkout below /root), they have to run as root, as everything they import is closed to others.
         """
+        # Late: only its folder is wanted, and only as root.
         import django
 
         needed = (Path(sys.executable), Path(django.__file__).parent, BASE_DIR, BASE_DIR / "atlasco", self.run_dir.path)

@@ -24,6 +24,7 @@ from atlasco.stack.provision import RolePasswords, database_provision
 from atlasco.stack.rundir import file_write, package_dir, staged
 from atlasco.stack.service import Service
 
+# Late wherever it is needed: a stack whose PostgreSQL is somebody else's, and `stack status`, start without it.
 if TYPE_CHECKING:
     import psycopg
 

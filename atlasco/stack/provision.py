@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from atlasco.stack.errors import StackError
 from atlasco.stack.plan import APP_ROLE, DATABASE, OWNER_ROLE, REPLICATION_ROLE, SEARCH_ROLE
 
+# Late wherever it is needed: a stack whose PostgreSQL is somebody else's, and `stack status`, start without it.
 if TYPE_CHECKING:
     import psycopg
 

@@ -27,6 +27,7 @@ def load_application(parent_pid: int) -> Any:
     Granian's workers would outlive a SIGKILL of their parent.
     """
     die_with_parent(signal.SIGKILL, parent_pid=parent_pid)
+    # Late: in the worker only, after the fork.
     from atlasco.wsgi import application
 
     return application

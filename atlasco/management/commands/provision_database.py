@@ -4,6 +4,7 @@ from typing import Any
 from urllib.parse import quote
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from psycopg.conninfo import conninfo_to_dict
 
 from atlasco.stack.errors import StackError
 from atlasco.stack.plan import APP_ROLE, DATABASE, OWNER_ROLE, REPLICATION_ROLE
@@ -25,8 +26,6 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        from psycopg.conninfo import conninfo_to_dict
-
         passwords = RolePasswords.generate()
         reset = bool(options["reset_passwords"])
         try:
