@@ -26,8 +26,8 @@ from freshness.recorder import recorder, route_json
 from freshness.state import FreshnessState, freshness_scope, freshness_state
 from freshness.timelines import NOWHERE, Position, position_parse, position_text
 from freshness.tokens import InvalidConsistencyToken, lsn_text, token_decode, token_encode
-from tenants.api import scope_required
 from tenants.binding import tenant_current
+from tenants.scopes import scope_required
 
 API_PREFIX: Final = "/api/"
 WAIT_MAX_MS: Final = 30_000
