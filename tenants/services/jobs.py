@@ -97,7 +97,7 @@ def job_run(*, job_id: int, now: datetime) -> bool:
         with public_bind():
             rows = TenantJob.objects.using(DEFAULT_DB_ALIAS).filter(pk=job_id)
             waiting = rows.filter(status__in=[TenantJob.Status.QUEUED, TenantJob.Status.RUNNING])
-            if not waiting.update(status=TenantJob.Status.RUNNING, started_at=now):
+            if not waiting.update(status=TenantJob.Status.RUNNING, started_at=now, detail=""):
                 return False
             job = rows.get()
         _do(job, now=now)
@@ -119,8 +119,11 @@ def _do(job: TenantJob, *, now: datetime) -> None:
             _end(job, TenantJob.Status.DONE, report=report, done=removed, total=removed)
     except (OperationalError, InterfaceError, Unavailable) as error:
         # Not the job's fault: it is done when the servers are back. What never gets through is no such trouble.
+        told = error.detail if isinstance(error, Unavailable) else f"{type(error).__name__}."
         if now - job.created_at > GIVEN_UP:
-            _end(job, TenantJob.Status.FAILED, detail=f"Given up after many tries: {type(error).__name__}.")
+            _end(job, TenantJob.Status.FAILED, detail=f"Given up after many tries: {told}")
+        elif isinstance(error, Unavailable):
+            _note(job, detail=f"{told} It is tried again.")
         raise
     except Problem as problem:
         _end(job, TenantJob.Status.FAILED, detail=problem.detail)

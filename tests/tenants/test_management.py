@@ -15,6 +15,7 @@ import redis
 from django.conf import settings
 from django.db import OperationalError, connections
 
+from analytics.stores import StoreUnavailable
 from atlasco.lib import clock
 from tenants import quotas, traffic
 from tenants.audit import AuditFilter, audit_page
@@ -169,6 +170,24 @@ def test_a_job_whose_server_goes_away_waits_for_it_but_not_for_ever(
     assert job_get(job_id=job.pk).status == status
     assert job_get(job_id=other.pk).status == TenantJob.Status.QUEUED
     assert job_run(job_id=job.pk, now=clock.now()) == (status == TenantJob.Status.RUNNING)
+
+
+def test_a_job_that_waits_for_a_store_says_so(
+    acme: Tenant, globex: Tenant, platform: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def is_away(**_: object) -> None:
+        raise StoreUnavailable
+
+    job_start(tenant=globex, kind=TenantJob.Kind.EXPORT, now=clock.now())
+    page = platform.post(f"tenants/{acme.slug}/export/").headers["Location"]
+    job = TenantJob.objects.get(tenant_id=acme.pk)
+    with monkeypatch.context() as patched, pytest.raises(StoreUnavailable):
+        patched.setattr(jobs, "tenant_contents", is_away)
+        job_run(job_id=job.pk, now=clock.now())
+    assert "does not answer" in platform.text(page) and "It is tried again." in platform.text(page)
+    assert job_run(job_id=job.pk, now=clock.now())
+    html = platform.text(page)
+    assert "The export is ready." in html and "does not answer" not in html
 
 
 def test_losing_the_connection_under_a_lock_hides_nothing(acme: Tenant, globex: Tenant) -> None:
