@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Final
 
 import orjson
+from django.db import connections
 
 from atlasco.lib.clock import now
 from entities.bench.data import ATTRIBUTES, lines
@@ -49,6 +50,7 @@ def ingest_bench(*, entities: int, seed: int, minutes: float = 0) -> Report:
     ratio to raw COPY beside it, so that what else the machine does falls out.
     """
     report = Report("ingest", {"entities": entities, "attributes each": ATTRIBUTES, "seed": seed, "runs": RUNS})
+    report.facts["beside the primary"] = _followers()
     with _bench_tenant() as tenant, _raw_copy() as copy_raw:
         raw, new, upsert = [], [], []
         rows = entities * ATTRIBUTES
@@ -71,6 +73,17 @@ def ingest_bench(*, entities: int, seed: int, minutes: float = 0) -> Report:
         if minutes:
             _steadily(report, tenant, copy_raw, entities=entities, seed=seed, minutes=minutes)
     return report
+
+
+def _followers() -> str:
+    """What takes in all that is written, and a share of the machine: without any, the figures are the primary's alone."""
+    with connections["default"].cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FILTER (WHERE slot_type = 'physical'), count(*) FILTER (WHERE slot_type = 'logical')"
+            " FROM pg_replication_slots WHERE active"
+        )
+        replicas, feeds = cursor.fetchone()
+    return f"{replicas} replicas, {'the change feed' if feeds else 'no change feed'}"
 
 
 def _share(report: Report, name: str, raw: list[float], ours: list[float]) -> Figure:

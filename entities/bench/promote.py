@@ -1,6 +1,7 @@
 """`bench promote`: a tenant gets partitions of its own while it and a neighbour of its leaf are read and written.
 
-Baseline: the same clients, for as long as the promotion took, without one.
+Baseline: the same clients, for as long as the promotion took, without one. The tenant's writers wait while a slice of
+its rows moves; at any other time, and for everybody else, no wait may be longer than STALL_MAX_MS.
 """
 
 from __future__ import annotations
@@ -8,11 +9,11 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import orjson
 from django.db import connections
@@ -32,9 +33,12 @@ from tenants.models import Tenant
 from tenants.services import tenant_create
 
 BATCH: Final = 5_000
+STALL_MAX_MS: Final = 100
 _IDS_TRIED: Final = 1_000
 # Between two requests of one client.
 _THINK_S: Final = 0.002
+# Monotonic seconds, from and to.
+Span: TypeAlias = tuple[float, float]
 
 
 def neighbour_create(tenant: Tenant, *, slug: str) -> Tenant:
@@ -59,6 +63,25 @@ def fill(tenant: Tenant, *, entities: int, seed: int, progress: Callable[[int], 
             progress(len(chunk))
 
 
+def _outside_s(began: float, ended: float, spans: Sequence[Span]) -> float:
+    """Seconds between the two that lie in none of the spans, which do not overlap."""
+    return ended - began - sum(max(0.0, min(ended, end) - max(began, start)) for start, end in spans)
+
+
+class SliceClock:
+    """Hears of a promotion's steps when slices moved. spans: from before the tenant's writers paused to after it."""
+
+    def __init__(self) -> None:
+        self.spans: list[Span] = []
+        self._began = 0.0
+
+    def step(self, name: str) -> None:
+        if name == "slice pause":
+            self._began = time.monotonic()
+        elif name == "slice resumed":
+            self.spans.append((self._began, time.monotonic()))
+
+
 @dataclass
 class Client:
     """What one client met. took: (began, seconds) of each request; written: the last acknowledged mark by entity."""
@@ -68,8 +91,9 @@ class Client:
     errors: list[str] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
 
-    def worst_ms(self) -> float:
-        return max((seconds for _, seconds in self.took), default=0.0) * 1000
+    def worst_ms(self, outside: Sequence[Span] = ()) -> float:
+        """The longest wait of a request; outside: what of it fell into these does not count."""
+        return max((_outside_s(began, began + seconds, outside) for began, seconds in self.took), default=0.0) * 1000
 
 
 class Load:
@@ -193,6 +217,11 @@ def _ids(tenant: Tenant) -> list[int]:
         return [row[0] for row in cursor.fetchall()]
 
 
+def _worst_ms(clients: list[Client], name: str, outside: Sequence[Span] = ()) -> float:
+    """Of all clients of that tenant."""
+    return max(client.worst_ms(outside) for client in clients if client.name.startswith(name))
+
+
 def promote_bench(*, entities: int, seed: int, progress: Callable[[int], None]) -> Report:
     """Measure errors, lost writes and the longest wait of each client, with and without a promotion."""
     report = Report("promote", {"entities": entities, "neighbour's entities": entities // 4, "seed": seed})
@@ -203,9 +232,10 @@ def promote_bench(*, entities: int, seed: int, progress: Callable[[int], None]) 
         fill(large, entities=entities, seed=seed, progress=progress)
         fill(neighbour, entities=entities // 4, seed=seed + 1, progress=progress)
         load = Load({"moved tenant": large, "neighbour": neighbour}, seed=seed)
+        slices = SliceClock()
         began = time.monotonic()
         with load.running():
-            promotion = promotion_run(tenant=large, clock=now)
+            promotion = promotion_run(tenant=large, clock=now, on_step=slices.step)
         took_s = time.monotonic() - began
         errors = [text for client in load.clients for text in client.errors]
         moving, lost = load.clients, load.check()
@@ -222,6 +252,15 @@ def promote_bench(*, entities: int, seed: int, progress: Callable[[int], None]) 
         report.add("errors", len(errors), "")
         report.add("lost writes or reads", len(lost), "")
         report.add("the moved tenant's writers paused at the most", promotion.longest_pause_s * 1000, "ms")
+        for name, outside in (("neighbour", ()), ("moved tenant", slices.spans)):
+            where = "while no slice moved" if outside else "at any time"
+            baseline = report.add(f"{name}, worst stall without promotion", _worst_ms(load.clients, name), "ms")
+            report.add(
+                f"{name}, worst stall {where} (target {STALL_MAX_MS})",
+                _worst_ms(moving, name, outside),
+                "ms",
+                baseline=baseline,
+            )
         for quiet, client in zip(load.clients, moving, strict=True):
             baseline = report.add(f"{client.name}, longest wait without promotion", quiet.worst_ms(), "ms")
             report.add(f"{client.name}, longest wait", client.worst_ms(), "ms", baseline=baseline)

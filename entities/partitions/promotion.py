@@ -239,7 +239,7 @@ def _slice(cursor: CursorWrapper, promotion: PartitionPromotion, slice_rows: int
     def attempt() -> None:
         cursor.execute("SELECT begins, is_last FROM promotion_slice(%s, %s)", (tenant_id, slice_rows))
         begins, is_last = cursor.fetchone()
-        with _writers_paused(cursor, tenant_id, paused), _disarmed_unless_done(cursor, tenant_id):
+        with _writers_paused(cursor, tenant_id, paused, step), _disarmed_unless_done(cursor, tenant_id):
             step("slice arm")
             _execute(cursor, "SELECT promotion_arm(%s, %s)", tenant_id, None if is_last else begins)
             step("slice move")
@@ -327,21 +327,21 @@ def _at_work(tenant_id: int) -> Iterator[CursorWrapper]:
 
 
 @contextmanager
-def _writers_paused(cursor: CursorWrapper, tenant_id: int, paused: list[float]) -> Iterator[None]:
+def _writers_paused(cursor: CursorWrapper, tenant_id: int, paused: list[float], step: OnStep) -> Iterator[None]:
     """Inside, no writer of the tenant is at work. Adds to `paused` for how many seconds. Raises _LockTaken."""
-    # While we stand in the queue, new writers stand behind us: not for long, where one before us does not end.
+    step("slice pause")
     began = time.monotonic()
     try:
+        # While we stand in the queue, new writers stand behind us: not for long, where one before us does not end.
         _lock(cursor, "tenant_move", tenant_id)
-    except _LockTaken:
-        paused.append(time.monotonic() - began)
-        raise
-    try:
-        yield
+        try:
+            yield
+        finally:
+            with _tolerated():
+                cursor.execute("SELECT pg_advisory_unlock(hashtext('tenant_move'), %s)", (tenant_id,))
     finally:
-        with _tolerated():
-            cursor.execute("SELECT pg_advisory_unlock(hashtext('tenant_move'), %s)", (tenant_id,))
         paused.append(time.monotonic() - began)
+        step("slice resumed")
 
 
 @contextmanager

@@ -1733,7 +1733,7 @@ CREATE VIEW public.entity_named AS
     numeric_key,
     instant_value
    FROM public.entity_attributes
-  WHERE ((tenant_id = ( SELECT public.tenant_bound() AS tenant_bound)) AND ((value_type)::text <> 'removed'::text));
+  WHERE ((tenant_id = ( SELECT public.tenant_bound() AS tenant_bound)) AND ((value_type)::text IS DISTINCT FROM 'removed'::text));
 
 CREATE VIEW public.entity_values AS
  SELECT tenant_id,
@@ -2467,7 +2467,7 @@ CREATE INDEX entities_recent ON ONLY public.entities USING btree (tenant_id, upd
 
 CREATE INDEX entity_attributes_by_instant ON ONLY public.entity_attributes USING btree (tenant_id, attribute_name, instant_value, entity_id) WHERE (indexed AND (instant_value IS NOT NULL));
 
-CREATE INDEX entity_attributes_by_name ON ONLY public.entity_attributes USING btree (tenant_id, attribute_name);
+CREATE INDEX entity_attributes_by_name ON ONLY public.entity_attributes USING btree (tenant_id, attribute_name) WHERE ((value_type)::text IS DISTINCT FROM 'removed'::text);
 
 CREATE INDEX entity_attributes_by_number ON ONLY public.entity_attributes USING btree (tenant_id, attribute_name, numeric_key, entity_id) WHERE (indexed AND (numeric_value IS NOT NULL));
 
