@@ -76,7 +76,7 @@ def ingest_bench(*, entities: int, seed: int, minutes: float = 0) -> Report:
 
 
 def _followers() -> str:
-    """What takes in all that is written, and a share of the machine: without any, the figures are the primary's alone."""
+    """What takes in all that is written, and a share of the machine; without any, figures are the primary's alone."""
     with connections["default"].cursor() as cursor:
         cursor.execute(
             "SELECT count(*) FILTER (WHERE slot_type = 'physical'), count(*) FILTER (WHERE slot_type = 'logical')"

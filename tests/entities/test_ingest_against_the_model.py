@@ -70,16 +70,29 @@ def assert_equal_to_the_model(tenant: Tenant, model: Store) -> None:
     assert plane.registry(tenant) == model.registry()
 
 
-@given(imports=IMPORTS, batch_lines=st.sampled_from([2, 3, 5000]), fold=st.booleans())
+@given(
+    imports=IMPORTS,
+    batch_lines=st.sampled_from([2, 3, 5000]),
+    # From how many entities on two connections write them.
+    halves_entities=st.sampled_from([2, 3, 5000]),
+    fold=st.booleans(),
+)
 @examples(60)
 def test_imports_are_what_their_lines_are_one_by_one(
-    imports: Imports, batch_lines: int, fold: bool, acme: Tenant, globex: Tenant, monkeypatch: pytest.MonkeyPatch
+    imports: Imports,
+    batch_lines: int,
+    halves_entities: int,
+    fold: bool,
+    acme: Tenant,
+    globex: Tenant,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     tenant_empty(acme)
     model = Store()
     now = NOW
     with monkeypatch.context() as patch:
         patch.setattr(importer, "BATCH_LINES", batch_lines)
+        patch.setattr(importer, "HALVES_ENTITIES", halves_entities)
         for mode, updates in imports:
             before = model.counts.copy()
             for update in updates:
