@@ -12,7 +12,7 @@ drive  read the ids of the entities that may match from value indexes, test and 
        m - n + 1 of them are read: no match can miss them all; or fewer, and the documents that hold n of the others.
        Conditions without a value index are looked up in the index of documents, if they are equalities, or in that of
        names, which tells who has a value at all: for rare names.
-scan   read the whole tenant and sort: where few match and nothing drives. In no order, an entity costs half as much.
+scan   read the whole tenant and sort: where few match and nothing drives. In no order, an entity costs less.
 
 A plan that may prove wrong has a limit of rows, and another plan takes over there: a wrong guess costs at most about
 twice that plan. Every plan gives the same page. What reading costs is in `costs`.
@@ -29,6 +29,7 @@ from entities.search.costs import (
     FETCH_MS_PER_PAGE,
     FETCH_MS_PER_ROW,
     PLAN_MS,
+    SCAN_ALONE_MS_PER_ROW,
     SCAN_MS_PER_ROW,
     WALK_MS_PER_ROW,
     look_up_ms,
@@ -45,7 +46,7 @@ ROWS_MIN: Final = 5_000
 # A smaller tenant is walked from end to end as fast, whatever its statistics say of its size.
 _SCANNED_FROM: Final = 50_000
 # A walk in an order that costs so much more for each entity may end in a scan at any size.
-_SCAN_WORTH_MS: Final = 0.0005
+_SCAN_WORTH_MS: Final = 0.0002
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +90,9 @@ def plan_choose(query: Query, statistics: TenantStatistics) -> Plan:
     walk_ms = WALK_MS_PER_ROW[query.order_by]
     rows = walk_rows(query, share=share, size=size)
     choices.append(_Choice(PLAN_MS + walk_ms * rows, Plan("walk"), rows))
+    scan_ms = SCAN_ALONE_MS_PER_ROW if statistics.is_alone else SCAN_MS_PER_ROW
     if size >= _SCANNED_FROM or walk_ms > SCAN_MS_PER_ROW + _SCAN_WORTH_MS:
-        choices.append(_Choice(PLAN_MS + SCAN_MS_PER_ROW * size, Plan("scan"), size))
+        choices.append(_Choice(PLAN_MS + scan_ms * size, Plan("scan"), size))
     choices.sort(key=lambda choice: choice.cost_ms)
     costs: dict[PlanName, float] = {choice.plan.name: round(choice.cost_ms, 2) for choice in choices}
     fallback: Plan | None = None
