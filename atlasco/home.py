@@ -92,7 +92,8 @@ class UsageFragment(Page):
 
     def get(self, request: HttpRequest) -> HttpResponseBase:
         tenants = tenants_named(slugs=request.GET.getlist("tenant")[:USAGE_TENANTS_MAX])
-        return self.fragment("atlasco/parts/usage.html", usages=[(tenant, _usage(tenant)) for tenant in tenants])
+        usages = [(tenant, _usage(tenant)) for tenant in tenants]
+        return self.fragment("atlasco/parts/usage.html", usages=usages, with_next="next" in request.GET)
 
 
 class LoadFragment(Page):

@@ -10,6 +10,7 @@ import orjson
 from django.http import HttpRequest, HttpResponseRedirect, JsonResponse
 from django.http.response import HttpResponseBase
 
+from atlasco.lib.words import TYPE_WORDS
 from entities.admin.pages import DataPage
 from entities.admin.saved import keeper_of
 from entities.browser.builder import builder_names, builder_tree, conditions_count
@@ -142,6 +143,7 @@ class EntityBrowser(DataPage):
             "builder": {
                 "tree": tree,
                 "known": known,
+                "type_words": TYPE_WORDS,
                 "names_url": self.scope.url("entity_names"),
                 "values_url": self.scope.url("entity_values"),
             },
@@ -188,19 +190,32 @@ class EntityCount(DataPage):
 
 
 class EntityExplain(DataPage):
-    """How the search of this filter runs: the plan, what was expected of it, and what was true."""
+    """How the search of this filter runs: the plan, what was expected of it, and, where wanted, what was true.
+
+    The true counts read every entity of the tenant, so nobody gets them by just looking.
+    """
 
     nav = "entities"
 
     def get(self, request: HttpRequest) -> HttpResponseBase:
-        state, explanation = state_parse(request.GET), None
+        state, explanation, is_counted = state_parse(request.GET), None, "counted" in request.GET
         if state.query is not None:
             query = replace(state.query, cursor=None)
             with self.reading() as source:
                 _, explanation = search_explain(
-                    tenant_id=self.scope.tenant.pk, query=query, using=source.using, position=source.position
+                    tenant_id=self.scope.tenant.pk,
+                    query=query,
+                    using=source.using,
+                    position=source.position,
+                    is_counted=is_counted,
                 )
-        return self.fragment("atlasco/entities/explain.html", explanation=explanation, plans=_PLAN_WORDS)
+        return self.fragment(
+            "atlasco/entities/explain.html",
+            explanation=explanation,
+            plans=_PLAN_WORDS,
+            is_counted=is_counted,
+            state_query=state.url_query(),
+        )
 
 
 class EntityNames(DataPage):

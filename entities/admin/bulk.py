@@ -6,7 +6,7 @@ import uuid
 from typing import Any, Final
 
 from django.conf import settings
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 
 from atlasco.lib import clock
@@ -108,10 +108,7 @@ class BulkEditCreate(BulkPage):
                 raise
             rows[0]["errors"] = [error.detail for error in problem.errors] or [problem.detail]
             return self.show(rows, status=problem.status)
-        return self.leave(
-            self.scope.url("bulk_edit", edit_id=edit.edit_id),
-            "The edit is under way; it goes on without this page.",
-        )
+        return HttpResponseRedirect(self.scope.url("bulk_edit", edit_id=edit.edit_id))
 
     @property
     def state(self) -> BrowserState:
@@ -209,7 +206,7 @@ class BulkEditUndo(BulkPage):
                 now=clock.now(),
                 enqueue=tasks.bulk_edit_enqueue,
             )
-        return self.leave(self.scope.url("bulk_edit", edit_id=undo.edit_id), "The edit is being taken back.")
+        return HttpResponseRedirect(self.scope.url("bulk_edit", edit_id=undo.edit_id))
 
 
 def _row(name: str = "", do: str = "set", kind: str = "string", text: str = "") -> dict[str, Any]:

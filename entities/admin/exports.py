@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from django import forms
 from django.core.files.storage import default_storage
-from django.http import FileResponse, HttpRequest
+from django.http import FileResponse, HttpRequest, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
 
@@ -107,7 +107,7 @@ class ExportCreate(ExportPage):
             total = state_count(tenant_id=self.scope.tenant.pk, state=state, source=source)
         try:
             with self.scope.bind():
-                job = export_job_create(
+                export_job_create(
                     tenant_id=self.scope.tenant.pk,
                     query=body,
                     columns=columns,
@@ -120,9 +120,7 @@ class ExportCreate(ExportPage):
         except Problem as problem:
             problem_show(form, problem)
             return self.show(form, state)
-        return self.leave(
-            self.scope.url("exports"), f"{job.file_name} is being written; fetch it here when it is done."
-        )
+        return HttpResponseRedirect(self.scope.url("exports"))
 
     def show(self, form: ExportForm, state: BrowserState) -> HttpResponseBase:
         query = state.url_query()

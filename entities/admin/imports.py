@@ -12,11 +12,13 @@ from django.http.response import HttpResponseBase
 
 from atlasco.lib import clock
 from atlasco.lib.errors import FieldError, Problem
+from atlasco.lib.words import TYPE_WORDS
 from entities import tasks
 from entities.admin.pages import DataPage
 from entities.imports import jobs, report
+from entities.imports.cells import DATE_EXAMPLES, DATES, KINDS, are_dates
 from entities.imports.formats import DELIMITERS, ENCODINGS, Sample
-from entities.imports.mapping import EMPTIES, KINDS, USES, Column, InvalidMapping
+from entities.imports.mapping import EMPTIES, USES, Column, InvalidMapping
 from entities.imports.prepare import (
     job_check,
     job_describe,
@@ -30,6 +32,7 @@ from entities.ingest.lines import BrokenBody
 from entities.jobs import UNFINISHED
 from entities.models import ImportJob
 from entities.search.cursors import InvalidCursor
+from entities.values import VALUE_TYPES
 
 PAGE_SIZE: Final = 25
 PREVIEW_ROWS: Final = 8
@@ -39,10 +42,7 @@ _USE_WORDS: Final = {
     "attribute": "Attribute", "external_id": "External id", "entity_type": "Entity type", "created_at": "Created at",
     "at": "Updated at", "skip": "Leave out",
 }  # fmt: skip
-_KIND_WORDS: Final = {
-    "auto": "As each cell looks", "string": "Text", "number": "Number", "boolean": "True or false",
-    "timestamp": "Date and time",
-}  # fmt: skip
+_KIND_WORDS: Final = {"auto": "as it looks", **TYPE_WORDS}
 _DELIMITER_WORDS: Final = {",": "Comma", ";": "Semicolon", "\t": "Tab", "|": "Bar |"}
 
 
@@ -198,7 +198,6 @@ class ImportProgress(JobPage):
 class ImportCancel(JobPage):
     """Stop it, or throw a waiting file away."""
 
-    title = "Cancel"
     template_name = "atlasco/confirm.html"
 
     def get(self, request: HttpRequest, job_id: uuid.UUID) -> HttpResponseBase:
@@ -208,6 +207,7 @@ class ImportCancel(JobPage):
         if not waits and job.status not in UNFINISHED:
             return HttpResponseRedirect(self.scope.url("import", job_id=job_id))  # It has ended meanwhile.
         return self.render(
+            title="Throw away" if waits else "Stop",
             question=f"Throw “{job.file_name}” away?" if waits else f"Stop importing “{job.file_name}”?",
             effects=("Nothing of it was written.", "The file is removed.")
             if waits
@@ -286,6 +286,7 @@ def _mapping_told(job: ImportJob, form: QueryDict) -> dict[str, Any]:
         "entity_type": form.get("entity_type", "").strip(),
         "empty": empty if empty in EMPTIES else "missing",
         "decimal": "," if form.get("decimal") == "," else ".",
+        "dates": form["dates"] if form.get("dates") in DATES else "iso",
         "columns": columns,
     }
 
@@ -304,7 +305,15 @@ def mapping_context(job: ImportJob) -> dict[str, Any]:
             for at, label in enumerate(sample.labels):
                 column: Column = mapping.column(label)
                 cells = [str(row[at]) for row in sample.rows if at < len(row) and row[at] not in (None, "")]
-                columns.append({"at": at, "label": label, "column": column, "cells": cells[:_CELLS_SHOWN]})
+                columns.append(
+                    {
+                        "at": at,
+                        "label": label,
+                        "column": column,
+                        "cells": cells[:_CELLS_SHOWN],
+                        "are_dates": are_dates(cells, mapping.dates),
+                    }
+                )
         preview = job_preview(job, sample, limit=PREVIEW_ROWS)
         job_check(job, sample)
     except InvalidMapping as problem:
@@ -323,6 +332,8 @@ def mapping_context(job: ImportJob) -> dict[str, Any]:
         "uses": [(use, _USE_WORDS[use]) for use in USES],
         "kinds": [(kind, _KIND_WORDS[kind]) for kind in KINDS],
         "delimiters": [(delimiter, _DELIMITER_WORDS[delimiter]) for delimiter in DELIMITERS],
+        "dates": DATE_EXAMPLES.items(),
+        "types": VALUE_TYPES,
         "encodings": ENCODINGS,
     }
 

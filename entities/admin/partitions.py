@@ -13,9 +13,9 @@ from django.urls import reverse
 
 from atlasco.lib import clock
 from atlasco.lib.errors import Problem
+from atlasco.lib.words import size_text
 from entities.models import PartitionPromotion
 from entities.partitions import tree
-from entities.partitions.plan import size_text
 from entities.partitions.promotion import promotion_request, promotions_recent
 from entities.partitions.services import partitions_plan
 from entities.tasks import promotion_enqueue
@@ -89,7 +89,7 @@ class PartitionTree(Page):
         return self.render(
             status=status,
             branches=branches_draw(leaves, tenants={pk: tenant.slug for pk, tenant in tenants.items()}, now=now),
-            actions=partitions_plan(now=now),
+            actions=partitions_plan(now=now, leaves=leaves),
             promotions=promotions_show(),
             whole=size_text(sum(leaf.bytes for leaf in leaves)),
             leaves=len(leaves),

@@ -24,8 +24,9 @@ from entities.api import openapi
 from entities.api.common import limit_parameter
 from entities.api.imports import answer_once, body_chunks, decoded, is_chunked, mode_parameter
 from entities.imports import jobs, report
+from entities.imports.cells import DATE_EXAMPLES, DATES, KINDS
 from entities.imports.formats import DELIMITERS, ENCODINGS, Format
-from entities.imports.mapping import EMPTIES, KINDS, USES, mapping_parse
+from entities.imports.mapping import EMPTIES, USES, mapping_parse
 from entities.imports.prepare import job_check, job_describe
 from entities.models import ImportJob
 from freshness.reads import read_through, write_finished
@@ -37,6 +38,7 @@ MAPPING: Final = openapi.object_of(
         "entity_type": {"type": "string"},
         "empty": {"type": "string", "enum": list(EMPTIES)},
         "decimal": {"type": "string", "enum": [".", ","]},
+        "dates": {"type": "string", "enum": list(DATES), "description": f"Like {', '.join(DATE_EXAMPLES.values())}."},
         "columns": {
             "type": "object",
             "additionalProperties": openapi.object_of(

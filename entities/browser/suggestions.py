@@ -12,6 +12,7 @@ import orjson
 from django.db import connections
 
 from atlasco.lib.sql import sql_blocks
+from atlasco.lib.words import TYPE_WORDS
 from entities.browser.state import OWN_COLUMNS
 from entities.search.query import OWN_FIELDS
 from entities.selectors import entity_types_recent
@@ -48,7 +49,15 @@ class NameSuggestion:
             "description": self.description,
             "unit": self.unit,
             "status": self.status,
+            "hint": self.hint,
         }
+
+    @property
+    def hint(self) -> str:
+        """What stands below the name where it is suggested: types, unit, description, and whether it is still used."""
+        types = ", ".join(TYPE_WORDS.get(kind, kind) for kind in self.types)
+        status = "" if self.status == "active" else self.status
+        return " · ".join(filter(None, (types, self.unit, self.description, status)))
 
 
 def names_suggest(*, tenant_id: int, part: str, for_columns: bool, using: str) -> list[NameSuggestion]:

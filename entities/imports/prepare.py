@@ -24,7 +24,8 @@ from entities.imports.formats import (
     lines_read,
     sample_read,
 )
-from entities.imports.mapping import InvalidMapping, Mapping, RowReader, mapping_check, mapping_guess, mapping_parse
+from entities.imports.guesses import mapping_guess
+from entities.imports.mapping import InvalidMapping, Mapping, RowReader, mapping_check, mapping_parse
 from entities.ingest.importer import SourceLine
 from entities.ingest.lines import Rejection, line_parse, lines_split
 from entities.models import ImportJob, ImportMapping

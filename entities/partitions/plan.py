@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Literal, TypeAlias
 
+from atlasco.lib.words import size_text
 from entities.partitions.tree import Leaf, SharedTenant, dedicated_tenants, month_of, month_start
 from tenants.models import Tenant
 
@@ -80,16 +81,6 @@ def months_wanted(*, now: datetime) -> list[str]:
     while len(months) <= MONTHS_AHEAD:
         months.append(month_of(month_start(months[-1]) + timedelta(days=32)))
     return months
-
-
-def size_text(size: int) -> str:
-    """Bytes as people read them."""
-    value = float(size)
-    for unit in ("B", "kB", "MB", "GB"):
-        if value < 1000:
-            return f"{value:.0f} {unit}" if value >= 10 or unit == "B" else f"{value:.1f} {unit}"
-        value /= 1000
-    return f"{value:.1f} TB"
 
 
 def _months_back(now: datetime, months: int) -> datetime:

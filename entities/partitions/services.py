@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from datetime import datetime
 
 from django.conf import settings
@@ -15,10 +16,10 @@ from tenants.binding import public_bind
 log = logging.getLogger(__name__)
 
 
-def partitions_plan(*, now: datetime) -> list[Action]:
-    """What the tree asks for now."""
+def partitions_plan(*, now: datetime, leaves: Sequence[tree.Leaf] | None = None) -> list[Action]:
+    """What the tree asks for now. leaves: of the tree, where the caller has just read it."""
     with public_bind():
-        leaves, shared = tree.tree_read(), tree.shared_tenants()
+        leaves, shared = tree.tree_read() if leaves is None else leaves, tree.shared_tenants()
         ids = tree.dedicated_tenants(leaves) | {large.tenant_id for large in shared}
         return plan_make(
             leaves=leaves,

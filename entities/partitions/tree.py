@@ -85,16 +85,14 @@ def month_of(instant: datetime) -> str:
 def tree_read() -> list[Leaf]:
     """Every leaf of the tree, by bucket, shared one first, then tenants by month."""
     with connections["default"].cursor() as cursor:
-        cursor.execute(
-            "SELECT name, parent, bytes, rows_estimate, writes, last_read FROM partition_tree() WHERE is_leaf"
-        )
+        cursor.execute("SELECT name, parent, is_leaf, bytes, rows_estimate, writes, last_read FROM partition_tree()")
+        # Once: sizes are asked of the file system, one table and index after the other.
         found = cursor.fetchall()
-        cursor.execute("SELECT name, parent FROM partition_tree() WHERE NOT is_leaf AND name ~ '_tenant_'")
-        branches = dict(cursor.fetchall())
+    branches = {name: parent for name, parent, is_leaf, *_ in found if not is_leaf and "_tenant_" in name}
     parts: dict[tuple[int, int | None, str], dict[str, tuple[int, int, int, datetime | None]]] = {}
-    for name, parent, size, rows, writes, last_read in found:
+    for name, parent, is_leaf, size, rows, writes, last_read in found:
         match = _NAME.fullmatch(name)
-        if match is None:
+        if match is None or not is_leaf:
             continue
         table, bucket, tenant, month = match.groups()
         branch = bucket if bucket is not None else branches.get(parent, "")[-2:]

@@ -83,8 +83,13 @@ class SearchExplanation:
         }
 
 
-def search_explain(*, tenant_id: int, query: Query, using: str, position: str) -> tuple[Page, SearchExplanation]:
-    """Run a search and say how. Costs at least twice the search, and up to COUNTING_MAX_MS for the true counts."""
+def search_explain(
+    *, tenant_id: int, query: Query, using: str, position: str, is_counted: bool = True
+) -> tuple[Page, SearchExplanation]:
+    """Run a search and say how. Costs at least twice the search, and up to COUNTING_MAX_MS for the true counts.
+
+    is_counted: else the true counts, which read the whole tenant, stay None.
+    """
     resolved = query_resolved(query, tenant_id=tenant_id, using=using)
     statistics = statistics_read(tenant_id=tenant_id, names=names_of(resolved.where), using=using)
     conditions = list(_conditions(resolved.where))[:_CONDITIONS_MAX]
@@ -94,6 +99,8 @@ def search_explain(*, tenant_id: int, query: Query, using: str, position: str) -
         with read_snapshot(using):
             with _explained(using, statements):
                 page = search_run(tenant_id=tenant_id, query=query, using=using, position=position, is_counted=False)
+            if not is_counted:
+                return page, statements, None, [None] * len(conditions)
             return page, statements, *_counted(tenant_id, resolved, conditions, using)
 
     page, statements, found, each = snapshot_repeat(read)

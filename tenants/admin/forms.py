@@ -80,24 +80,24 @@ class TenantForm(forms.Form):
         widget=TextInput(placeholder="acme"),
         help_text="Lower-case letters, digits and hyphens.",
     )
+    admin_username = UsernameField(
+        label="First admin's user name",
+        required=False,
+        help_text="This person can log in on the tenant's host and manage everything there. "
+        "A password is made up and shown to you once.",
+    )
     domain = forms.CharField(
         label="A host name of its own",
         max_length=253,
         required=False,
         validators=[RegexValidator(HOST_PATTERN, "A host name, like assets.acme.example.")],
         widget=TextInput(placeholder="assets.acme.example"),
-        help_text="Beside the one above. Its DNS must lead here, and ATLASCO_ALLOWED_HOSTS must name it.",
+        help_text="Beside the one of its short name. Its DNS must lead here, and ATLASCO_ALLOWED_HOSTS must name it.",
     )
     dedicated = forms.BooleanField(
         label="Partitions of its own",
         required=False,
         help_text="For a tenant that will grow to millions of entities. Small ones are served faster from shared ones.",
-    )
-    admin_username = UsernameField(
-        label="First admin's user name",
-        required=False,
-        help_text="This person can log in on the tenant's host and manage everything there. "
-        "A password is made up and shown to you once.",
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

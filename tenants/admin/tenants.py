@@ -85,10 +85,10 @@ class TenantCreate(Page):
             return self._form(form)
         detail = reverse("admin:tenant_detail", kwargs={"slug": tenant.slug})
         if not data["admin_username"]:
-            return self.leave(detail, f"Tenant {tenant.slug} is ready.")
+            return self.leave(detail, f"{tenant.name} is ready.")
         return self.render(
             "atlasco/members/password.html",
-            title=f"Tenant {tenant.slug} is ready",
+            title=f"{tenant.name} is ready",
             crumbs=(("Tenants", reverse("admin:tenants")), (tenant.slug, detail)),
             username=data["admin_username"],
             password=password,

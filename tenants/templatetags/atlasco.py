@@ -15,6 +15,7 @@ from django.utils.formats import number_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from atlasco.lib.words import TYPE_WORDS, size_text
 from tenants.admin.pages import TenantScope
 
 register = template.Library()
@@ -62,6 +63,12 @@ def percent(share: float | None) -> str:
     if 0.999 < share < 1:
         return "> 99.9 %"
     return f"{share * 100:.1f}".removesuffix(".0") + " %"
+
+
+@register.filter
+def size(value: int) -> str:
+    """Bytes as people read them: 1500 as 1.5 kB."""
+    return size_text(value)
 
 
 # In order: Edge and Opera call themselves Chrome too, and Chrome Safari.
@@ -144,6 +151,12 @@ def value_kind(value: Any) -> str:
     if isinstance(value, str):
         return "timestamp" if _INSTANT.match(value) else "string"
     return "number"
+
+
+@register.filter
+def type_word(kind: str) -> str:
+    """What people call a type of values: text for string."""
+    return TYPE_WORDS.get(kind, kind)
 
 
 @register.filter

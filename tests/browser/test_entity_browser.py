@@ -86,7 +86,8 @@ def test_a_name_and_a_value_taken_from_the_suggestions_by_keyboard_are_what_is_a
         expect(box).to_be_focused()
         page.keyboard.type(typed)
         expect(page.get_by_role("option", name=wanted)).to_be_visible()
-        page.keyboard.press("ArrowDown")
+        if field == "Value":  # Any value can be asked for; of names only those that there are, so the best is marked.
+            page.keyboard.press("ArrowDown")
         page.keyboard.press("Enter")
         expect(box).to_have_value(wanted)
     page.get_by_role("button", name="Apply filter").click()

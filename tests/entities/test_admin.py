@@ -145,18 +145,30 @@ def test_a_cursor_of_another_tenant_shows_ones_own_first_page(acme: Tenant, glob
         assert mark not in html
 
 
+def test_no_attribute_is_renamed_to_a_name_that_nobody_has_looked_at(acme: Tenant, reader: tuple[Browser, str]) -> None:
+    browser, base = reader
+    entities_write(acme, aircraft("N1", seat=1), aircraft("N2", seats=2))
+    path = f"{base}attributes/one/rename/?name=seat"
+    told = {"target": "seats", "action": "rename"}
+    for previewed in ({}, {"previewed": "places"}):
+        answer = browser.post(path, {**told, **previewed})
+        assert answer.status_code == 200
+        assert "This is a merge." in answer.content.decode()
+    assert browser.post(path, {**told, "previewed": "seats"}).status_code == 302
+
+
 def test_the_registry_shows_types_with_counts(acme: Tenant, globex: Tenant, reader: tuple[Browser, str]) -> None:
     browser, base = reader
     entities_write(acme, aircraft("N1", code=1, open=True), aircraft("N2", code="one"), aircraft("N3", code=2))
     entities_write(globex, aircraft("N1", secret_name=1))
     html = browser.text(f"{base}attributes/")
     assert "number 2" in html
-    assert "string 1" in html
+    assert "text 1" in html
     assert "not yet" in html
     assert "secret_name" not in html
     narrowed = browser.text(f"{base}attributes/", data={"q": "CO"})
     assert "code" in narrowed
-    assert "boolean 1" not in narrowed
+    assert "true or false 1" not in narrowed
     assert "No attribute fits" in browser.text(f"{base}attributes/", data={"q": "nothing like it"})
 
 

@@ -126,7 +126,11 @@ def test_a_search_is_explained(acme: Tenant, globex: Tenant, reader: tuple[Brows
     browser, base = reader
     entities_write(acme, *(aircraft(f"N{number:02}", seats=number) for number in range(40)))
     entities_write(globex, aircraft("N1", seats=40))
-    html = browser.text(f"{base}entities/explain/", data={"where": asking(["seats", "ge", 5])})
+    query = {"where": asking(["seats", "ge", 5])}
+    html = browser.text(f"{base}entities/explain/", data=query)
+    assert "are expected to satisfy it" in html
+    assert "Count them" in html
+    html = browser.text(f"{base}entities/explain/", data={**query, "counted": ""})
     assert "<strong>35</strong> satisfy it" in html
     assert "seats" in html
     assert "can’t be understood" in browser.text(f"{base}entities/explain/", data={"where": "x"})

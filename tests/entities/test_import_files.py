@@ -20,18 +20,16 @@ from django.core.files.base import ContentFile
 from pytest_django import Settings
 
 from entities.imports import jobs, prepare, report, run
+from entities.imports.cells import CellError, are_dates, cell_value
 from entities.imports.formats import Dialect, Format, dialect_sniff, format_sniff, lines_read, sample_read
+from entities.imports.guesses import kind_guess, mapping_guess
 from entities.imports.mapping import (
     COLUMNS_MAX,
-    CellError,
     Column,
     InvalidMapping,
     Mapping,
     RowReader,
-    cell_value,
-    kind_guess,
     mapping_check,
-    mapping_guess,
     mapping_parse,
 )
 from entities.ingest import importer
@@ -228,6 +226,51 @@ def test_a_column_called_type_is_the_entity_type_where_it_says_what_each_row_is(
 )
 def test_a_few_cells_that_are_no_numbers_do_not_turn_the_others_into_text(cells: list[str], kind: str) -> None:
     assert kind_guess(cells) == kind
+
+
+@pytest.mark.parametrize(
+    ("text", "dates", "instant"),
+    [
+        ("31.1.2026", "dmy", "2026-01-31T00:00:00Z"),
+        ("31/01/2026 08:15", "dmy", "2026-01-31T08:15:00Z"),
+        ("01/31/2026", "mdy", "2026-01-31T00:00:00Z"),
+        ("2026-01-31", "dmy", "2026-01-31T00:00:00Z"),
+    ],
+)
+def test_a_date_is_read_as_the_file_writes_its_dates(text: str, dates: Any, instant: str) -> None:
+    assert cell_value(text, "timestamp", dates=dates) == instant
+
+
+@pytest.mark.parametrize(("text", "dates"), [("31.01.2026", "iso"), ("31.01.2026", "mdy"), ("31.02.2026", "dmy")])
+def test_a_date_that_is_written_otherwise_is_refused_with_an_example(text: str, dates: Any) -> None:
+    with pytest.raises(CellError, match="is not a date like"):
+        cell_value(text, "timestamp", dates=dates)
+
+
+@pytest.mark.parametrize(
+    ("cells", "dates"),
+    [
+        (["01.02.2026", "", "03.04.2026"], "dmy"),
+        (["01/02/2026", "31/12/2026"], "dmy"),
+        (["01/02/2026", "12/31/2026"], "mdy"),
+        (["01/02/2026", "03/04/2026"], "iso"),
+        (["1.5", "31.12.2026"], "iso"),
+    ],
+    ids=["points", "a day first", "a month first", "either", "not all"],
+)
+def test_how_a_file_writes_dates_is_guessed_where_its_cells_tell(cells: list[str], dates: str) -> None:
+    rows = [[f"id-{number}", cell] for number, cell in enumerate(cells)]
+    mapping = mapping_guess(["id", "built"], rows)
+    assert mapping.dates == dates
+    assert mapping.column("built").kind == "string"  # A date stays text, until somebody says otherwise.
+
+
+def test_only_dates_without_a_time_are_offered_as_dates() -> None:
+    assert are_dates(["2026-01-31", "2027-12-01"], "iso")
+    assert are_dates(["31.1.2026"], "dmy")
+    assert not are_dates(["31.1.2026"], "iso")
+    assert not are_dates(["2026-01-31 12:00"], "iso")
+    assert not are_dates([], "iso")
 
 
 def test_a_row_without_its_own_id_says_so_in_words() -> None:

@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 
 import pytest
 
+from atlasco.lib.words import size_text
 from entities.admin.partitions import branches_draw
 from entities.bench.growth import exponent
-from entities.partitions.plan import Action, months_wanted, plan_make, size_text
+from entities.partitions.plan import Action, months_wanted, plan_make
 from entities.partitions.promotion import SLICE_ROWS_FIRST, SLICE_ROWS_MAX, slice_rows_next
 from entities.partitions.tree import Leaf, SharedTenant, id_at, month_end, month_start
 from tenants.models import Tenant

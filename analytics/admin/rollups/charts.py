@@ -14,14 +14,15 @@ from analytics.rollups.reading import EntitiesPoint, Grain, Histogram, TrendPoin
 class Chart:
     """A chart as atlasco/static/atlasco/charts.js draws it, and the same as a table.
 
-    kind: "bars", "lying" or "lines"; summary: what one sees, in a sentence; series: (name, numbers); columns, rows: the
-    table, whose first column is the labels.
+    kind: "bars", "lying" or "lines"; summary: what one sees, in a sentence; axes: what the labels are, and the numbers;
+    series: (name, numbers); columns, rows: the table, whose first column is the labels.
     """
 
     key: str
     title: str
     kind: str
     summary: str
+    axes: tuple[str, str]
     labels: list[str]
     series: list[tuple[str, list[float | None]]]
     columns: list[str]
@@ -35,6 +36,7 @@ class Chart:
     def data(self) -> dict[str, Any]:
         return {
             "kind": self.kind,
+            "axes": self.axes,
             "labels": self.labels,
             "series": [{"name": name, "values": values} for name, values in self.series],
         }
@@ -58,6 +60,7 @@ def histogram_chart(attribute: str, histogram: Histogram) -> Chart:
         title="Distribution",
         kind="bars",
         summary=f"How many values of {attribute} lie where; most, {histogram.counts[most]:,}, are {labels[most]}.",
+        axes=(attribute, "values"),
         labels=labels,
         series=[("Values", [float(count) for count in histogram.counts])],
         columns=[attribute, "Values"],
@@ -72,6 +75,7 @@ def trend_chart(attribute: str, grain: Grain, points: Sequence[TrendPoint]) -> C
         title=f"By the {grain} in which values were set (UTC)",
         kind="lines",
         summary=f"Median, average and 95th percentile of {attribute} over {len(points)} {grain}s with values.",
+        axes=(f"{grain} (UTC)", attribute),
         labels=labels,
         series=[
             ("Median", [point.median for point in points]),
@@ -97,6 +101,7 @@ def values_chart(attribute: str, rows: Sequence[ValueCount], *, is_whole: bool) 
         title="Values" if is_whole else f"The {len(rows)} most frequent values",
         kind="lying",
         summary=f"How often each value of {attribute} occurs; most often {labels[0]}, {rows[0].count:,} times.",
+        axes=(attribute, "entities"),
         labels=labels,
         series=[("Entities", [float(row.count) for row in rows])],
         columns=[attribute, "Type", "Entities"],
@@ -122,6 +127,7 @@ def entities_chart(points: Sequence[EntitiesPoint]) -> Chart:
         title="Entities by the day of their creation",
         kind="lines",
         summary=f"How many of the entities that exist now existed at the end of each of {len(days)} days, by type.",
+        axes=("day (UTC)", "entities"),
         labels=labels,
         series=series,
         columns=["Day", *(kind for kind, _ in series)],

@@ -107,7 +107,7 @@
       copy(button);
     }
     for (const menu of document.querySelectorAll("details[data-menu][open]")) {
-      if (!menu.contains(event.target)) {
+      if (!menu.contains(event.target) || event.target.closest(".at-menu-item")) {
         menu.open = false;
       }
     }

@@ -10,7 +10,7 @@ const raw = form.querySelector("[data-raw]");
 const DEPTH_MAX = 6;
 
 const MATCHES = { all: "all of", any: "any of", at_least: "at least", none: "none of" };
-const TYPE_WORDS = { string: "text", number: "number", boolean: "true/false", timestamp: "time" };
+const TYPE_WORDS = data.type_words;
 const WORDS = {
   eq: "is", ne: "is not", in: "is one of", gt: "is more than", ge: "is at least", lt: "is less than", le: "is at most",
   contains: "contains", prefix: "starts with", empty: "is empty text", exists: "is present", missing: "is missing",
@@ -252,6 +252,7 @@ function conditionElement(node, parent) {
   box.append(name);
   combobox(name, {
     label: "Attributes",
+    mustExist: true,
     load: loadNames(""),
     pick: (option) => {
       node.name = name.value.trim();
@@ -440,11 +441,7 @@ function manyElement(node, type, errorId) {
 function loadNames(purpose) {
   return async (part) => {
     const { names } = await fetchJson(data.names_url, purpose ? { part, for: purpose } : { part });
-    return names.map((known) => ({
-      value: known.name, known,
-      detail: [Object.keys(known.types).map((type) => TYPE_WORDS[type]).join(", "), known.unit, known.description,
-        known.status === "active" ? "" : known.status].filter(Boolean).join(" · "),
-    }));
+    return names.map((known) => ({ value: known.name, known, detail: known.hint }));
   };
 }
 
@@ -511,7 +508,7 @@ if (root) {
 }
 
 const type = form.elements.type;
-combobox(type, { label: "Types", load: async (part) => {
+combobox(type, { label: "Types", mustExist: true, load: async (part) => {
   const { values } = await fetchJson(data.values_url, { name: "@entity_type", part });
   return values.map((value) => ({ value: value.text }));
 }, pick: (option) => { if (option) { form.requestSubmit(); } } });
@@ -554,7 +551,7 @@ if (columns) {
     field.value = "";
     touched();
   };
-  combobox(field, { label: "Attributes", load: loadNames("columns"), pick: (option) => { if (option) { add(option.value); } } });
+  combobox(field, { label: "Attributes", mustExist: true, load: loadNames("columns"), pick: (option) => { if (option) { add(option.value); } } });
   field.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && !event.defaultPrevented) {
       event.preventDefault();

@@ -1,6 +1,6 @@
-// Draws <canvas data-chart="ID"> from the JSON of that id: { kind, labels, series: [{ name, values }] }. kind: bars,
-// stacks (bars upon each other), lying (bars from the left) or lines; of lines, from_zero: the scale begins there;
-// has_gaps: a missing number interrupts them.
+// Draws <canvas data-chart="ID"> from the JSON of that id: { kind, axes, labels, series: [{ name, values }] }. kind:
+// bars, stacks (bars upon each other), lying (bars from the left) or lines; axes: what the labels are, and the numbers;
+// of lines, from_zero: the scale begins there; has_gaps: a missing number interrupts them.
 // Colours are those of the page, so that a change of theme redraws.
 (() => {
   "use strict";
@@ -17,11 +17,16 @@
     };
   }
 
-  function options(kind, many, fromZero, palette) {
+  // A name may be as long as 255 characters.
+  function title(text, palette) {
+    return { display: Boolean(text), text: text?.length > 40 ? `${text.slice(0, 39)}…` : text, color: palette.text, font: { size: 11 } };
+  }
+
+  function options(kind, many, fromZero, [labelled, counted], palette) {
     const grid = { color: palette.line, drawTicks: false };
     const ticks = { color: palette.text, padding: 6, maxRotation: 0, autoSkipPadding: 16 };
-    const counts = { beginAtZero: fromZero || kind !== "lines", stacked: kind === "stacks", grid, ticks: { ...ticks, precision: kind === "lines" ? undefined : 0 }, border: { display: false } };
-    const labels = { stacked: kind === "stacks", grid: { display: false }, ticks: { ...ticks, autoSkip: kind !== "lying" }, border: { color: palette.line } };
+    const counts = { beginAtZero: fromZero || kind !== "lines", stacked: kind === "stacks", grid, ticks: { ...ticks, precision: kind === "lines" ? undefined : 0 }, border: { display: false }, title: title(counted, palette) };
+    const labels = { stacked: kind === "stacks", grid: { display: false }, ticks: { ...ticks, autoSkip: kind !== "lying" }, border: { color: palette.line }, title: title(labelled, palette) };
     return {
       animation: false,
       responsive: true,
@@ -34,7 +39,7 @@
   }
 
   function draw(canvas) {
-    const { kind, labels, series, from_zero: fromZero, has_gaps: hasGaps } = JSON.parse(document.getElementById(canvas.dataset.chart).textContent);
+    const { kind, axes = [], labels, series, from_zero: fromZero, has_gaps: hasGaps } = JSON.parse(document.getElementById(canvas.dataset.chart).textContent);
     const palette = colours();
     // A line of one point is not a line: it stands as a bar.
     const isLine = kind === "lines" && labels.length > 1;
@@ -53,7 +58,7 @@
       spanGaps: !hasGaps,
     }));
     Chart.defaults.font.family = getComputedStyle(document.body).fontFamily;
-    return new Chart(canvas, { type: isLine ? "line" : "bar", data: { labels, datasets }, options: options(isLine ? "lines" : kind === "lines" ? "bars" : kind, series.length > 1, fromZero, palette) });
+    return new Chart(canvas, { type: isLine ? "line" : "bar", data: { labels, datasets }, options: options(isLine ? "lines" : kind === "lines" ? "bars" : kind, series.length > 1, fromZero, axes, palette) });
   }
 
   function drawAll() {

@@ -1,11 +1,12 @@
 // A text field with suggestions, by the pattern "editable combobox with list autocomplete" of WAI-ARIA: arrows walk the
 // list, Enter or Tab takes, Escape closes, and whatever was typed stays allowed. The list is asked for after a pause.
+// Where only what exists makes sense, what was typed is the beginning of it: the best suggestion is marked at once.
 
 const PAUSE_MS = 150;
 let made = 0;
 
 // load: text → promise of [{ value, label, detail }]; pick: called with the chosen one, or null after free typing.
-export function combobox(input, { label, load, pick = () => {} }) {
+export function combobox(input, { label, load, mustExist = false, pick = () => {} }) {
   made += 1;
   const box = document.createElement("span");
   box.className = "at-combo";
@@ -61,7 +62,12 @@ export function combobox(input, { label, load, pick = () => {} }) {
     pick(option);
   }
 
-  function show() {
+  function best() {
+    const typed = input.value.trim();
+    return mustExist && typed ? Math.max(0, options.findIndex((option) => option.value === typed)) : -1;
+  }
+
+  function show(marked) {
     list.replaceChildren(...options.map((option, index) => {
       const item = document.createElement("li");
       item.id = `${list.id}-${index}`;
@@ -82,11 +88,11 @@ export function combobox(input, { label, load, pick = () => {} }) {
     }));
     list.hidden = options.length === 0;
     input.setAttribute("aria-expanded", String(!list.hidden));
-    mark(-1);
+    mark(options.length ? marked : -1);
     said.textContent = options.length === 1 ? "1 suggestion" : `${options.length} suggestions`;
   }
 
-  async function ask() {
+  async function ask(marked = () => -1) {
     asked += 1;
     const turn = asked;
     let found = [];
@@ -98,13 +104,13 @@ export function combobox(input, { label, load, pick = () => {} }) {
     // An answer that came late is about another text.
     if (turn === asked && document.activeElement === input) {
       options = found;
-      show();
+      show(marked());
     }
   }
 
   input.addEventListener("input", () => {
     clearTimeout(timer);
-    timer = setTimeout(ask, PAUSE_MS);
+    timer = setTimeout(() => ask(best), PAUSE_MS);
     pick(null);
   });
   input.addEventListener("click", () => { if (list.hidden) { ask(); } });
@@ -114,11 +120,13 @@ export function combobox(input, { label, load, pick = () => {} }) {
     if (step) {
       event.preventDefault();
       if (list.hidden) {
-        ask();
+        ask(() => (step > 0 ? 0 : options.length - 1));
       } else {
-        // Past either end lies the field itself.
-        const count = options.length + 1;
-        mark((active + 1 + step + count) % count - 1);
+        // Past either end lies the field itself, unless what it says must be among them.
+        const least = mustExist ? 0 : -1;
+        const from = active < least && step < 0 ? 0 : active;
+        const count = options.length - least;
+        mark((from - least + step + count) % count + least);
       }
     } else if (event.key === "Enter" && !list.hidden && active >= 0) {
       event.preventDefault();

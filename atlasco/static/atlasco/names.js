@@ -1,4 +1,5 @@
 // Fields for attributes' names, with suggestions: <input data-names="URL">; the type of the value follows the attribute.
+// With data-known, a name that nobody has is no use.
 // In a form of several rows, one more row: <button data-add-row> and <template id="bulk-row">.
 import { combobox, fetchJson } from "./combobox.js";
 
@@ -6,11 +7,11 @@ function equip(field) {
   const hadFocus = document.activeElement === field;
   combobox(field, {
     label: "Attributes",
+    mustExist: "known" in field.dataset,
     load: async (part) => {
       const { names } = await fetchJson(field.dataset.names, { part });
       return names.filter((known) => !known.name.startsWith("@")).map((known) => ({
-        value: known.name, types: known.types,
-        detail: [Object.keys(known.types).join(", "), known.unit, known.description].filter(Boolean).join(" · "),
+        value: known.name, types: known.types, detail: known.hint,
       }));
     },
     pick: (option) => {

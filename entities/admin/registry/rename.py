@@ -48,7 +48,7 @@ class AttributeRename(AttributePage):
         if not form.is_valid():
             return self._show(form, "")
         target = form.cleaned_data["target"]
-        if request.POST.get("action") == "look":
+        if request.POST.get("action") == "look" or target != request.POST.get("previewed"):
             return self._show(form, target)
         try:
             with self.scope.bind():

@@ -11,11 +11,12 @@ from django.http.response import HttpResponseBase
 
 from atlasco.lib import clock
 from atlasco.lib.errors import Problem
+from atlasco.lib.words import TYPE_WORDS
 from entities import tasks
 from entities.admin.registry.page import AttributePage
 from entities.governance import jobs, store
 from entities.governance.rules import MODES
-from entities.imports.mapping import cell_value
+from entities.imports.cells import cell_value
 from entities.values import VALUE_TYPES
 from tenants.admin.forms import TextInput
 from tenants.admin.pages import problem_show
@@ -27,7 +28,7 @@ class RuleForm(forms.Form):
     types = forms.MultipleChoiceField(
         label="Type",
         required=False,
-        choices=[(kind, kind) for kind in VALUE_TYPES],
+        choices=[(kind, TYPE_WORDS[kind]) for kind in VALUE_TYPES],
         widget=forms.CheckboxSelectMultiple(),
         help_text="None chosen: any type.",
     )
@@ -46,7 +47,7 @@ class RuleForm(forms.Form):
         required=False,
         widget=forms.Textarea(attrs={"rows": 3, "placeholder": "one value a line"}),
         label="One of",
-        help_text="149 and true are a number and a boolean; in quotes, “149” is a text.",
+        help_text="149 is a number, true is true or false; in quotes, “149” is text.",
     )
     required_for = forms.CharField(
         required=False,

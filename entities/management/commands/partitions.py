@@ -8,9 +8,10 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from atlasco.lib import clock
+from atlasco.lib.words import size_text
 from entities.models import PartitionPromotion
 from entities.partitions.archive import archive_restore, archive_run, archives_of
-from entities.partitions.plan import Action, size_text
+from entities.partitions.plan import Action
 from entities.partitions.promotion import promotion_estimate, promotion_run
 from entities.partitions.services import partitions_apply, partitions_plan
 from tenants.management.base import TenantsCommand
