@@ -211,6 +211,7 @@ class EntityExplain(DataPage):
                 )
         return self.fragment(
             "atlasco/entities/explain.html",
+            scope=self.scope,
             explanation=explanation,
             plans=_PLAN_WORDS,
             is_counted=is_counted,
