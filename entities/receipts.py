@@ -30,6 +30,7 @@ class KeyInUse(Conflict):
     """An import with this Idempotency-Key is running. Try again when it has ended."""
 
     code = "idempotency_key_in_use"
+    retry_after_s = 5
 
 
 class KeyReused(Conflict):
@@ -40,7 +41,7 @@ class KeyReused(Conflict):
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """A first answer. fingerprint: SHA-256 of its body."""
+    """A first answer. fingerprint: SHA-256 of the body that it answers."""
 
     fingerprint: bytes
     status: int
@@ -73,8 +74,7 @@ def receipt_open(*, tenant_id: int, key: str, now: datetime) -> Receipt | None:
         if cursor.fetchone() is not None:
             return None
         cursor.execute(
-            "SELECT fingerprint, status, answer::text FROM import_receipts"
-            " WHERE tenant_id = %s AND idempotency_key = %s",
+            "SELECT fingerprint, status, answer FROM import_receipts WHERE tenant_id = %s AND idempotency_key = %s",
             (tenant_id, key),
         )
         row = cursor.fetchone()
@@ -87,7 +87,7 @@ def receipt_close(*, tenant_id: int, key: str, receipt: Receipt) -> None:
     """Keep the answer of an import that has ended."""
     with connections["default"].cursor() as cursor:
         cursor.execute(
-            "UPDATE import_receipts SET fingerprint = %s, status = %s, answer = %s::jsonb"
+            "UPDATE import_receipts SET fingerprint = %s, status = %s, answer = %s"
             " WHERE tenant_id = %s AND idempotency_key = %s",
             (receipt.fingerprint, receipt.status, orjson.dumps(receipt.answer).decode(), tenant_id, key),
         )

@@ -58,6 +58,13 @@ class LengthRequired(Problem):
     code = "length_required"
 
 
+class UnsupportedEncoding(Invalid):
+    """A JSON body is sent without a Content-Encoding; only imports may be gzip."""
+
+    status = 415
+    code = "unsupported_content_encoding"
+
+
 class JSONParser(parsers.BaseParser):
     """JSON by orjson, which refuses NaN, infinite numbers and broken UTF-8."""
 
@@ -93,8 +100,11 @@ def _drain(request: HttpRequest) -> None:
 def json_body(request: Request) -> Any:
     """The parsed JSON body; an empty object where there is none.
 
-    Raises InvalidJSON, BodyCut, BodyTooLarge, LengthRequired, and what the framework raises for other media types.
+    Raises InvalidJSON, BodyCut, BodyTooLarge, LengthRequired, UnsupportedEncoding, and what the framework raises for
+    other media types.
     """
+    if request.headers.get("Content-Encoding", "").strip().lower() not in {"", "identity"}:
+        raise UnsupportedEncoding
     # The framework takes a body without a length for none: a search would find everything, whatever it asked for.
     if "Transfer-Encoding" in request.headers and not request.META.get("CONTENT_LENGTH"):
         raise LengthRequired

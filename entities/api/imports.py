@@ -16,6 +16,8 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from atlasco.lib.clock import now
+from atlasco.lib.errors import Problem
+from atlasco.lib.json_api import UnsupportedEncoding
 from atlasco.lib.parameters import flag_parameter, parameter_error, parameters
 from entities import receipts
 from entities.api import openapi
@@ -42,6 +44,7 @@ class EntityImport(APIView):
             openapi.MODE,
             OpenApiParameter("dry_run", bool, description="Do it all and undo it."),
             openapi.IDEMPOTENCY_KEY,
+            openapi.IDEMPOTENCY_REPLAYED,
         ],
         request=openapi.NDJSON,
         responses={200: openapi.IMPORT_SUMMARY, 207: openapi.IMPORT_SUMMARY},
@@ -78,9 +81,11 @@ class EntityImport(APIView):
                 dry_run=dry_run,
                 summary=summary,
             )
-        except BrokenBody as error:
-            # What came before stands; the client must know how much that is.
-            error.extra["written"] = {**summary.as_dict(), "rejected": summary.rejected_count}
+        except Problem as problem:
+            # What came before stands; the client must know how much that is, and how to see it.
+            problem.extra["written"] = {**summary.as_dict(), "rejected": summary.rejected_count}
+            if not dry_run and summary.created + summary.updated:
+                write_finished(tenant_id=tenant_id)
             raise
         written = write_finished(tenant_id=tenant_id)
         answer = {**summary.as_dict(), "position": lsn_text(written.lsn)}
@@ -168,10 +173,10 @@ def body_chunks(request: HttpRequest) -> Iterator[bytes]:
 
 
 def decoded(body: Iterator[bytes], encoding: str) -> Iterator[bytes]:
-    """The body without its Content-Encoding. Raises BrokenBody."""
+    """The body without its Content-Encoding. Raises UnsupportedEncoding; while it is read, BrokenBody."""
     match encoding.strip().lower():
         case "identity" | "":
             return body
         case "gzip":
             return gunzip(body)
-    raise BrokenBody(f"Content-Encoding {encoding[:40]!r} is not known here; send gzip or none.")
+    raise UnsupportedEncoding(f"Content-Encoding {encoding[:40]!r} is not known here; send gzip or none.")

@@ -146,6 +146,7 @@ class ImportJobList(APIView):
             OpenApiParameter("header", bool, description="Whether the first row of CSV names the columns."),
             OpenApiParameter("dry_run", bool, description="Write nothing; the job ends as `checked`."),
             openapi.IDEMPOTENCY_KEY,
+            openapi.IDEMPOTENCY_REPLAYED,
         ],
         request=BODY,
         responses={202: JOB},

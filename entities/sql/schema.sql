@@ -1824,7 +1824,7 @@ CREATE TABLE public.import_receipts (
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     fingerprint bytea,
     status smallint,
-    answer jsonb
+    answer text
 );
 
 ALTER TABLE ONLY public.import_receipts FORCE ROW LEVEL SECURITY;

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import time
 from collections.abc import Iterator
 from typing import Any
 
+import orjson
 import pytest
 from django.conf import settings
 
@@ -52,6 +54,14 @@ def test_broken_json_is_told(method: str, path: str, body: Any, acme: Client, en
         answer = acme.ask(method, path, data=data or b" ")
         assert (answer.status, answer.code) == (400, "invalid_json"), data[:20]
     assert ok(acme.ask(method, path, body))
+
+
+@ENDPOINTS
+def test_an_encoded_body_is_told(method: str, path: str, body: Any, acme: Client, entity_id: str) -> None:
+    packed = gzip.compress(orjson.dumps(body))
+    answer = acme.ask(method, path.format(id=entity_id), data=packed, headers={"Content-Encoding": "gzip"})
+    assert (answer.status, answer.code) == (415, "unsupported_content_encoding")
+    assert ok(acme.ask(method, path.format(id=entity_id), body, headers={"Content-Encoding": "identity"}))
 
 
 @ENDPOINTS

@@ -510,7 +510,7 @@ def test_an_idempotency_key_makes_one_job_of_two_requests(live_stack: Cluster, a
         ("POST", f"imports/{uuid.UUID(int=5)}/start/", {}, 404, "import_unknown"),
         ("POST", "imports/?mode=upsert", {}, 400, "invalid_parameter"),
         ("POST", f"imports/?file_name={'x' * 256}", {}, 400, "invalid_parameter"),
-        ("POST", "imports/", {"Content_Encoding": "br"}, 400, "broken_body"),
+        ("POST", "imports/", {"Content_Encoding": "br"}, 415, "unsupported_content_encoding"),
         ("GET", "imports/?limit=0", {}, 400, "invalid_parameter"),
         ("GET", "imports/?cursor=forged", {}, 400, "invalid_cursor"),
         ("GET", f"imports/{uuid.UUID(int=5)}/", {}, 404, "import_unknown"),
