@@ -117,6 +117,17 @@ def entity_get(*, tenant_id: int, entity_id: int, using: str) -> EntityRow:
     return EntityRow(*row)
 
 
+def entity_id_of_key(*, tenant_id: int, entity_type: str, external_id: str, using: str) -> int | None:
+    """The id of the entity that has this key; None where there is none."""
+    with connections[using].cursor() as cursor:
+        cursor.execute(
+            "SELECT entity_id FROM entity_keys WHERE tenant_id = %s AND external_id = %s AND entity_type = %s",
+            (tenant_id, external_id, entity_type),
+        )
+        row = cursor.fetchone()
+    return None if row is None else int(row[0])
+
+
 def value_get(*, tenant_id: int, entity_id: int, name: str, using: str) -> ValueRow:
     """Return one value. Raises EntityNotFound, AttributeNotFound."""
     with connections[using].cursor() as cursor:
@@ -157,7 +168,8 @@ def attributes_page(
     status: one of them, or "" for all.
     """
     after = ""
-    signer = signing.Signer(salt=f"{_CURSOR_SALT}.{tenant_id}")
+    # The status holds no point, so that no other question has the same salt.
+    signer = signing.Signer(salt=f"{_CURSOR_SALT}.{tenant_id}.{status}.{prefix}")
     if cursor is not None:
         try:
             after = signing.b64_decode(signer.unsign(cursor).encode()).decode()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -18,7 +18,7 @@ from entities.ingest.batch import ARCHIVED, SQL
 from entities.ingest.lines import Line
 from entities.ingest.single import Inspect, Write, WriteResult, entity_write
 from entities.search.run import EntityRow
-from entities.selectors import AttributeNotFound
+from entities.selectors import AttributeNotFound, EntityNotFound
 from entities.values import (
     ENTITY_TYPE_MAX_CHARS,
     EXTERNAL_ID_MAX_CHARS,
@@ -135,6 +135,30 @@ def entity_create(*, tenant_id: int, entity: EntityInput, upsert: bool, now: dat
     if result.outcome == "exists":
         raise EntityExists(entity_id=str(_row(result).entity_id))
     return _row(_accepted(result)), result.is_new
+
+
+def entity_merge(
+    *,
+    tenant_id: int,
+    entity: EntityInput,
+    expected_versions: Callable[[int], Collection[int] | None],
+    now: datetime,
+) -> EntityRow:
+    """Merge into the entity that has this key, which must be there, and return it as it is then.
+
+    expected_versions: which versions it may have, by its id; None for any. Raises PreconditionFailed.
+    """
+    entity_id = selectors.entity_id_of_key(
+        tenant_id=tenant_id, entity_type=entity.entity_type, external_id=entity.external_id or "", using="default"
+    )
+    if entity_id is None:
+        raise PreconditionFailed
+    try:
+        return _write_by_id(tenant_id, entity_id, entity, now, versions=expected_versions(entity_id))
+    except selectors.EntityArchived:
+        raise EntityInArchive from None
+    except EntityNotFound:  # Deleted meanwhile.
+        raise PreconditionFailed from None
 
 
 def entity_patch(

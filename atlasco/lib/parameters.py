@@ -9,6 +9,8 @@ from rest_framework.request import Request
 
 from atlasco.lib.errors import FieldError, Invalid
 
+# Forms and templates send these empty where nobody filled them in.
+_EMPTY_IS_ABSENT: Final = frozenset({"cursor", "limit", "entity_type", "external_id"})
 # Python refuses to read thousands of digits with an error of its own.
 _DIGITS_MAX: Final = 19
 
@@ -20,7 +22,10 @@ class InvalidParameter(Invalid):
 
 
 def parameters(request: Request, known: Iterable[str] = ()) -> dict[str, str]:
-    """The query parameters. Raises InvalidParameter for an unknown or a repeated one."""
+    """The query parameters. Raises InvalidParameter for an unknown or a repeated one.
+
+    `cursor`, `limit`, `entity_type` and `external_id` are absent where they are empty.
+    """
     names = tuple(known)
     errors = []
     for name, values in request.query_params.lists():
@@ -38,7 +43,8 @@ def parameters(request: Request, known: Iterable[str] = ()) -> dict[str, str]:
             errors.append(FieldError(name, "nul_character", f"`{name}` can't hold the NUL character."))
     if errors:
         raise InvalidParameter(errors[0].detail, errors=errors)
-    return {name: str(request.query_params[name]) for name in request.query_params}
+    sent = {name: str(request.query_params[name]) for name in request.query_params}
+    return {name: value for name, value in sent.items() if value or name not in _EMPTY_IS_ABSENT}
 
 
 def parameter_error(name: str, detail: str) -> InvalidParameter:

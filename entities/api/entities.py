@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -60,16 +61,30 @@ class EntityList(APIView):
 
     @extend_schema(
         operation_id="entities_create",
-        parameters=[OpenApiParameter("upsert", bool, description="Merge into an entity that exists instead of 409.")],
+        parameters=[
+            OpenApiParameter("upsert", bool, description="Merge into an entity that exists instead of 409."),
+            openapi.IF_MATCH,
+            openapi.ETAG,
+            openapi.LOCATION,
+        ],
         request={"application/json": openapi.ENTITY_NEW},
         responses={201: openapi.ENTITY, 200: openapi.ENTITY},
     )
     def post(self, request: Request) -> Response:
-        """Create an entity: 201. One that exists is 409 `entity_exists`, or with ?upsert=true merged into: 200."""
+        """Create an entity: 201. One that exists is 409 `entity_exists`, or with ?upsert=true merged into: 200.
+
+        With ?upsert=true and If-Match only into one that has this ETag: 412 also where there is none.
+        """
         upsert = flag_parameter(parameters(request, ("upsert",)), "upsert")
         entity = services.entity_input_parse(json_body(request), is_new=True)
         tenant_id = tenant_required().pk
-        row, created = services.entity_create(tenant_id=tenant_id, entity=entity, upsert=upsert, now=now())
+        if upsert and "If-Match" in request.headers:
+            created = False
+            row = services.entity_merge(
+                tenant_id=tenant_id, entity=entity, expected_versions=partial(versions_expected, request), now=now()
+            )
+        else:
+            row, created = services.entity_create(tenant_id=tenant_id, entity=entity, upsert=upsert, now=now())
         write_finished(tenant_id=tenant_id)
         headers = {"ETag": etag(row.entity_id, row.version), "Location": f"{request.path}{row.entity_id}/"}
         return Response(
@@ -82,12 +97,7 @@ class EntityDetail(APIView):
 
     @extend_schema(
         operation_id="entities_retrieve",
-        parameters=[
-            openapi.ENTITY_ID,
-            OpenApiParameter(
-                "If-None-Match", str, OpenApiParameter.HEADER, description="304 where the entity still has this ETag."
-            ),
-        ],
+        parameters=[openapi.ENTITY_ID, openapi.IF_NONE_MATCH, openapi.ETAG],
         responses={200: openapi.ENTITY, 304: None},
     )
     def get(self, request: Request, entity_id: str) -> Response:
@@ -107,7 +117,7 @@ class EntityDetail(APIView):
 
     @extend_schema(
         operation_id="entities_update",
-        parameters=[openapi.ENTITY_ID, openapi.IF_MATCH],
+        parameters=[openapi.ENTITY_ID, openapi.IF_MATCH, openapi.ETAG],
         request={"application/json": openapi.ENTITY_PATCH},
         responses={200: openapi.ENTITY},
     )
@@ -145,11 +155,11 @@ class EntityAttributeDetail(APIView):
 
     @extend_schema(
         operation_id="entity_attributes_retrieve",
-        parameters=[openapi.ENTITY_ID, openapi.NAME_IN_PATH],
-        responses={200: openapi.ATTRIBUTE_VALUE},
+        parameters=[openapi.ENTITY_ID, openapi.NAME_IN_PATH, openapi.IF_NONE_MATCH, openapi.ETAG],
+        responses={200: openapi.ATTRIBUTE_VALUE, 304: None},
     )
     def get(self, request: Request, entity_id: str, name: str) -> Response:
-        """The value, its type, and the instant at which it was set."""
+        """The value, its type, and the instant at which it was set; 304 where If-None-Match has the entity's ETag."""
         parameters(request, ())
         tenant_id, number = tenant_required().pk, entity_id_parse(entity_id)
         attribute = attribute_name_parse(name)
@@ -161,11 +171,14 @@ class EntityAttributeDetail(APIView):
             request=ValueRead(tenant_id, number, attribute),
             attributes=(attribute,),
         )
-        return _value_response(entity_id, row)
+        tag = etag(number, row.version)
+        if none_match(request, tag):
+            return Response(status=status.HTTP_304_NOT_MODIFIED, headers={"ETag": tag})
+        return _value_response(number, row)
 
     @extend_schema(
         operation_id="entity_attributes_set",
-        parameters=[openapi.ENTITY_ID, openapi.NAME_IN_PATH, openapi.IF_MATCH],
+        parameters=[openapi.ENTITY_ID, openapi.NAME_IN_PATH, openapi.IF_MATCH, openapi.ETAG],
         request={"application/json": openapi.ATTRIBUTE_VALUE_IN},
         responses={200: openapi.ATTRIBUTE_VALUE},
     )
@@ -182,7 +195,7 @@ class EntityAttributeDetail(APIView):
             now=now(),
         )
         write_finished(tenant_id=tenant_id)
-        return _value_response(entity_id, row)
+        return _value_response(number, row)
 
     @extend_schema(
         operation_id="entity_attributes_delete",
@@ -204,12 +217,12 @@ class EntityAttributeDetail(APIView):
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
-def _value_response(entity_id: str, row: selectors.ValueRow) -> Response:
+def _value_response(entity_id: int, row: selectors.ValueRow) -> Response:
     body: dict[str, Any] = {
-        "entity_id": entity_id,
+        "entity_id": str(entity_id),
         "name": row.name,
         "value": row.value,
         "value_type": row.value_type,
         "updated_at": iso(row.updated_at),
     }
-    return Response(body, headers={"ETag": etag(int(entity_id), row.version)})
+    return Response(body, headers={"ETag": etag(entity_id, row.version)})

@@ -12,7 +12,12 @@ from entities.values import ENTITY_TYPE_MAX_CHARS, EXTERNAL_ID_MAX_CHARS, NAME_M
 
 Schema = dict[str, Any]
 
-VALUE: Final[Schema] = {"oneOf": [{"type": "string"}, {"type": "number"}, {"type": "boolean"}]}
+VALUE: Final[Schema] = {
+    "oneOf": [{"type": "string"}, {"type": "number"}, {"type": "boolean"}],
+    "description": "A string that is a full ISO 8601 date-time with zone is a timestamp; one with a lower-case `t` or "
+    "`z` stays a string. It comes back as sent, and is compared by the microsecond: instants that differ by less are "
+    "equal.",
+}
 VALUE_OR_NULL: Final[Schema] = {**VALUE, "nullable": True, "description": "null removes the attribute."}
 _INSTANT: Final[Schema] = {"type": "string", "format": "date-time"}
 ENTITY_TYPE: Final[Schema] = {"type": "string", "minLength": 1, "maxLength": ENTITY_TYPE_MAX_CHARS}
@@ -141,7 +146,8 @@ WHERE: Final[Schema] = {
     "description": (
         'A list of conditions `[attribute, operator, value]`, or a tree of `{"all": […]}`, `{"any": […]}`, '
         '`{"at_least": n, "of": […]}` and `{"not": node}`. Operators: ' + ", ".join(OPERATORS) + ". "
-        "`@created_at`, `@updated_at`, `@entity_type` and `@external_id` are the entity's own fields."
+        "`@created_at`, `@updated_at`, `@entity_type` and `@external_id` are the entity's own fields. "
+        "What could never hold is 400: an empty `in` or `any`, and `at_least` of more conditions than there are."
     ),
     "oneOf": [{"type": "array", "items": {}}, {"type": "object"}],
 }
@@ -289,7 +295,31 @@ IF_MATCH: Final = OpenApiParameter(
     OpenApiParameter.HEADER,
     description="Only if the entity still has this ETag; 412 otherwise.",
 )
+IF_NONE_MATCH: Final = OpenApiParameter(
+    "If-None-Match",
+    OpenApiTypes.STR,
+    OpenApiParameter.HEADER,
+    description="304 where the entity still has this ETag.",
+)
 ENTITY_ID: Final = OpenApiParameter("entity_id", OpenApiTypes.STR, OpenApiParameter.PATH, description="Digits.")
+ETAG: Final = OpenApiParameter(
+    "ETag",
+    OpenApiTypes.STR,
+    OpenApiParameter.HEADER,
+    response=[200, 201, 304],
+    description="The entity's version, for If-Match and If-None-Match.",
+)
+LOCATION: Final = OpenApiParameter(
+    "Location", OpenApiTypes.STR, OpenApiParameter.HEADER, response=[200, 201], description="Where the entity is."
+)
+IDEMPOTENCY_REPLAYED: Final = OpenApiParameter(
+    "Idempotency-Replayed",
+    OpenApiTypes.STR,
+    OpenApiParameter.HEADER,
+    response=[200, 202, 207],
+    enum=["true"],
+    description="This is the first answer again; nothing was done. Absent from the first.",
+)
 NAME_IN_PATH: Final = OpenApiParameter(
     "name", OpenApiTypes.STR, OpenApiParameter.PATH, description="The attribute's name, percent-encoded; a / is %2F."
 )
@@ -303,6 +333,6 @@ IDEMPOTENCY_KEY: Final = OpenApiParameter(
     "Idempotency-Key",
     OpenApiTypes.STR,
     OpenApiParameter.HEADER,
-    description="The first answer is given again for 24 hours.",
+    description="The first answer is given again for 24 hours. The same key with another body is 409.",
 )
 NDJSON: Final[dict[str, Schema]] = {"application/x-ndjson": {"type": "string", "format": "binary"}}

@@ -41,6 +41,22 @@ def test_any_name_can_be_set_read_and_removed(name: str, acme: Client, path: str
         assert acme.ask(method, where).code == "attribute_not_found"
 
 
+def test_an_id_with_thousands_of_zeros_is_the_same_id(acme: Client, path: str) -> None:
+    entity_id = path.rpartition("/")[2]
+    for zeros in ("00", "0" * 4400):
+        answer = acme.get(f"/entities/{zeros}{entity_id}/attributes/kept/")
+        assert (answer.status, answer.body["entity_id"]) == (200, entity_id)
+
+
+def test_a_value_that_is_known_is_not_sent_again(acme: Client, path: str) -> None:
+    where = f"{path}/attributes/kept/"
+    tag = acme.get(where).header("ETag")
+    same = acme.get(where, headers={"If-None-Match": tag})
+    assert (same.status, same.content, same.header("ETag")) == (304, b"", tag)
+    acme.ask("PUT", where, {"value": 2})
+    assert acme.get(where, headers={"If-None-Match": tag}).body["value"] == 2
+
+
 @pytest.mark.parametrize("value", VALUES, ids=lambda value: repr(value)[:30])
 def test_any_value_comes_back_as_it_was(value: str | float | bool, acme: Client, path: str) -> None:
     where = f"{path}/attributes/a/"
