@@ -113,6 +113,12 @@ def archives_of(*, tenant: Tenant) -> list[PartitionArchive]:
         return list(PartitionArchive.objects.using("default").filter(tenant_id=tenant.pk).order_by("leaf"))
 
 
+def archives_all() -> list[PartitionArchive]:
+    """The archived months of every tenant, by tenant and oldest first."""
+    with public_bind():
+        return list(PartitionArchive.objects.using("default").order_by("tenant_id", "leaf"))
+
+
 def archive_run(*, tenant: Tenant, leaf: str, now: datetime) -> PartitionArchive:
     """Write the month to files, then detach it. Interrupted, it has done nothing but write files.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -11,7 +12,7 @@ from typing import Any
 import psycopg
 import pytest
 from django.core.files.storage import default_storage
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 
 from atlasco.lib import clock
 from entities import selectors, services
@@ -79,11 +80,14 @@ def test_a_month_goes_to_files_and_comes_back_exactly(initech: Tenant, capsys: p
     assert len(before) == 4
     call_command("partitions", "archive", initech.slug)
     assert f"Nothing of {initech.slug} is archived." in capsys.readouterr().out
+    with pytest.raises(CommandError, match="Which month of which tenant"):
+        call_command("partitions", "archive", "--leaf", OLD)
     call_command("partitions", "archive", initech.slug, "--leaf", OLD)
     assert "Archived 3 entities" in capsys.readouterr().out
     assert [key for _, key in plane.rows_read(initech, "SELECT 1, external_id FROM entities")] == ["today"]
-    call_command("partitions", "archive", initech.slug)
-    assert "manifest.json" in capsys.readouterr().out
+    for slugs in ([initech.slug], []):
+        call_command("partitions", "archive", *slugs)
+        assert re.search(rf"archived {initech.slug} {OLD}: 3 entities.*manifest.json", capsys.readouterr().out)
     call_command("partitions", "archive", initech.slug, "--leaf", OLD, "--restore")
     assert plane.stored(initech) == before
     # And again: the files of the first time are not in the way.

@@ -10,12 +10,12 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from atlasco.lib import clock
 from atlasco.lib.words import size_text
 from entities.models import PartitionPromotion
-from entities.partitions.archive import archive_restore, archive_run, archives_of
+from entities.partitions.archive import archive_restore, archive_run, archives_all, archives_of
 from entities.partitions.plan import Action
 from entities.partitions.promotion import promotion_estimate, promotion_run
 from entities.partitions.services import partitions_apply, partitions_plan
 from tenants.management.base import TenantsCommand
-from tenants.selectors import tenant_get
+from tenants.selectors import tenant_get, tenants_kept
 
 
 class Command(TenantsCommand):
@@ -33,7 +33,9 @@ class Command(TenantsCommand):
         promote = actions.add_parser("promote", help="Give a tenant partitions of its own, online.")
         promote.add_argument("slug", metavar="SLUG")
         archive = actions.add_parser("archive", help="Detach a cold month to Parquet files, or bring it back.")
-        archive.add_argument("slug", metavar="SLUG", help="A tenant that has partitions of its own.")
+        archive.add_argument(
+            "slug", metavar="SLUG", nargs="?", help="A tenant that has partitions of its own; without it, list all."
+        )
         archive.add_argument("--leaf", metavar="MONTH", help="YYYYMM, YYYYMM_N or old; without it, list archives.")
         archive.add_argument("--restore", action="store_true", help="Bring the month back, exactly.")
         promote.add_argument("--dry-run", action="store_true", help="Say what would move, and do nothing.")
@@ -60,21 +62,41 @@ class Command(TenantsCommand):
         if not actions:
             self.stdout.write("Nothing to do: months are ahead, and no tenant is too large for its shared leaf.")
 
-    def _archive(self, slug: str, leaf: str | None, *, restore: bool) -> None:
-        tenant = tenant_get(slug=slug)
-        if leaf is None:
-            archives = archives_of(tenant=tenant)
-            if not archives:
-                self.stdout.write(
-                    f"Nothing of {slug} is archived. `--leaf MONTH` archives a month; "
-                    "`manage.py partitions plan` names those that are old enough."
-                )
-            for archive in archives:
-                self.stdout.write(
-                    f"{archive.leaf:10} {archive.entities:,} entities, {archive.attribute_values:,} values, "
-                    f"{size_text(archive.bytes)} in {archive.path}"
-                )
+    def _archives(self, slug: str | None) -> None:
+        """Show what is archived and what is old enough for it, of one tenant or of all."""
+        tenants = tenants_kept() if slug is None else [tenant_get(slug=slug)]
+        named = {tenant.pk: tenant.slug for tenant in tenants}
+        archives = archives_all() if slug is None else archives_of(tenant=tenants[0])
+        due = [
+            action
+            for action in partitions_plan(now=clock.now())
+            if action.kind == "archive" and action.tenant_id in named
+        ]
+        for archive in archives:
+            owner = named.get(archive.tenant_id, f"(tenant {archive.tenant_id}, which is being deleted)")
+            self.stdout.write(
+                f"archived {owner} {archive.leaf}: {archive.entities:,} entities, "
+                f"{archive.attribute_values:,} values, {size_text(archive.bytes)} in {archive.path}"
+            )
+        for action in due:
+            self.stdout.write(
+                f"due      {action.subject} {action.detail}"
+                f"   → manage.py partitions archive {action.subject} --leaf {action.month}"
+            )
+        if not archives:
+            self.stdout.write(f"Nothing{'' if slug is None else f' of {slug}'} is archived.")
+        if not due:
+            self.stdout.write("No month is old enough for it; `SLUG --leaf MONTH` archives one all the same.")
+
+    def _archive(self, slug: str | None, leaf: str | None, *, restore: bool) -> None:
+        if leaf is None and not restore:
+            self._archives(slug)
             return
+        if slug is None or leaf is None:
+            raise CommandError(
+                "Which month of which tenant? manage.py partitions archive SLUG --leaf MONTH [--restore]"
+            )
+        tenant = tenant_get(slug=slug)
         if restore:
             restored = archive_restore(tenant=tenant, leaf=leaf, now=clock.now())
             self.stdout.write(f"Restored {restored.archive.entities:,} entities of {leaf}.")
