@@ -14,8 +14,16 @@ from typing import Any, Final, cast
 import orjson
 from django.core import signing
 
+from atlasco.lib.errors import Unavailable
 from entities.search.cursors import InvalidCursor
-from freshness.reads import read_through
+from freshness.reads import NoStoreAnswers, read_through
+
+
+class HistoryUnavailable(Unavailable):
+    """History is kept in ClickHouse, which does not answer now. What entities are today can still be read."""
+
+    code = "history_unavailable"
+
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _SALT: Final = "entities.history.cursor"
@@ -98,12 +106,12 @@ def entity_history(
     """Return one page of an entity's changes, newest `at` first, also of one that is gone; empty where none is known.
 
     name: only those of one attribute.
-    Raises InvalidCursor; NoStoreAnswers where no store that keeps history answers.
+    Raises InvalidCursor; HistoryUnavailable.
     """
     bound = (tenant_id, entity_id, name)
     after = None if cursor is None else cast(tuple[int, int, str], _cursor_read(cursor, bound, (int, int, str)))
     request = HistoryRead(tenant_id, entity_id, name, limit, after)
-    changes: list[ValueChange] = read_through(None, operation="history", request=request, attributes=_names(name))
+    changes: list[ValueChange] = _read(request, operation="history", name=name)
     next_cursor = None
     if len(changes) > limit:
         changes = changes[:limit]
@@ -126,12 +134,12 @@ def state_at(
 
     entity_id, name: only those of one entity, of one attribute. stale_for_s: only of entities of which nothing had
     changed for longer than so many seconds before the instant.
-    Raises InvalidCursor; NoStoreAnswers where no store that keeps history answers.
+    Raises InvalidCursor; HistoryUnavailable.
     """
     bound = (tenant_id, _microseconds(at), entity_id, name, stale_for_s)
     after = None if cursor is None else cast(tuple[int, str], _cursor_read(cursor, bound, (int, str)))
     request = StateRead(tenant_id, at, entity_id, name, stale_for_s, limit, after)
-    values: list[StateValue] = read_through(None, operation="state", request=request, attributes=_names(name))
+    values: list[StateValue] = _read(request, operation="state", name=name)
     next_cursor = None
     if len(values) > limit:
         values = values[:limit]
@@ -139,9 +147,12 @@ def state_at(
     return StatePage(values, next_cursor)
 
 
-def _names(name: str | None) -> tuple[str, ...] | None:
-    """Whose values are told: one attribute's, or any's."""
-    return None if name is None else (name,)
+def _read(request: HistoryRead | StateRead, *, operation: str, name: str | None) -> Any:
+    try:
+        return read_through(None, operation=operation, request=request, attributes=None if name is None else (name,))
+    except NoStoreAnswers:
+        # No database can answer instead.
+        raise HistoryUnavailable from None
 
 
 def _cursor_write(place: tuple[Any, ...], bound: tuple[Any, ...]) -> str:
