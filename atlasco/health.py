@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -18,11 +19,17 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, gen
 from analytics.clickhouse.client import reading_client
 from analytics.feed.metrics import FeedCollector, feed_check, metrics_read
 from analytics.feed.settings import cache_client
+from freshness.choice import Candidate
 from freshness.figures import reads_of_minutes, reads_total
 from freshness.metrics import FreshnessCollector
+from freshness.reads import stores_now
 from freshness.recorder import burn_by_tier
 
 _TIMEOUT_S: Final = 2
+# Later than this they count as down: the contract's failure rules.
+_LATE_S: Final[dict[str, float]] = {"read-replica": 10.0, "redis-cache": 60.0, "clickhouse": 60.0}
+# Sources whose check has another name.
+_CHECKS: Final = {"redis-cache": "valkey"}
 
 
 def healthz(request: HttpRequest) -> JsonResponse:
@@ -33,11 +40,15 @@ def healthz(request: HttpRequest) -> JsonResponse:
 def readyz(request: HttpRequest) -> JsonResponse:
     """Whether this process can serve, and what is degraded: 200 while any PostgreSQL answers, else 503.
 
-    Without its primary it still reads from the replicas; taken out of rotation, it would do not even that.
+    Without its primary it still reads from the replicas; taken out of rotation, it would do not even that. A store that
+    answers but is left out of the choice, since it is late or was found failing, is degraded, too.
     """
     checks = {name: check_run(check) for name, check in checks_known().items()}
+    left_out = {name: why for name, why in stores_left_out(stores_now()).items() if checks.get(name, {}).get("ok")}
+    for name, why in left_out.items():
+        checks[name] |= {"left_out": why}
     ready = any(checks[name]["ok"] for name in ("primary", *settings.REPLICA_ALIASES) if name in checks)
-    degraded = sorted(name for name, result in checks.items() if not result["ok"])
+    degraded = sorted(name for name, result in checks.items() if not result["ok"] or name in left_out)
     status = "ready" if ready and not degraded else "degraded" if ready else "unavailable"
     return JsonResponse({"status": status, "degraded": degraded, "checks": checks}, status=200 if ready else 503)
 
@@ -81,6 +92,19 @@ class HealthMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         answer = PATHS.get(request.path_info)
         return self.get_response(request) if answer is None else answer(request)
+
+
+def stores_left_out(stores: Sequence[Candidate]) -> dict[str, str]:
+    """Of each check whose store would not be asked now, however well it answers: why. stores: as they are known."""
+    found = {}
+    for store in stores:
+        limit_s = _LATE_S.get(store.source, math.inf)
+        name = _CHECKS.get(store.source, store.name)
+        if store.lag_s is not None and store.lag_s > limit_s:
+            found[name] = f"{store.lag_s:.1f} s behind"
+        elif not store.up and store.position is not None:
+            found[name] = "Its breaker is open"
+    return found
 
 
 def checks_known() -> dict[str, Callable[[], None]]:

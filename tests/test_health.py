@@ -9,6 +9,7 @@ import pytest
 from django.test import Client
 
 from atlasco import health
+from freshness.choice import Candidate
 
 STORES = ("primary", "replica1", "replica2", "valkey", "clickhouse")
 
@@ -29,6 +30,7 @@ def without(monkeypatch: pytest.MonkeyPatch, settings: Any) -> Callable[..., Non
     def patch(*down: str) -> None:
         checks = {name: away if name in down else fine for name in STORES}
         monkeypatch.setattr(health, "checks_known", lambda: checks)
+        monkeypatch.setattr(health, "stores_now", list)
 
     return patch
 
@@ -52,6 +54,26 @@ def test_ready_as_long_as_any_postgresql_answers(
     response = client.get("/readyz")
     assert (response.status_code, response.json()["status"]) == (code, status)
     assert response.json()["degraded"] == sorted(down)
+
+
+def test_a_store_that_answers_and_is_not_asked_is_degraded(
+    client: Client, without: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without("valkey")
+    stores = [
+        Candidate("primary", "primary", lag_s=0.0, position=9),
+        Candidate("replica1", "read-replica", lag_s=10.5, position=1),
+        Candidate("replica2", "read-replica", lag_s=9.5, position=5, up=False),
+        Candidate("clickhouse", "clickhouse", lag_s=59.0, position=4),
+        Candidate("redis-cache", "redis-cache", lag_s=70.0, position=4),
+    ]
+    monkeypatch.setattr(health, "stores_now", lambda: stores)
+    response = client.get("/readyz")
+    # Late answers are answers: the process stays in rotation.
+    assert (response.status_code, response.json()["status"]) == (200, "degraded")
+    assert response.json()["degraded"] == ["replica1", "replica2", "valkey"]
+    told = {name: check.get("left_out") for name, check in response.json()["checks"].items() if "left_out" in check}
+    assert told == {"replica1": "10.5 s behind", "replica2": "Its breaker is open"}
 
 
 def test_metrics_are_told_whatever_is_down(client: Client, without: Callable[..., None]) -> None:

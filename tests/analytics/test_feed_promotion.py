@@ -86,7 +86,7 @@ def test_after_a_promotion_every_store_follows_the_new_primary() -> None:
         write(stage, "kept", 5)
         wait_until(lambda: in_clickhouse(stage) == {"kept": 5, "new": 4})
         assert changes(stage, kept) == [5, 1]
-        assert requests.get(f"{stage.web_url}/readyz", timeout=30).json()["degraded"] == []
+        wait_until(lambda: requests.get(f"{stage.web_url}/readyz", timeout=30).json()["degraded"] == [])
 
         # An earlier version has come as far, and recorded no timeline: nothing of this one may count as lost.
         write(stage, "kept", 6)
