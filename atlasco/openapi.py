@@ -28,6 +28,11 @@ _RESPONSE_HEADERS: Final[dict[str, tuple[dict[str, Any], str]]] = {
         "How fresh the answer is, in a word.",
     ),
     "X-Data-Source": ({"type": "string"}, "The store that answered."),
+    "X-Data-Store": ({"type": "string"}, "Which of the source's stores it was: `replica1`, say. Where data was read."),
+    "X-Data-Position": (
+        {"type": "string"},
+        "The log position that the answer reflects at least. Where data was read or written.",
+    ),
     "X-Data-Lag-Seconds": (
         {"type": "string"},
         "Upper bound: nothing committed longer ago than that is missing; or `unknown`.",

@@ -75,6 +75,33 @@ def test_every_operation_says_what_it_does_takes_and_answers(document: dict[str,
     assert len(names) == len(set(names))
 
 
+def test_the_document_is_written_as_it_is_asked_for(acme: Client) -> None:
+    for wanted, beginning in (("json", b"{"), ("yaml", b"openapi:")):
+        for accept in ("*/*", "application/json"):
+            answer = acme.get("/schema/", params={"format": wanted}, headers={"Accept": accept})
+            assert answer.status == 200 and answer.content.lstrip().startswith(beginning)
+    for params, code in (({"format": "xml"}, "invalid_parameter"), ({"explain": "route"}, "unknown_parameter")):
+        answer = acme.get("/schema/", params=params)
+        assert (answer.status, answer.faults) == (400, [(next(iter(params)), code)])
+
+
+def test_answers_describe_the_headers_that_they_carry(acme: Client, document: dict[str, Any]) -> None:
+    body = {"entity_type": "lamp", "external_id": "1"}
+    created = acme.post("/entities/", body)
+    path = f"/entities/{created.body['entity_id']}/"
+    lines = {"data": b"{}", "headers": {"Idempotency-Key": "k"}}
+    acme.post("/entities/import/", **lines)
+    for answer, operation, status in (
+        (created, document["paths"]["/api/v1/entities/"]["post"], "201"),
+        (acme.get(path), document["paths"]["/api/v1/entities/{entity_id}/"]["get"], "200"),
+        (acme.post("/entities/import/", **lines), document["paths"]["/api/v1/entities/import/"]["post"], "207"),
+    ):
+        described = {name.lower() for name in operation["responses"][status]["headers"]}
+        ours = {name for name in answer.headers if name.startswith(("x-data", "x-consistency", "idempotency"))}
+        ours |= answer.headers.keys() & {"etag", "location"}
+        assert ours and ours <= described, ours - described
+
+
 def test_the_document_is_for_everybody(acme: Client) -> None:
     assert acme.get("/schema/", headers={"Authorization": None}).status == 200
     assert acme.get("/schema/").status == 200
