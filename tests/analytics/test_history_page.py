@@ -6,7 +6,10 @@ from typing import Any
 
 import pytest
 
+from atlasco.lib import clock
 from entities.editing import value_digest
+from entities.history import HistoryUnavailable, state_at
+from tenants.binding import tenant_bind
 from tenants.members.models import Role
 from tenants.models import Tenant
 from tests.admin_client import tenant_browser
@@ -59,5 +62,8 @@ def test_every_change_is_told_with_who_made_it_and_without_clickhouse_the_page_s
         html = browser.text(f"entities/{entity_id}/history/")
         assert "can’t be read now" in html
         assert browser.get(f"entities/{entity_id}/").status_code == 200
+        # The databases answer: it is history that is away.
+        with tenant_bind(acme), pytest.raises(HistoryUnavailable):
+            state_at(tenant_id=acme.pk, at=clock.now())
     finally:
         live_feed.ask("start", name="clickhouse")
