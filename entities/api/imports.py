@@ -71,10 +71,11 @@ class EntityImport(APIView):
         self, tenant_id: int, body: Iterator[bytes], request: Request, mode: Mode, dry_run: bool
     ) -> tuple[dict[str, Any], int]:
         summary = ImportSummary()
+        chunks = decoded(body, request.headers.get("Content-Encoding", "identity"))
         try:
             import_run(
                 tenant_id=tenant_id,
-                chunks=decoded(body, request.headers.get("Content-Encoding", "identity")),
+                chunks=chunks,
                 mode=mode,
                 now=now(),
                 line_max_bytes=settings.IMPORT_LINE_MAX_BYTES,

@@ -185,7 +185,7 @@ def test_a_body_that_unpacks_to_far_more_than_lines_do_is_refused(acme: Client) 
     packed = gzip.compress(ndjson(line("1")) + b"\n" * (20 << 20))
     answer = acme.post("/entities/import/", data=packed, headers={"Content-Encoding": "gzip"})
     assert (answer.status, answer.code) == (413, "body_too_large")
-    assert (answer.body["written"]["created"], count(acme)) == (1, 1)
+    assert answer.body["written"]["created"] == count(acme) == 0
 
 
 def test_a_broken_body_says_how_much_was_written(acme: Client) -> None:

@@ -231,7 +231,7 @@ def test_a_name_that_no_attribute_can_have_is_told(name: str, acme: Client, enti
         assert (answer.status, answer.code) == (400, "invalid_name"), (method, path[:60])
 
 
-@pytest.mark.parametrize("value", ["0", "1001", "-1", "1.5", "ten", "", "²", "9" * 5000, "1_0", "+5"])
+@pytest.mark.parametrize("value", ["0", "1001", "-1", "1.5", "ten", "²", "9" * 5000, "1_0", "+5"])
 def test_a_limit_that_is_none_is_told(value: str, acme: Client) -> None:
     for path in ("/entities/", "/attributes/"):
         answer = acme.get(path, params={"limit": value})
