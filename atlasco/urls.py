@@ -19,9 +19,9 @@ from rest_framework.views import APIView
 
 import atlasco.celery  # noqa: F401  # Whoever serves requests hands work to the worker.
 from atlasco.api import PageNotFound
+from atlasco.lib.parameters import InvalidParameter, parameter_error, parameters
 from atlasco.lib.problem import problem_http_response
 from atlasco.site import site
-from entities.api.common import InvalidParameter, parameter_error, parameters
 from tenants.admin.accounts import account_urls
 
 

@@ -8,5 +8,5 @@ from atlasco.lib.sql import RunSQLFile
 class Migration(migrations.Migration):
     """An import's first answer is kept as it was sent."""
 
-    dependencies = [("entities", "0017_attribute_names_in_turn")]
-    operations = [RunSQLFile(Path(__file__).parent.parent / "sql", "0018_receipt_text")]
+    dependencies = [("entities", "0018_values_by_name_only")]
+    operations = [RunSQLFile(Path(__file__).parent.parent / "sql", "0019_receipt_text")]
