@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from functools import cache
 from typing import Any, Final
 
@@ -28,6 +28,7 @@ import redis
 from django.conf import settings
 from django_redis import get_redis_connection
 
+from atlasco.lib.clock import from_us, to_us
 from entities.reads import EntityRead
 from entities.search.run import EntityRow
 from entities.selectors import EntityNotFound
@@ -37,7 +38,6 @@ SOURCE: Final = "redis-cache"
 PROBE_INTERVAL_S: Final = 0.5
 STATE_KEY: Final = "atlasco:cache:state"
 BUCKETS: Final = 4096
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 # Returns {found, heartbeat's ts, heartbeat's lsn, cache's lsn, v, m, a}; found: 0 miss, 1 hit, 2 known to be deleted.
 _READ: Final = """
@@ -137,7 +137,7 @@ def entity_read(*, tenant_id: int, entity_id: int) -> CacheAnswer | None:
         return None
     ts_us, heartbeat_lsn, lsn, seq, *entry = rest
     row = None if found == 2 else _row(entity_id, *entry)
-    heartbeat_at = None if ts_us is None else _EPOCH + timedelta(microseconds=int(ts_us))
+    heartbeat_at = None if ts_us is None else from_us(int(ts_us))
     position = max(int(lsn, 16), int(heartbeat_lsn or b"0", 16))
     return CacheAnswer(row, position, heartbeat_at, None if seq is None else int(seq))
 
@@ -150,8 +150,8 @@ def entity_fill(*, tenant_id: int, row: EntityRow, read_lsn: int) -> bool:
     packed = row_pack(
         entity_type=row.entity_type,
         external_id=row.external_id,
-        created_us=_microseconds(row.created_at),
-        updated_us=_microseconds(row.updated_at),
+        created_us=to_us(row.created_at),
+        updated_us=to_us(row.updated_at),
     )
     arguments: list[Any] = [
         bucket_of(tenant_id, row.entity_id),
@@ -177,13 +177,8 @@ def _row(entity_id: int, version: bytes, own: bytes, attributes: bytes) -> Entit
         entity_id=entity_id,
         entity_type=entity_type,
         external_id=external_id,
-        created_at=_EPOCH + timedelta(microseconds=created_us),
-        updated_at=_EPOCH + timedelta(microseconds=updated_us),
+        created_at=from_us(created_us),
+        updated_at=from_us(updated_us),
         version=int(version, 16),
         attributes=attributes.decode(),
     )
-
-
-def _microseconds(instant: datetime) -> int:
-    delta = instant - _EPOCH
-    return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds

@@ -24,7 +24,7 @@ from atlasco.lib.clock import iso
 from atlasco.lib.errors import Conflict, FieldError
 from entities import selectors
 from entities.services import EntityInput, InvalidEntity, entity_delete, value_write
-from entities.values import Value, attributes_errors, name_error, value_error, value_type
+from entities.values import Value, attributes_errors, name_error, value_as_text, value_error, value_type
 from tenants.audit import audit_record
 from tenants.members.models import Role
 from tenants.models import AuditEntry
@@ -199,8 +199,7 @@ def _is_text(noted: Any, text: str | None) -> bool:
     """Whether the log speaks of this value; of a long one it keeps the beginning."""
     if noted is None or text is None:
         return noted is None and text is None
-    shown = noted if isinstance(noted, str) else orjson.dumps(noted).decode()
-    return shown[:_COMPARED_CHARS] == text[:_COMPARED_CHARS]
+    return value_as_text(noted)[:_COMPARED_CHARS] == text[:_COMPARED_CHARS]
 
 
 def _refusal(detail: str) -> InvalidEntity:

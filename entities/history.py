@@ -8,12 +8,13 @@ with an older `at` than the value there was, never took effect and is in no hist
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any, Final, cast
 
 import orjson
 from django.core import signing
 
+from atlasco.lib.clock import to_us
 from atlasco.lib.errors import Unavailable
 from entities.search.cursors import InvalidCursor
 from freshness.reads import NoStoreAnswers, read_through
@@ -25,7 +26,6 @@ class HistoryUnavailable(Unavailable):
     code = "history_unavailable"
 
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _SALT: Final = "entities.history.cursor"
 
 
@@ -116,7 +116,7 @@ def entity_history(
     if len(changes) > limit:
         changes = changes[:limit]
         last = changes[-1]
-        next_cursor = _cursor_write((_microseconds(last.at), last.lsn, last.name), bound)
+        next_cursor = _cursor_write((to_us(last.at), last.lsn, last.name), bound)
     return HistoryPage(changes, next_cursor)
 
 
@@ -136,7 +136,7 @@ def state_at(
     changed for longer than so many seconds before the instant.
     Raises InvalidCursor; HistoryUnavailable.
     """
-    bound = (tenant_id, _microseconds(at), entity_id, name, stale_for_s)
+    bound = (tenant_id, to_us(at), entity_id, name, stale_for_s)
     after = None if cursor is None else cast(tuple[int, str], _cursor_read(cursor, bound, (int, str)))
     request = StateRead(tenant_id, at, entity_id, name, stale_for_s, limit, after)
     values: list[StateValue] = _read(request, operation="state", name=name)
@@ -166,7 +166,3 @@ def _cursor_read(cursor: str, bound: tuple[Any, ...], kinds: tuple[type, ...]) -
         raise InvalidCursor from None
     assert len(place) == len(kinds)  # noqa: S101  # Signed for this very question, so it has the form it was given.
     return tuple(place)
-
-
-def _microseconds(instant: datetime) -> int:
-    return (instant - _EPOCH) // timedelta(microseconds=1)

@@ -11,6 +11,8 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Final, Literal, TypeAlias
 
+import orjson
+
 from atlasco.lib.errors import FieldError
 
 Value: TypeAlias = str | int | float | bool
@@ -119,6 +121,11 @@ def key_error(text: object, path: str, max_chars: int) -> FieldError | None:
     if "\x00" in text:
         return FieldError(path, "nul_character", f"`{path}` can't hold the NUL character.")
     return None
+
+
+def value_as_text(value: Value) -> str:
+    """A value as a field or a cell shows it: a string as it is, anything else as JSON."""
+    return value if isinstance(value, str) else orjson.dumps(value).decode()
 
 
 def instant_text(text: str) -> str:

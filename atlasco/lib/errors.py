@@ -34,6 +34,11 @@ class Problem(Exception):
         self.extra = extra
         super().__init__(self.detail)
 
+    @property
+    def sentences(self) -> list[str]:
+        """What to tell people: every fault by itself, or the whole in one sentence."""
+        return [error.detail for error in self.errors] or [self.detail]
+
 
 class Invalid(Problem):
     """The request is not of the form it must have."""

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
-from entities.admin.pages import DataPage
+from entities.admin.pages import DataPage, text_given, text_typed
 from entities.models import AttributeMetadata
 from entities.selectors import (
     REGISTRY_SORTS,
@@ -17,7 +17,7 @@ from entities.selectors import (
     registry_page,
     tenant_usage,
 )
-from entities.values import NAME_MAX_CHARS, VALUE_TYPES
+from entities.values import VALUE_TYPES
 
 PAGE_SIZE: Final = 50
 _STATUSES: Final = ("", *AttributeMetadata.Status.values, "all")
@@ -70,7 +70,7 @@ def filter_read(request: HttpRequest) -> RegistryFilter:
     status, kind = request.GET.get("status", ""), request.GET.get("type", "")
     sort = request.GET.get("sort", "name")
     return RegistryFilter(
-        part=request.GET.get("q", "").replace("\x00", "").strip()[:NAME_MAX_CHARS],
+        part=text_typed(request.GET, "q"),
         status=status if status in _STATUSES else "",
         kind=kind if kind in VALUE_TYPES else "",
         indexed=request.GET.get("indexed") == "yes",
@@ -79,7 +79,7 @@ def filter_read(request: HttpRequest) -> RegistryFilter:
 
 
 def _after_read(request: HttpRequest) -> tuple[float, str] | None:
-    name = request.GET.get("after", "").replace("\x00", "")
+    name = text_given(request.GET, "after")
     try:
         return (float(request.GET.get("key", "")), name) if name else None
     except ValueError:  # A link that somebody bent: the first page is better than an error.

@@ -6,12 +6,11 @@ from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-import orjson
 from django.http import HttpRequest, HttpResponseRedirect, JsonResponse
 from django.http.response import HttpResponseBase
 
 from atlasco.lib.words import TYPE_WORDS
-from entities.admin.pages import DataPage
+from entities.admin.pages import DataPage, text_given, text_typed
 from entities.admin.saved import keeper_of
 from entities.browser.builder import builder_names, builder_tree, conditions_count
 from entities.browser.code import search_curl, search_python
@@ -24,7 +23,7 @@ from entities.search.explain import search_explain
 from entities.search.query import Query
 from entities.search.run import Page, search_run, search_total
 from entities.selectors import Count, entities_lookup, entity_types_recent, tenant_usage
-from entities.values import EXTERNAL_ID_MAX_CHARS, NAME_MAX_CHARS, value_type
+from entities.values import EXTERNAL_ID_MAX_CHARS, value_as_text, value_type
 from freshness.reads import ReadSource
 from tenants.members.models import SavedSearch
 from tenants.services import tenant_host
@@ -61,7 +60,7 @@ class EntityBrowser(DataPage):
     template_name = "atlasco/entities/list.html"
 
     def get(self, request: HttpRequest) -> HttpResponseBase:
-        text = _text(request, "q", EXTERNAL_ID_MAX_CHARS)
+        text = text_typed(request.GET, "q", EXTERNAL_ID_MAX_CHARS)
         if text:
             return self._found(request, text)
         state = state_parse(request.GET)
@@ -223,7 +222,7 @@ class EntityNames(DataPage):
     """Attribute names that hold a text, as JSON, for whoever types one."""
 
     def get(self, request: HttpRequest) -> HttpResponseBase:
-        part = _text(request, "part", NAME_MAX_CHARS)
+        part = text_typed(request.GET, "part")
         with self.reading() as source:
             names = names_suggest(
                 tenant_id=self.scope.tenant.pk,
@@ -238,13 +237,10 @@ class EntityValues(DataPage):
     """Values of one attribute that hold a text, as JSON. Numbers travel as text, so that none loses a digit."""
 
     def get(self, request: HttpRequest) -> HttpResponseBase:
-        name, part = _text(request, "name", NAME_MAX_CHARS), _text(request, "part", EXTERNAL_ID_MAX_CHARS)
+        name, part = text_given(request.GET, "name"), text_typed(request.GET, "part", EXTERNAL_ID_MAX_CHARS)
         with self.reading() as source:
             values = values_suggest(tenant_id=self.scope.tenant.pk, name=name, part=part, using=source.using)
-        shown = [
-            {"type": value_type(value), "text": value if isinstance(value, str) else _json_text(value)}
-            for value in values
-        ]
+        shown = [{"type": value_type(value), "text": value_as_text(value)} for value in values]
         return JsonResponse({"values": shown})
 
 
@@ -294,12 +290,3 @@ def _placed(tree: dict[str, Any] | None) -> set[str]:
     for node in tree.get("nodes", ()):
         found |= _placed(node)
     return found
-
-
-def _json_text(value: float) -> str:
-    return orjson.dumps(value).decode()
-
-
-def _text(request: HttpRequest, name: str, max_chars: int) -> str:
-    """A parameter, without what no key or name can hold."""
-    return request.GET.get(name, "").replace("\x00", "").strip()[:max_chars]

@@ -104,9 +104,7 @@ class BulkEditCreate(BulkPage):
                     enqueue=tasks.bulk_edit_enqueue,
                 )
         except Problem as problem:
-            if problem.status >= 500:
-                raise
-            rows[0]["errors"] = [error.detail for error in problem.errors] or [problem.detail]
+            rows[0]["errors"] = problem.sentences
             return self.show(rows, status=problem.status)
         return HttpResponseRedirect(self.scope.url("bulk_edit", edit_id=edit.edit_id))
 

@@ -12,7 +12,7 @@ from django.http.response import HttpResponseBase
 
 from atlasco.lib import clock
 from atlasco.lib.errors import Problem, Unavailable
-from entities.admin.pages import DataPage
+from entities.admin.pages import DataPage, text_given, text_typed
 from entities.bulk.preview import value_shown
 from entities.editing import (
     MISSING,
@@ -37,7 +37,7 @@ from entities.selectors import (
     value_text,
     values_page,
 )
-from entities.values import NAME_MAX_CHARS, VALUE_TYPES, Value, value_type
+from entities.values import VALUE_TYPES, Value, value_as_text, value_type
 from freshness.state import FreshnessState, freshness_scope, freshness_state
 
 VALUES_SIZE: Final = 200
@@ -52,8 +52,8 @@ class EntityDetail(DataPage):
     template_name = "atlasco/entities/detail.html"
 
     def get(self, request: HttpRequest, entity_id: int) -> HttpResponseBase:
-        part = _parameter(request, "name", NAME_MAX_CHARS)
-        after = request.GET.get("after", "").replace("\x00", "")
+        part = text_typed(request.GET, "name")
+        after = text_given(request.GET, "after")
         tenant_id = self.scope.tenant.pk
         with self.reading() as source:
             entity = entity_head(tenant_id=tenant_id, entity_id=entity_id, using=source.using)
@@ -85,7 +85,7 @@ class EntityHistory(DataPage):
     template_name = "atlasco/entities/history.html"
 
     def get(self, request: HttpRequest, entity_id: int) -> HttpResponseBase:
-        name = request.GET.get("name", "").replace("\x00", "")[:NAME_MAX_CHARS]
+        name = text_given(request.GET, "name")
         tenant_id, cursor = self.scope.tenant.pk, request.GET.get("cursor") or None
         entity, page, edits = None, None, {}
         missing = EntityNotFound()
@@ -138,7 +138,7 @@ class EntityValue(DataPage):
     chooser = False
 
     def get(self, request: HttpRequest, entity_id: int) -> HttpResponseBase:
-        name = request.GET.get("name", "").replace("\x00", "")
+        name = text_given(request.GET, "name")
         with self.reading() as source:
             text = value_text(tenant_id=self.scope.tenant.pk, entity_id=entity_id, name=name, using=source.using)
         return self.fragment("atlasco/entities/value.html", text=text)
@@ -154,7 +154,7 @@ class ValueEdit(DataPage):
     chooser = False
 
     def get(self, request: HttpRequest, entity_id: int) -> HttpResponseBase:
-        name = _parameter(request, "name", NAME_MAX_CHARS)
+        name = text_given(request.GET, "name")
         with self.reading() as source:
             entity_head(tenant_id=self.scope.tenant.pk, entity_id=entity_id, using=source.using)
             current = self.current(entity_id, name, source.using) if name else None
@@ -167,12 +167,14 @@ class ValueEdit(DataPage):
         return self.show(entity_id, form, is_new=current is None)
 
     def post(self, request: HttpRequest, entity_id: int) -> HttpResponseBase:
-        name = request.POST.get("name", "").replace("\x00", "").strip()
+        seen, is_removal = request.POST.get("seen", MISSING), request.POST.get("do") == "remove"
+        is_new = seen == MISSING
+        # A name that is there stands as it is; a new one that is too long is refused, not cut.
+        name = request.POST.get("name", "").replace("\x00", "")
+        name = name.strip() if is_new else name
         kind = request.POST.get("type", "")
         text = request.POST.get(f"value_{kind}", "")
-        seen, is_removal = request.POST.get("seen", MISSING), request.POST.get("do") == "remove"
         form = _form(name, kind if kind in VALUE_TYPES else "string", text, seen)
-        is_new = seen == MISSING
         try:
             value = None if is_removal else value_parse(kind=kind, text=text)
             with self.scope.bind():
@@ -187,7 +189,7 @@ class ValueEdit(DataPage):
         except Problem as problem:
             if problem.status in {403, 404} or problem.status >= 500:
                 raise
-            form["errors"] = [error.detail for error in problem.errors] or [problem.detail]
+            form["errors"] = problem.sentences
             return self.show(entity_id, form, is_new=is_new, status=problem.status)
         if "HX-Request" not in request.headers or is_new:
             word = "removed" if stored is None else "added" if is_new else "changed"
@@ -301,8 +303,7 @@ def _change_text(change: ValueChange) -> str | None:
     """The value as the audit log's words are compared with: a string as it is, anything else as JSON."""
     if change.value is None:
         return None
-    value = orjson.loads(change.value)
-    return value if isinstance(value, str) else orjson.dumps(value).decode()
+    return value_as_text(orjson.loads(change.value))
 
 
 def _form(name: str, kind: str, text: str, seen: str) -> dict[str, Any]:
@@ -315,7 +316,7 @@ def _conflict(current: Value | None, kind: str, text: str, *, is_removal: bool) 
     return {
         "is_gone": current is None,
         "type": "" if current is None else value_type(current),
-        "text": "" if current is None else current if isinstance(current, str) else orjson.dumps(current).decode(),
+        "text": "" if current is None else value_as_text(current),
         "is_removal": is_removal,
         "mine_type": kind,
         "mine": text,
@@ -331,8 +332,3 @@ def _text_of(row: ValueRow) -> str:
     """The value as a field shows it: a string as it is, anything else as JSON writes it."""
     value = _value_of(row)
     return value if isinstance(value, str) else orjson.dumps(row.value).decode()
-
-
-def _parameter(request: HttpRequest, name: str, max_chars: int) -> str:
-    """A search parameter, without what no key or name can hold."""
-    return request.GET.get(name, "").replace("\x00", "").strip()[:max_chars]

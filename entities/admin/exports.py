@@ -99,7 +99,7 @@ class ExportCreate(ExportPage):
     def post(self, request: HttpRequest) -> HttpResponseBase:
         state, form = state_parse(request.GET), ExportForm(request.POST)
         if not form.is_valid():
-            return self.show(form, state)
+            return self.show(form, state, status=400)
         body = state.body()
         columns = body.pop("fields", []) if form.cleaned_data["attributes"] == "shown" else []
         body.pop("fields", None)
@@ -119,12 +119,13 @@ class ExportCreate(ExportPage):
                 )
         except Problem as problem:
             problem_show(form, problem)
-            return self.show(form, state)
+            return self.show(form, state, status=problem.status)
         return HttpResponseRedirect(self.scope.url("exports"))
 
-    def show(self, form: ExportForm, state: BrowserState) -> HttpResponseBase:
+    def show(self, form: ExportForm, state: BrowserState, *, status: int = 200) -> HttpResponseBase:
         query = state.url_query()
         return self.render(
+            status=status,
             form=form,
             words=state_words(state),
             back=f"{self.scope.url('entities')}?{query}",

@@ -317,7 +317,7 @@ def mapping_context(job: ImportJob) -> dict[str, Any]:
         preview = job_preview(job, sample, limit=PREVIEW_ROWS)
         job_check(job, sample)
     except InvalidMapping as problem:
-        fault = [error.detail for error in problem.errors] or [problem.detail]
+        fault = problem.sentences
     except (BrokenBody, FileNotFoundError) as error:
         broken = getattr(error, "detail", "") or "The file is gone."
     names = list(dict.fromkeys(name for row in preview if row.attributes for name in row.attributes))

@@ -8,10 +8,9 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 from atlasco.lib.clock import now
-from entities.admin.pages import DataPage
+from entities.admin.pages import DataPage, text_given
 from entities.indexing.jobs import Action, index_jobs, index_request
 from entities.indexing.proposals import index_proposals, indexed_attributes, proposal_reason
-from entities.values import NAME_MAX_CHARS
 from tenants.admin.pages import request_user
 from tenants.members.models import Role
 
@@ -44,7 +43,7 @@ class IndexList(DataPage):
         )
 
     def post(self, request: HttpRequest) -> HttpResponseBase:
-        name = request.POST.get("name", "").replace("\x00", "")[:NAME_MAX_CHARS]
+        name = text_given(request.POST, "name")
         action: Action = "drop" if request.POST.get("action") == "drop" else "build"
         with self.scope.bind():
             asked = index_request(

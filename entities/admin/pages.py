@@ -7,16 +7,27 @@ from contextlib import contextmanager
 from typing import ClassVar
 
 from django.conf import settings
-from django.http import Http404, HttpRequest
+from django.http import Http404, HttpRequest, QueryDict
 from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
 
+from entities.values import NAME_MAX_CHARS
 from freshness.reads import ReadSource, page_source
 from freshness.state import Answer, FreshnessState, freshness_scope, freshness_state
 from tenants.admin.pages import TenantPage
 from tenants.selectors import tenants_page
 
 CHOICES_MAX = 50
+
+
+def text_given(values: QueryDict, name: str, most: int = NAME_MAX_CHARS) -> str:
+    """What a page was sent under this name as it is, since names may begin with spaces; without what none can hold."""
+    return values.get(name, "").replace("\x00", "")[:most]
+
+
+def text_typed(values: QueryDict, name: str, most: int = NAME_MAX_CHARS) -> str:
+    """What somebody typed to look for something: without spaces around it."""
+    return values.get(name, "").replace("\x00", "").strip()[:most]
 
 
 class DataPage(TenantPage):
@@ -44,6 +55,6 @@ class DataPage(TenantPage):
     def choose(self, request: HttpRequest) -> HttpResponseBase:
         if not self.route:
             raise Http404  # A part of a page, which nobody asks for before a tenant is chosen.
-        search = request.GET.get("q", "").strip()[:200].replace("\x00", "")
+        search = text_typed(request.GET, "q", 200)
         page = tenants_page(search=search, number=1, size=CHOICES_MAX)
         return self.render("atlasco/choose_tenant.html", route=f"admin:tenant_{self.route}", page=page, q=search)

@@ -14,6 +14,7 @@ from django.urls import reverse
 from atlasco.lib import clock
 from atlasco.lib.errors import Problem
 from atlasco.lib.words import size_text
+from entities.admin.pages import text_typed
 from entities.models import PartitionPromotion
 from entities.partitions import tree
 from entities.partitions.promotion import promotion_request, promotions_recent
@@ -73,7 +74,7 @@ class PartitionTree(Page):
 
     def post(self, request: HttpRequest) -> HttpResponseBase:
         """Start a promotion in the background."""
-        slug = request.POST.get("slug", "").strip()[:40].replace("\x00", "")
+        slug = text_typed(request.POST, "slug", 40)
         try:
             tenant = tenant_get(slug=slug)
             promotion_request(tenant=tenant, by=request_user(request).get_username(), now=clock.now())

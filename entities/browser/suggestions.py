@@ -16,7 +16,7 @@ from atlasco.lib.words import TYPE_WORDS
 from entities.browser.state import OWN_COLUMNS
 from entities.search.query import OWN_FIELDS
 from entities.selectors import entity_types_recent
-from entities.values import Value, ValueType, value_type
+from entities.values import Value, ValueType, value_as_text, value_type
 
 PAGES: Final = sql_blocks(Path(__file__).parent.parent / "sql" / "pages.sql")
 SUGGESTIONS_MAX: Final = 12
@@ -120,12 +120,9 @@ def values_suggest(*, tenant_id: int, name: str, part: str, using: str) -> list[
 def _ranked(values: list[Value], part: str) -> list[Value]:
     wanted = part.lower()
     # By type too: to Python, 1 and true are equal.
-    fitting = {(value_type(value), str(value)): value for value in values if wanted in _text(value).lower()}
-    return sorted(fitting.values(), key=lambda value: not _text(value).lower().startswith(wanted))[:SUGGESTIONS_MAX]
-
-
-def _text(value: Value) -> str:
-    return value if isinstance(value, str) else orjson.dumps(value).decode()
+    fitting = {(value_type(value), str(value)): value for value in values if wanted in value_as_text(value).lower()}
+    found = sorted(fitting.values(), key=lambda value: not value_as_text(value).lower().startswith(wanted))
+    return found[:SUGGESTIONS_MAX]
 
 
 def _own(name: str) -> NameSuggestion:

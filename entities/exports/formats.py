@@ -16,7 +16,7 @@ import orjson
 
 from atlasco.lib.clock import iso
 from entities.search.run import EntityRow
-from entities.values import Value, instant_text, value_type
+from entities.values import Value, instant_text, value_as_text, value_type
 
 OWN_HEADS: Final = ("entity_id", "entity_type", "external_id", "created_at", "updated_at")
 # More columns than this do not make a table any more: Parquet then gets all attributes as JSON in one.
@@ -215,7 +215,7 @@ def _typed(value: Value | None, kind: str) -> Any:
     if kind == "timestamp":
         return _instant(str(value))
     if kind == "string":
-        return value if isinstance(value, str) else orjson.dumps(value).decode()
+        return value_as_text(value)
     return float(value) if kind == "number" else value
 
 

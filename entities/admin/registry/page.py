@@ -8,8 +8,7 @@ from urllib.parse import urlencode
 from django.http import Http404, HttpRequest
 from django.http.response import HttpResponseBase
 
-from entities.admin.pages import DataPage
-from entities.values import NAME_MAX_CHARS
+from entities.admin.pages import DataPage, text_given
 
 # How many entities a page shows that have the attribute.
 EXAMPLES: Final = 5
@@ -28,7 +27,7 @@ class AttributePage(DataPage):
 
     @property
     def name(self) -> str:
-        return str(self.request.GET.get("name", "")).replace("\x00", "")[:NAME_MAX_CHARS]
+        return text_given(self.request.GET, "name")
 
     def url(self, route: str = "attribute") -> str:
         return f"{self.scope.url(route)}?{urlencode({'name': self.name})}"

@@ -11,6 +11,7 @@ from django.http.response import HttpResponseBase
 from atlasco.lib import clock
 from atlasco.lib.errors import Problem
 from entities import tasks
+from entities.admin.pages import text_given
 from entities.admin.registry.page import EXAMPLES, AttributePage
 from entities.governance import jobs
 from entities.search.query import query_parse
@@ -40,7 +41,7 @@ class AttributeRename(AttributePage):
     template_name = "atlasco/attributes/rename.html"
 
     def get(self, request: HttpRequest) -> HttpResponseBase:
-        target = request.GET.get("target", "").replace("\x00", "")[:NAME_MAX_CHARS]
+        target = text_given(request.GET, "target")
         return self._show(RenameForm(initial={"target": target, "keep_alias": True}), target)
 
     def post(self, request: HttpRequest) -> HttpResponseBase:
