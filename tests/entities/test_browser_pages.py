@@ -246,7 +246,7 @@ def test_private_searches_are_seen_by_their_owner_only(acme: Tenant) -> None:
     assert other.post(f"entities/searches/{rows['mine']['search'].pk}/delete/").status_code == 404
     # A member changes nothing of what another shares; an admin may.
     third = tenant_browser(acme, role=Role.EDITOR)
-    assert third.post(f"entities/searches/{rows['ours']['search'].pk}/delete/").status_code == 404
+    assert third.post(f"entities/searches/{rows['ours']['search'].pk}/delete/").status_code == 403
     assert other.post(f"entities/searches/{rows['ours']['search'].pk}/delete/").status_code == 302
 
 
