@@ -39,7 +39,7 @@ honesty: $(VENV)/.installed
 clean:
 	@# Only what a stack made: with ATLASCO_RUN_DIR=$$HOME this would be everything you have.
 	@if [ -e "$(RUN_DIR)" ] && ! { [ -f "$(RUN_DIR)/lock" ] && [ -f "$(RUN_DIR)/secrets.json" ]; }; then \
-		echo "$(RUN_DIR) is no run directory of a stack; nothing is removed." >&2; exit 1; fi
+		echo "$(RUN_DIR) is not a run directory of a stack; nothing is removed." >&2; exit 1; fi
 	@if $(PYTHON) -c 'import fcntl; fcntl.flock(open("$(RUN_DIR)/lock"), fcntl.LOCK_EX | fcntl.LOCK_NB)' 2>/dev/null \
 		|| [ ! -e "$(RUN_DIR)/lock" ]; then :; else echo "A stack is running on $(RUN_DIR); stop it first." >&2; exit 1; fi
 	@# As root the data may lie elsewhere, where the servers' user can reach it.

@@ -53,7 +53,10 @@ def test_no_page_asks_more_where_there_is_more(acme: Tenant) -> None:
     before = [costs(browser, paths) for browser, paths in readers]
     lived_on(acme, times=4)
     after = [costs(browser, paths) for browser, paths in readers]
-    for few, many in zip(before, after, strict=True):
+    for (browser, _), few, many in zip(readers, before, after, strict=True):
         assert len(few) > 40
-        assert {path: (few[path], many[path]) for path in few if path in many and many[path] > few[path] + 1} == {}
+        dearer = [path for path in few if path in many and many[path] > few[path] + 1]
+        # What a process keeps for a while may have run out just then: what really asks more does so again.
+        again = costs(browser, dearer)
+        assert {path: (few[path], again[path]) for path in dearer if again[path] > few[path] + 1} == {}
         assert {path: number for path, number in many.items() if number > MOST} == {}
