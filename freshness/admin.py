@@ -37,7 +37,7 @@ class LimitForm(forms.Form):
 
     tier = forms.ChoiceField(required=False, choices=[("", "As the class says"), *_WORDS.items()])
     max_lag_s = forms.FloatField(
-        label="At most so many seconds old",
+        label="At most this many seconds old",
         required=False,
         min_value=0,
         widget=TextInput(inputmode="decimal", placeholder="by the tier"),

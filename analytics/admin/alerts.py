@@ -62,7 +62,7 @@ class RuleForm(forms.Form):
     threshold = forms.FloatField(
         required=False,
         widget=forms.NumberInput({"step": "any"}),
-        help_text="Left empty for “not set”, which is about values of any type that don't come any more.",
+        help_text="Leave it empty for “not set”, which is about values of any type that stop arriving.",
     )
     clear_threshold = forms.FloatField(
         label="Cleared at",
@@ -72,13 +72,13 @@ class RuleForm(forms.Form):
         "trembles around it then fires again and again.",
     )
     for_samples = forms.IntegerField(
-        label="For so many values in a row",
+        label="For this many values in a row",
         min_value=1,
         max_value=FOR_SAMPLES_MAX,
         initial=1,
     )
     for_seconds = forms.IntegerField(
-        label="And for so many seconds",
+        label="And for this many seconds",
         min_value=0,
         max_value=FOR_SECONDS_MAX,
         initial=0,
@@ -99,7 +99,7 @@ class RuleForm(forms.Form):
         label="E-mail to",
         required=False,
         widget=forms.Textarea({"rows": 2, "autocomplete": "off", "spellcheck": "false"}),
-        help_text="One address a line.",
+        help_text="One address per line.",
     )
     webhook_url = forms.CharField(
         label="Webhook",

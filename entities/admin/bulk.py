@@ -169,7 +169,7 @@ class BulkEditCancel(BulkEditDetail):
         if "HX-Request" in request.headers:
             return self.show(edit_id)
         return self.leave(
-            self.scope.url("bulk_edit", edit_id=edit_id), "The edit is cancelled; what it changed stands."
+            self.scope.url("bulk_edit", edit_id=edit_id), "The edit is cancelled; what it has changed so far stays."
         )
 
 

@@ -263,7 +263,7 @@ class EntityDelete(DataPage):
             question=f"Delete {entity.entity_type} “{entity.external_id}”?",
             effects=[
                 f"Its {page.total} value{'' if page.total == 1 else 's'} go with it.",
-                "It can’t be taken back. The audit log keeps what it was.",
+                "This can’t be undone. The audit log keeps what it was.",
                 "A program that sends it again makes a new entity of this external id.",
             ],
             button="Delete entity",

@@ -209,9 +209,9 @@ class ImportCancel(JobPage):
         return self.render(
             title="Throw away" if waits else "Stop",
             question=f"Throw “{job.file_name}” away?" if waits else f"Stop importing “{job.file_name}”?",
-            effects=("Nothing of it was written.", "The file is removed.")
+            effects=("Nothing of it has been written.", "The file is removed.")
             if waits
-            else ("What was written so far stays.", "The batch that is just being written is finished."),
+            else ("What was written so far stays.", "The batch that is being written is finished first."),
             button="Throw away" if waits else "Stop the import",
             danger=True,
             back=self.scope.url("import", job_id=job_id),

@@ -52,11 +52,11 @@ class IndexList(DataPage):
                 action=action,
                 now=now(),
                 requested_by=request_user(request).get_username(),
-                reason="Asked for by an admin.",
+                reason="Requested by an admin.",
             )
         what = "built" if action == "build" else "dropped"
         if not asked:
-            return self.leave(self.scope.url("indexes"), f"Nothing to do: the index of “{name}” is so already.")
+            return self.leave(self.scope.url("indexes"), f"Nothing to do: the index of “{name}” is already that way.")
         return self.leave(
             self.scope.url("indexes"), f"The index of “{name}” is being {what}. The worker does it in the background."
         )

@@ -185,7 +185,7 @@ class SearchDelete(SearchPage):
             search = search_get(keeper=self.keeper, search_id=search_id)
         effects = ["No entity is touched."]
         if search.is_shared:
-            effects.append("It is gone for every member of the tenant.")
+            effects.append("It disappears for every member of the tenant.")
         return self.render(
             title=search.name,
             question=f"Delete the search “{search.name}”?",

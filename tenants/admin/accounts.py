@@ -82,7 +82,7 @@ def account_urls(site: AdminSite) -> list[URLPattern]:
         path("password/reset/", door(account.PasswordResetView, "New password"), name="account_reset_password"),
         path(
             "password/reset/sent/",
-            door(account.PasswordResetDoneView, "Look into your mail"),
+            door(account.PasswordResetDoneView, "Check your e-mail"),
             name="account_reset_password_done",
         ),
         re_path(

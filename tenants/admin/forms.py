@@ -92,7 +92,7 @@ class TenantForm(forms.Form):
         required=False,
         validators=[RegexValidator(HOST_PATTERN, "A host name, like assets.acme.example.")],
         widget=TextInput(placeholder="assets.acme.example"),
-        help_text="Beside the one of its short name. Its DNS must lead here, and ATLASCO_ALLOWED_HOSTS must name it.",
+        help_text="Beside the one of its short name. Its DNS must point here, and ATLASCO_ALLOWED_HOSTS must name it.",
     )
     dedicated = forms.BooleanField(
         label="Partitions of its own",
@@ -171,10 +171,10 @@ class QuotasForm(forms.Form):
     """How much a tenant may have; empty means no limit."""
 
     quota_entities = forms.IntegerField(label="Entities", required=False, min_value=0)
-    quota_values = forms.IntegerField(label="Values, in all entities together", required=False, min_value=0)
+    quota_values = forms.IntegerField(label="Values, across all entities", required=False, min_value=0)
     quota_attributes = forms.IntegerField(label="Attribute names", required=False, min_value=0)
     quota_requests_per_s = forms.IntegerField(
-        label="Requests to the API, a second",
+        label="API requests a second",
         required=False,
         min_value=1,
         help_text="More are answered 429, with the time after which to try again. Two seconds' worth may come at once.",
@@ -193,7 +193,7 @@ class SettingsForm(forms.Form):
     mfa_required = forms.BooleanField(
         label="Everybody must have a second factor",
         required=False,
-        help_text="Members without one are sent to set it up when they come next; nobody is logged out.",
+        help_text="Members without one are asked to set it up on their next visit; nobody is logged out.",
     )
 
 

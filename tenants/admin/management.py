@@ -54,7 +54,7 @@ class TenantRename(TenantPage):
             problem_show(form, problem, {TenantExists: "slug", HostTaken: "slug"})
             return self.render(form=form)
         detail = reverse("admin:tenant_detail", kwargs={"slug": renamed.slug})
-        return self.leave(detail, f"It is called {renamed.name} now and answers on {tenant_domain(tenant=renamed)}.")
+        return self.leave(detail, f"It is now called {renamed.name} and answers on {tenant_domain(tenant=renamed)}.")
 
 
 class TenantQuotas(TenantPage):
@@ -78,7 +78,7 @@ class TenantQuotas(TenantPage):
         except Problem as problem:
             problem_show(form, problem)
             return self.render(form=form)
-        return self.leave(self.scope.url("detail"), "The quotas are set; every process knows them within seconds.")
+        return self.leave(self.scope.url("detail"), "The quotas are set and take effect within seconds.")
 
 
 class TenantExport(TenantPage):
@@ -91,7 +91,7 @@ class TenantExport(TenantPage):
 
     def get(self, request: HttpRequest) -> HttpResponseBase:
         return self.render(
-            question=f"Export everything of {self.scope.tenant.slug}?",
+            question=f"Export everything in {self.scope.tenant.slug}?",
             effects=(
                 "A worker writes entities, members, tokens' names and saved searches into one NDJSON file, compressed.",
                 "Passwords and secrets of tokens are not in it.",

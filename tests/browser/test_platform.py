@@ -199,6 +199,6 @@ def test_a_home_page_without_its_services_still_stands(window: Open, platform_ad
     win.errors.clear()
     win.page.route("**/admin/services/", lambda route: route.fulfill(status=500, body="no"))
     win.go()
-    expect(win.page.get_by_text("The services could not be asked.")).to_be_visible()
+    expect(win.page.get_by_text("The services could not be checked.")).to_be_visible()
     expect(win.page.get_by_role("heading", level=1)).to_have_text("Home")
     win.errors.clear()  # Chromium and htmx both tell of the 500 that we made up.

@@ -340,7 +340,7 @@ def test_a_platform_admin_acts_as_a_tenant_under_a_banner_and_on_record(
 ) -> None:
     acting, way_in = enter(platform, acme)
     home = acting.text("")
-    assert "You act as" in home and "admin-of-tests of the platform" in home
+    assert "You are acting as" in home and "admin-of-tests of the platform" in home
     assert "Your account" not in home
     acting.post("tokens/new/", {"name": "by the platform", "scopes": ["read"], "expires": "30"})
     assert ("token.create", "platform admin", "admin-of-tests") in actions_of(acme)
@@ -353,7 +353,7 @@ def test_a_platform_admin_acts_as_a_tenant_under_a_banner_and_on_record(
         assert acting.get(path).status_code == 404, path
     assert acting.get(f"tenants/{globex.slug}/").status_code == 404
 
-    assert "no more" in acting.post("act/end/").content.decode()
+    assert "no longer acting" in acting.post("act/end/").content.decode()
     assert acting.get("").status_code == 302
     actions = [action for action, _, _ in actions_of(acme)]
     assert {"tenant.act_as", "tenant.act_as_end"} <= set(actions)
@@ -391,4 +391,4 @@ def test_nobody_acts_as_a_suspended_tenant_or_without_asking(acme: Tenant, platf
 def test_what_waits_and_what_is_wrong_is_shown(platform: Browser, django_assert_max_num_queries: Any) -> None:
     with django_assert_max_num_queries(8, connection=connections["default"]):
         html = platform.text("load/")
-    assert "Tasks that wait" in html and "Change feed" in html
+    assert "Tasks waiting" in html and "Change feed" in html

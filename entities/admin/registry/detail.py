@@ -25,7 +25,7 @@ _REASONS: Final = {
     "flood": "too many new names came within an hour",
 }  # fmt: skip
 _STATUS_WORDS: Final = {
-    "active": "Active", "deprecated": "Deprecated: better not used", "hidden": "Hidden from lists",
+    "active": "Active", "deprecated": "Deprecated: should not be used", "hidden": "Hidden from lists",
     "quarantined": "Quarantined: not listed",
 }  # fmt: skip
 

@@ -28,10 +28,10 @@ class RenameForm(forms.Form):
 
     target = forms.CharField(label="New name", max_length=NAME_MAX_CHARS, strip=False, widget=TextInput(autofocus=True))
     keep_alias = forms.BooleanField(
-        label="Go on accepting the old name",
+        label="Keep accepting the old name",
         required=False,
         initial=True,
-        help_text="What is still written to it is then stored under the new name.",
+        help_text="What is still written to it is stored under the new name.",
     )
 
 
@@ -110,8 +110,8 @@ class AttributeDrop(AttributePage):
             question=f"Remove every value of “{self.name}”?",
             effects=(
                 f"{sum(attribute.types.values()):,} entities lose it. A worker does that in small steps.",
-                "It can be undone for 30 days, where nobody has written it anew.",
-                "Whoever goes on writing it brings it back.",
+                "It can be undone for 30 days, except where it has been written again.",
+                "A program that keeps writing it brings it back.",
             ),
             button="Remove all values",
             danger=True,

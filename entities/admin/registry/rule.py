@@ -34,8 +34,8 @@ class RuleForm(forms.Form):
     )
     minimum = forms.CharField(required=False, label="Numbers from", widget=TextInput(inputmode="decimal"))
     maximum = forms.CharField(required=False, label="Numbers to", widget=TextInput(inputmode="decimal"))
-    min_length = forms.IntegerField(required=False, min_value=0, label="Text: characters at least")
-    max_length = forms.IntegerField(required=False, min_value=0, label="Text: characters at most")
+    min_length = forms.IntegerField(required=False, min_value=0, label="Text: minimum length")
+    max_length = forms.IntegerField(required=False, min_value=0, label="Text: maximum length")
     pattern = forms.CharField(
         required=False,
         max_length=500,
@@ -53,7 +53,7 @@ class RuleForm(forms.Form):
         required=False,
         widget=TextInput(placeholder="aircraft, engine"),
         label="Required of",
-        help_text="Entity types, set apart by commas; * for all.",
+        help_text="Entity types, separated by commas; * for all.",
     )
 
     def conditions(self) -> dict[str, Any]:
@@ -109,7 +109,7 @@ class AttributeRule(AttributePage):
         if action == "remove":
             with self.scope.bind():
                 store.rule_remove(tenant_id=tenant_id, name=self.name)
-            return self.leave(self.url(), "Nothing is asked of its values any more.")
+            return self.leave(self.url(), "The rule is removed; any value is accepted.")
         if action in MODES:
             return self._switch(action)
         form = RuleForm(request.POST)
