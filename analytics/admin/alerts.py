@@ -69,7 +69,7 @@ class RuleForm(forms.Form):
         required=False,
         widget=forms.NumberInput({"step": "any"}),
         help_text="It goes on firing until a value is no longer beyond this. Left empty, the threshold: a value that "
-        "trembles around it then fires again and again.",
+        "hovers around it then fires again and again.",
     )
     for_samples = forms.IntegerField(
         label="For this many values in a row",
@@ -82,7 +82,7 @@ class RuleForm(forms.Form):
         min_value=0,
         max_value=FOR_SECONDS_MAX,
         initial=0,
-        help_text="By the instants of the values themselves, and by the clock while no other comes. 0: with the first.",
+        help_text="By the times of the values themselves, and by the clock while no other arrives. 0: at the first.",
     )
     entity_type = forms.CharField(
         label="Only entities of type", required=False, max_length=ENTITY_TYPE_MAX_CHARS, strip=False, widget=TextInput()
@@ -93,7 +93,7 @@ class RuleForm(forms.Form):
         max_length=EXTERNAL_ID_MAX_CHARS,
         strip=False,
         widget=TextInput(),
-        help_text="Its external id. Left empty, every entity is watched by itself.",
+        help_text="Its external id. Left empty, every entity is watched on its own.",
     )
     emails = forms.CharField(
         label="E-mail to",

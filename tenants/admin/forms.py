@@ -71,7 +71,7 @@ class TenantForm(forms.Form):
         max_length=200,
         required=False,
         widget=TextInput(autofocus=True, placeholder="Acme Corporation"),
-        help_text="What people read. Left empty, it is the short name.",
+        help_text="The name people see. Left empty, it is the short name.",
     )
     slug = forms.CharField(
         label="Short name",
@@ -84,7 +84,7 @@ class TenantForm(forms.Form):
         label="First admin's user name",
         required=False,
         help_text="This person can log in on the tenant's host and manage everything there. "
-        "A password is made up and shown to you once.",
+        "A password is generated and shown to you once.",
     )
     domain = forms.CharField(
         label="A host name of its own",
@@ -92,7 +92,7 @@ class TenantForm(forms.Form):
         required=False,
         validators=[RegexValidator(HOST_PATTERN, "A host name, like assets.acme.example.")],
         widget=TextInput(placeholder="assets.acme.example"),
-        help_text="Beside the one of its short name. Its DNS must point here, and ATLASCO_ALLOWED_HOSTS must name it.",
+        help_text="In addition to the one of its short name. Its DNS must point here, and ATLASCO_ALLOWED_HOSTS must name it.",
     )
     dedicated = forms.BooleanField(
         label="Partitions of its own",

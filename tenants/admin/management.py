@@ -95,7 +95,7 @@ class TenantExport(TenantPage):
             effects=(
                 "A worker writes entities, members, tokens' names and saved searches into one NDJSON file, compressed.",
                 "Passwords and secrets of tokens are not in it.",
-                "You see how far it is and download it here; the file is removed after 7 days.",
+                "You can follow its progress and download it here; the file is removed after 7 days.",
             ),
             button="Start the export",
             back=self.scope.url("detail"),
@@ -202,9 +202,9 @@ class ActAs(TenantPage):
         return self.render(
             question=f"Act as {tenant.slug}?",
             effects=(
-                "You see and change what its own admins can; a banner on every page says so.",
-                "That you came, and each change you make, stands in the tenant's audit log under your name.",
-                "It ends after an hour, or when you say so in the banner.",
+                "You can see and change what its own admins can; a banner on every page says so.",
+                "Your visit and each change you make are recorded in the tenant's audit log under your name.",
+                "It ends after an hour, or when you end it in the banner.",
             ),
             button="Act as this tenant",
             back=self.scope.url("detail"),
@@ -217,7 +217,7 @@ class ActAs(TenantPage):
         ticket = acting_prepare(tenant=tenant, admin=request_user(request).get_username(), now=clock.now())
         # No redirect: the content security policy lets no form end on another host.
         return self.render(
-            "atlasco/tenants/act_as.html", title="The way in", host=tenant_domain(tenant=tenant), ticket=ticket
+            "atlasco/tenants/act_as.html", title="Ready to enter", host=tenant_domain(tenant=tenant), ticket=ticket
         )
 
 
