@@ -95,8 +95,8 @@ def account_urls(site: AdminSite) -> list[URLPattern]:
             door(account.PasswordResetFromKeyDoneView, "Your password is changed"),
             name="account_reset_password_from_key_done",
         ),
-        path("account/confirm/", own(account.ReauthenticateView, "Is it you?"), name="account_reauthenticate"),
-        path("account/confirm/code/", own(mfa.ReauthenticateView, "Is it you?"), name="mfa_reauthenticate"),
+        path("account/confirm/", own(account.ReauthenticateView, "Confirm it is you"), name="account_reauthenticate"),
+        path("account/confirm/code/", own(mfa.ReauthenticateView, "Confirm it is you"), name="mfa_reauthenticate"),
         path(
             "password_change/",
             own(account.PasswordChangeView, "Change password", success_url=reverse_lazy("mfa_index")),
