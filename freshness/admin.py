@@ -85,7 +85,7 @@ class FreshnessDefaults(TenantPage):
                     tenant=self.scope.tenant,
                     classes={name: form.limit() for name, form in forms_by_class.items()},
                 )
-                return self._done("The defaults are settled")
+                return self._done("The defaults are saved")
             case "add":
                 form = AttributeLimitForm(request.POST)
                 if not form.is_valid():
@@ -96,14 +96,14 @@ class FreshnessDefaults(TenantPage):
                 except Problem as problem:
                     problem_show(form, problem)
                     return self._show(attribute=form)
-                return self._done(f"What is told of “{name}” is never older now")
+                return self._done(f"The limit of “{name}” is saved")
             case _:
                 name = request.POST.get("remove", "")
                 defaults_change(tenant=self.scope.tenant, attributes={name: None})
-                return self._done(f"“{name}” is as fresh as any other attribute again")
+                return self._done(f"The limit of “{name}” is removed")
 
     def _done(self, what: str) -> HttpResponseBase:
-        return self.leave(self.scope.url("freshness_defaults"), f"{what}; every process knows it within two seconds.")
+        return self.leave(self.scope.url("freshness_defaults"), f"{what}; this takes effect within two seconds.")
 
     def _show(
         self, *, classes: Mapping[str, LimitForm] | None = None, attribute: AttributeLimitForm | None = None

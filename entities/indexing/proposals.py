@@ -143,7 +143,7 @@ def proposal_reason(proposal: IndexProposal) -> str:
     if proposal.action == "drop":
         return f"No search has tested it for {COLD_AFTER.days} days."
     return (
-        f"{proposal.searches:,.0f} searches of late took {proposal.mean_ms:,.0f} ms on average; with the index they are"
+        f"{proposal.searches:,.0f} recent searches took {proposal.mean_ms:,.0f} ms on average; with the index they are"
         f" expected to take {proposal.after_ms:,.0f} ms."
     )
 
@@ -170,9 +170,8 @@ def index_replay(*, tenant_id: int, names: list[str], now: datetime) -> str:
             before, after, count = before + sample.ms / sample.searches, after + took, count + 1
     if not count:
         return ""
-    return (
-        f"{count} searches of late, run again: {before / count:,.1f} ms on average before, {after / count:,.1f} ms now."
-    )
+    searches = "1 recent search" if count == 1 else f"{count} recent searches"
+    return f"{searches}, run again: {before / count:,.1f} ms on average before, {after / count:,.1f} ms now."
 
 
 def _timed(tenant_id: int, query: Query) -> float | None:

@@ -92,7 +92,7 @@ class TenantForm(forms.Form):
         required=False,
         validators=[RegexValidator(HOST_PATTERN, "A host name, like assets.acme.example.")],
         widget=TextInput(placeholder="assets.acme.example"),
-        help_text="Besides the one with its short name. Its DNS must point here, and ATLASCO_ALLOWED_HOSTS must name it.",
+        help_text="Besides the one with its short name. Its DNS must point here; ATLASCO_ALLOWED_HOSTS must name it.",
     )
     dedicated = forms.BooleanField(
         label="Partitions of its own",

@@ -274,7 +274,7 @@ def test_a_finished_index_says_what_searches_take_now(acme: Tenant) -> None:
     request(acme, "cost")
     with tenant_bind(acme):
         proposals.index_run(tenant_id=acme.pk, seconds_max=20.0, clock=lambda: NOW)
-    assert job_of(acme, "cost").detail.startswith("1 searches of late, run again: 500.0 ms on average before")
+    assert job_of(acme, "cost").detail.startswith("1 recent search, run again: 500.0 ms on average before")
 
 
 def test_the_command_plans_builds_and_drops(acme: Tenant) -> None:

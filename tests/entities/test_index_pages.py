@@ -23,7 +23,7 @@ def _quick_passwords(settings: Any) -> None:
 def test_an_admin_builds_what_is_proposed_and_undoes_it(acme: Tenant, globex: Tenant) -> None:
     large(acme)
     browser = tenant_browser(acme)
-    assert "10 searches of late took 500 ms on average" in browser.text("attributes/indexes/")
+    assert "10 recent searches took 500 ms on average" in browser.text("attributes/indexes/")
     response = browser.post("attributes/indexes/", {"name": "cost", "action": "build"})
     assert response.status_code == 302
     assert "waiting for a worker" in browser.text("attributes/indexes/")

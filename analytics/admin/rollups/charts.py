@@ -124,7 +124,7 @@ def entities_chart(points: Sequence[EntitiesPoint]) -> Chart:
     labels = [_bucket(day, "day") for day in days]
     return Chart(
         key="entities",
-        title="Entities by the day of their creation",
+        title="Entities by day of creation",
         kind="lines",
         summary=f"How many of the entities that exist now existed at the end of each of {len(days)} days, by type.",
         axes=("day (UTC)", "entities"),

@@ -56,11 +56,11 @@ class Command(TenantsCommand):
         for proposal in proposals:
             self.stdout.write(f"{proposal.action} {proposal.name}: {_proposal_text(proposal)}")
         if not proposals:
-            self.stdout.write("Nothing is worth doing: no search of late would gain enough by an index.")
+            self.stdout.write("Nothing is worth doing: no recent search would gain enough by an index.")
         for indexed in indexed_attributes(tenant_id=tenant_id, now=now(), limit=_SHOWN):
             self.stdout.write(
                 f"indexed {indexed.name}: {indexed.values:,} values, about {indexed.megabytes:,.1f} MB,"
-                f" tested by {indexed.searches:,.0f} searches of late"
+                f" tested by {indexed.searches:,.0f} recent searches"
             )
 
     def _work(self, tenant_id: int, names: set[str]) -> None:
