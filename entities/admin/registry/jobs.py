@@ -61,15 +61,15 @@ class AttributeJobPage(DataPage):
     def get(self, request: HttpRequest, job_id: uuid.UUID) -> HttpResponseBase:
         with self.reading() as source:
             job = jobs.job_get(tenant_id=self.scope.tenant.pk, job_id=job_id, using=source.using)
-        if job.kind == jobs.Kind.SIMILAR and job.status == JobStatus.DONE:
-            return HttpResponseRedirect(self.scope.url("attributes_similar"))
-        is_partial = request.GET.get("part") == "progress"
         context = job_context(job)
-        if is_partial:
+        if request.GET.get("part") == "progress":
             response = self.fragment("atlasco/attributes/progress.html", scope=self.scope, job=job, **context)
             if job.status not in UNFINISHED:
                 response.headers["HX-Refresh"] = "true"
             return response
+        # The page as a whole goes there, not the part that asks how far it is: it would hold that page in itself.
+        if job.kind == jobs.Kind.SIMILAR and job.status == JobStatus.DONE:
+            return HttpResponseRedirect(self.scope.url("attributes_similar"))
         name = job.attribute_name
         named = ((name, f"{self.scope.url('attribute')}?{urlencode({'name': name})}"),) if name else ()
         return self.render(
