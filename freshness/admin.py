@@ -35,7 +35,7 @@ _ASKED_BY: Final = {
 class LimitForm(forms.Form):
     """A tier, a number of seconds, or both; neither leaves it as it is by itself."""
 
-    tier = forms.ChoiceField(required=False, choices=[("", "As the class says"), *_WORDS.items()])
+    tier = forms.ChoiceField(required=False, choices=[("", "As built in"), *_WORDS.items()])
     max_lag_s = forms.FloatField(
         label="At most this many seconds old",
         required=False,

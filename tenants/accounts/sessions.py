@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import secrets
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -11,7 +12,7 @@ from typing import Final
 from allauth.usersessions.models import UserSession
 from django.contrib.sessions.backends.db import SessionStore
 from django.contrib.sessions.models import Session
-from django.db import DEFAULT_DB_ALIAS, transaction
+from django.db import DEFAULT_DB_ALIAS, InterfaceError, OperationalError, transaction
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils.crypto import constant_time_compare
@@ -24,6 +25,8 @@ from tenants.binding import public_bind, tenant_bind
 from tenants.members.models import Role, User
 from tenants.models import Tenant
 from tenants.roles import platform_require, role_require
+
+log = logging.getLogger(__name__)
 
 SEEN_KEY: Final = "seen_at"
 # A session is written at most so often, so that idling is noticed without a write at each click.
@@ -154,6 +157,11 @@ class SessionUseMiddleware:
         seen = request.session.get(SEEN_KEY)
         if seen is None or now.timestamp() - seen < SEEN_STEP_S:
             return
-        request.session[SEEN_KEY] = now.timestamp()
         sessions = UserSession.objects.using(DEFAULT_DB_ALIAS).filter(session_key=request.session.session_key)
-        sessions.update(last_seen_at=now, ip=request_ip(request) or "0.0.0.0")  # noqa: S104  # As the adapter has it.
+        try:
+            sessions.update(last_seen_at=now, ip=request_ip(request) or "0.0.0.0")  # noqa: S104  # As the adapter has it.
+        except (OperationalError, InterfaceError) as error:
+            # Without the primary, pages that only show something go on: it is noted when it answers again.
+            log.warning("The use of a session can't be noted.", extra={"error": str(error)})
+            return
+        request.session[SEEN_KEY] = now.timestamp()

@@ -12,6 +12,7 @@ from django.http import HttpResponse
 from django.test import Client as Browser
 from django.test import RequestFactory, override_settings
 
+from atlasco.lib import clock
 from entities.models import Entity
 from freshness.middleware import SEEN_COOKIE, FreshnessMiddleware, _seen
 from freshness.monitor import monitor
@@ -19,7 +20,10 @@ from freshness.reads import page_source, primary_is_up, primary_position, primar
 from freshness.routers import FreshnessRouter
 from freshness.state import Answer, FreshnessState, freshness_scope
 from freshness.timelines import NOWHERE, Position
+from tenants.accounts.sessions import SEEN_KEY, SEEN_STEP_S
+from tenants.binding import public_bind
 from tenants.models import Tenant
+from tests.admin_client import platform_browser
 from tests.cluster import Cluster
 from tests.freshness.test_registered_sources import heartbeat
 from tests.tenants.conftest import tenant_make
@@ -57,6 +61,18 @@ def without_the_primary(stack: Cluster, fresh_replicas: None) -> Iterator[None]:
     stack.wait_for_replicas()
     for _ in range(5):
         monitor().look("default")
+
+
+@pytest.fixture
+def idle_for_a_minute(stack: Cluster, fresh_replicas: None) -> Browser:
+    """A platform admin whose next page is to note that the session is in use."""
+    browser = platform_browser()
+    with public_bind():
+        session = browser.session
+        session[SEEN_KEY] = clock.now().timestamp() - SEEN_STEP_S - 1
+        session.save()
+    stack.wait_for_replicas()
+    return browser
 
 
 def database(state: FreshnessState, model: type = Tenant) -> str | None:
@@ -204,6 +220,13 @@ def test_without_the_primary_pages_are_read_from_a_replica(without_the_primary: 
     answer = Browser().get("/admin/login/")
     assert answer.status_code == 200
     assert database(FreshnessState(orm_class="operational"), USER) in {"replica1", "replica2"}
+
+
+@override_settings(PAGE_CLASS="operational")
+def test_without_the_primary_whoever_is_logged_in_reads_on(
+    idle_for_a_minute: Browser, without_the_primary: None
+) -> None:
+    assert idle_for_a_minute.get("account/").status_code == 200
 
 
 def test_without_the_primary_what_would_write_says_so(without_the_primary: None) -> None:
