@@ -28,7 +28,7 @@ from tenants.members.models import Role
 _RANKS: Final = {Role.VIEWER.value: 1, Role.EDITOR.value: 2, Role.ADMIN.value: 3}
 _WORDS: Final = {
     Role.VIEWER: "Only a member of this tenant may do this.",
-    Role.EDITOR: "Viewers can look but not change anything. Ask an admin of this tenant for the role editor.",
+    Role.EDITOR: "Viewers can look but not change anything. Ask an admin of this tenant for the editor role.",
     Role.ADMIN: "Only an admin of this tenant may do this. Ask one of them.",
 }
 

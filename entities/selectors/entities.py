@@ -25,7 +25,7 @@ _TYPES_SAMPLE: Final = 1_000
 
 
 class EntityNotFound(NotFound):
-    """There is no entity of this id."""
+    """There is no entity with this id."""
 
     code = "entity_not_found"
 
