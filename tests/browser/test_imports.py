@@ -117,6 +117,6 @@ def test_a_viewer_sees_imports_and_can_send_none(window: Open, tenants: Make) ->
     win = window(acme, phone=True, dark=True)
     win.log_in("bob")
     win.go("imports/")
-    expect(win.page.get_by_text("Your role can look but not change anything.")).to_be_visible()
+    expect(win.page.get_by_text("Your role can view data but not change it.")).to_be_visible()
     expect(win.page.get_by_label("Drop a file here, or choose one")).to_have_count(0)
     assert win.page.evaluate("document.documentElement.scrollWidth") <= 390

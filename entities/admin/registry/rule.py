@@ -109,7 +109,7 @@ class AttributeRule(AttributePage):
         if action == "remove":
             with self.scope.bind():
                 store.rule_remove(tenant_id=tenant_id, name=self.name)
-            return self.leave(self.url(), "The rule is removed; any value is accepted.")
+            return self.leave(self.url(), "The rule is removed.")
         if action in MODES:
             return self._switch(action)
         form = RuleForm(request.POST)
