@@ -42,7 +42,7 @@ class _Shell:
         self.request.nav = self.nav  # type: ignore[attr-defined]  # For the sidebar.
         shell = self.site.each_context(self.request)
         context: dict[str, Any] = super().get_context_data(**kwargs)  # type: ignore[misc]  # Of the view beside it.
-        form = context.get("form")
+        form: Any = context.get("form")
         for name, field in getattr(form, "fields", {}).items():
             # A form that was sent has its bound fields already, with the labels of before.
             form[name].label = field.label = _LABELS.get(name, field.label)
