@@ -6,7 +6,6 @@ import re
 import secrets
 from collections.abc import Callable
 
-import pytest
 from playwright.sync_api import expect
 
 from atlasco.lib import clock
@@ -153,13 +152,10 @@ PAGES = ("", "tenants/", "tenants/-/new/", "entities/", "attributes/")
 TENANT_PAGES = ("", "suspend/", "entities/", "attributes/", "members/", "members/new/", "tokens/", "tokens/new/")
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-def test_no_page_is_wider_than_a_phone(
-    window: Open, platform_admin: str, tenants: Callable[[str], Tenant], dark: bool
-) -> None:
+def test_no_page_is_wider_than_a_phone(window: Open, platform_admin: str, tenants: Callable[[str], Tenant]) -> None:
     acme = tenants("acme-with-a-rather-long-name")
     [entity_id] = entities_write(acme, aircraft("N" * 300, **{"name " * 20: "word" * 40, "story": "x" * 5_000}))
-    win = window(phone=True, dark=dark)
+    win = window(phone=True)
     win.log_in(platform_admin)
     paths = [*PAGES, *(f"tenants/{acme.slug}/{path}" for path in (*TENANT_PAGES, f"entities/{entity_id}/"))]
     for path in paths:

@@ -95,10 +95,9 @@ def test_other_tenants_and_the_platform_are_not_there(window: Open, tenants: Mak
         elsewhere.close()
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-def test_no_page_is_wider_than_a_phone(window: Open, tenants: Make, dark: bool) -> None:
+def test_no_page_is_wider_than_a_phone(window: Open, tenants: Make) -> None:
     acme = tenants("acme")
-    win = window(acme, phone=True, dark=dark)
+    win = window(acme, phone=True)
     win.go("login/")
     assert win.page.evaluate("document.documentElement.scrollWidth") <= 390
     win.log_in("alice")
