@@ -95,7 +95,7 @@ def board_open(addresses: Iterable[str], *, folder: Path | None = None) -> Board
     clock = Path("/proc/self/ns/time")
     told = [_LAYOUT, *addresses, str(os.geteuid()), str(clock.stat().st_ino) if clock.exists() else ""]
     name = hashlib.sha256("\n".join(told).encode()).hexdigest()[:24]
-    memory = Path("/dev/shm")  # noqa: S108 - a file of our own in it, and nobody else's is taken
+    memory = Path("/dev/shm")  # noqa: S108  # A file of our own in it, and nobody else's is taken.
     folder = folder or (memory if os.access(memory, os.W_OK) else Path(tempfile.gettempdir()))
     try:
         return Board(folder / f"atlasco-monitor-{name}")

@@ -358,7 +358,7 @@ class Monitor:
         # One that hangs has kept us waiting already, and nobody else connects to it meanwhile.
         if breaker.is_closed or (reading is not None and reading.error in _SILENT):
             return self._interval_s(name)
-        return breaker.pause(jitter=random.random())  # noqa: S311 - spreads load, hides nothing
+        return breaker.pause(jitter=random.random())  # noqa: S311  # Spreads load, hides nothing.
 
 
 def database_urls() -> dict[str, str]:

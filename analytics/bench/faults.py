@@ -50,7 +50,7 @@ class Written:
 
 def faults_bench(*, minutes: float, seed: int) -> Report:
     """Kill and write for so long; report how much was written and what differed in the end, which should be nothing."""
-    chance = random.Random(seed)  # noqa: S311 - no secret
+    chance = random.Random(seed)  # noqa: S311  # No secret.
     kills = dict.fromkeys(SERVICES, 0)
     tenants = [
         tenant_create(slug=f"bench-k{secrets.token_hex(4)}", name="Benchmark, faults", now=now()) for _ in range(2)
@@ -99,7 +99,7 @@ def faults_bench(*, minutes: float, seed: int) -> Report:
 
 def writes_run(tenants: list[Tenant], index: int, seed: float, written: Written, stopping: threading.Event) -> None:
     """Create, change and delete entities that no other writer touches."""
-    chance = random.Random(seed)  # noqa: S311 - no secret
+    chance = random.Random(seed)  # noqa: S311  # No secret.
     while not stopping.is_set():
         tenant = chance.choice(tenants)
         external_id = f"{index}-{chance.randrange(_KEYS)}"

@@ -92,11 +92,11 @@ class ClickHouseApplier:
             match event:
                 case Change(table="entities"):
                     if event.row is not None and event.row["attributes"] is UNCHANGED:
-                        event = self._completed(event, "attributes", "document", lines)  # noqa: PLW2901 - the same, whole
+                        event = self._completed(event, "attributes", "document", lines)  # noqa: PLW2901  # The same, whole.
                     lines.append(entity_line(event))
                 case Change(table="entity_attributes"):
                     if event.row is not None and event.row["attribute_value"] is UNCHANGED:
-                        event = self._completed(event, "attribute_value", "value", lines)  # noqa: PLW2901 - the same, whole
+                        event = self._completed(event, "attribute_value", "value", lines)  # noqa: PLW2901  # The same, whole.
                     lines.append(value_line(event))
                 case TenantErased(tenant_id=tenant_id):
                     self._flush(lines)

@@ -92,7 +92,7 @@ class Feed:
                     backoff_s = BACKOFF_FIRST_S
                 except SlotLost as error:
                     self.metrics.set("slot_lost", 1)
-                    log.error("The slot is lost.", extra={"reason": str(error)})  # noqa: TRY400 - told, not traced
+                    log.error("The slot is lost.", extra={"reason": str(error)})  # noqa: TRY400  # Told, not traced.
                     self._wait(_LOST_RETRY_S)
                 except psycopg.Error as error:
                     self.metrics.add("reconnects_total", 1)

@@ -163,7 +163,7 @@ def snapshot_export(dsn: str) -> Iterator[Snapshot]:
     cluster = cluster_identify(dsn)
     with plain_connect(dsn) as connection, replication_connect(dsn, application_name="atlasco snapshot") as exporter:
         row = connection.execute("SELECT pg_current_wal_insert_lsn()::text").fetchone()
-        assert row is not None  # noqa: S101 - the function always returns its row
+        assert row is not None  # noqa: S101  # The function always returns its row.
         name = sql.Identifier(f"atlasco_snapshot_{secrets.token_hex(6)}")
         statement = sql.SQL("CREATE_REPLICATION_SLOT {} TEMPORARY LOGICAL pgoutput (SNAPSHOT 'export')")
         lsn, snapshot = _consistent_point(exporter, statement.format(name))

@@ -25,7 +25,7 @@ from atlasco.stack.processes import Command, descendants
 
 _SERVICES: Final = "primary,replica1,replica2,valkey,clickhouse,web,feed"
 _START_TIMEOUT_S: Final = 180
-_MEMORY: Final = Path("/dev/shm")  # noqa: S108 - a folder of our own in it
+_MEMORY: Final = Path("/dev/shm")  # noqa: S108  # A folder of our own in it.
 # What escalates must not be turned down here: the check is of what answers claim, not of how the primary is protected.
 _PLENTY: Final = "1000000"
 # Python runs this first in each process that finds it: whoever asks for the wall clock's seconds gets wrong ones.

@@ -151,7 +151,7 @@ class Run:
     # --- Reading ------------------------------------------------------------------------------------------------------
     def read(self, seed: int) -> None:
         """A reader's whole life."""
-        chance = random.Random(seed)  # noqa: S311 - of no secret
+        chance = random.Random(seed)  # noqa: S311  # Of no secret.
         kinds, weights = [name for name, _ in _ASKED], [weight for _, weight in _ASKED]
         doors: dict[tuple[str, str], Door] = {}
         while not self.stopping.is_set():

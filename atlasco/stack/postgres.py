@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import psycopg
 
 # A replica must be able to keep its dynamic shared memory there; containers often get 64 MB only.
-SHM = Path("/dev/shm")  # noqa: S108 - where PostgreSQL itself puts it
+SHM = Path("/dev/shm")  # noqa: S108  # Where PostgreSQL itself puts it.
 SHM_MIN_BYTES = 256 << 20
 
 CONFIG = """\

@@ -162,7 +162,7 @@ def _throughput(
     ends_at = time.monotonic() + SECONDS
 
     def work(number: int) -> None:
-        chance = random.Random(seed + number)  # noqa: S311 - of no secret
+        chance = random.Random(seed + number)  # noqa: S311  # Of no secret.
         weights = [weight for _, _, weight in TRAFFIC]
         try:
             with tenant_bind(tenant):

@@ -16,7 +16,7 @@ def _database_for_every_test() -> None:
     """None of these tests needs a server."""
 
 
-@given(st.datetimes(min_value=datetime(1, 1, 1), max_value=datetime(9999, 12, 31)))  # noqa: DTZ001 - a zone comes below
+@given(st.datetimes(min_value=datetime(1, 1, 1), max_value=datetime(9999, 12, 31)))  # noqa: DTZ001  # A zone comes below.
 def test_instants_are_microseconds_since_1970(naive: datetime) -> None:
     instant = naive.replace(tzinfo=UTC)
     text = instant.isoformat(sep=" ").replace("+00:00", "+00")

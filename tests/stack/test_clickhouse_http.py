@@ -61,7 +61,7 @@ def test_the_database_is_ours_and_atomic(client: Client) -> None:
         ("true", True),
         ("NULL", None),
         ("toDate('2026-03-01')", date(2026, 3, 1)),
-        ("toDateTime64('2026-03-01 12:30:00.123456', 6, 'UTC')", datetime(2026, 3, 1, 12, 30, 0, 123456)),  # noqa: DTZ001 - naive is UTC
+        ("toDateTime64('2026-03-01 12:30:00.123456', 6, 'UTC')", datetime(2026, 3, 1, 12, 30, 0, 123456)),  # noqa: DTZ001  # Naive is UTC.
         ("[1, 2, 3]", [1, 2, 3]),
         ("map('a', 1)", {"a": 1}),
         ("tuple(1, 'a')", (1, "a")),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 # These two before the process gives up root: the interpreter may lie where the unprivileged user can't look.
-import encodings.idna  # noqa: F401 - so that it is loaded
+import encodings.idna  # noqa: F401  # So that it is loaded.
 import logging
 import os
 import pwd
@@ -14,7 +14,7 @@ import sys
 import threading
 from pathlib import Path
 
-import chdb.state  # noqa: F401 - so that it is loaded
+import chdb.state  # noqa: F401  # So that it is loaded.
 
 from atlasco.stack.clickhouse.engine import Engine
 from atlasco.stack.clickhouse.server import server_bind

@@ -179,7 +179,7 @@ class Handler(BaseHTTPRequestHandler):
                 self._send_chunk(piece.bytes())
                 try:
                     piece = next(pieces, None)
-                except Exception as error:  # noqa: BLE001 - told in band, below
+                except Exception as error:  # noqa: BLE001  # Told in band, below.
                     text = str(engine_error(error)).encode() + b"\n"
                     frame = b"\r\n__exception__\r\n%s\r\n%s%d %s\r\n__exception__\r\n"
                     self._send_chunk(frame % (tag.encode(), text, len(text), tag.encode()))
@@ -298,7 +298,7 @@ class Server(ThreadingHTTPServer):
         self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        log.debug("a connection broke off", exc_info=True)  # noqa: LOG014 - called in an exception handler
+        log.debug("a connection broke off", exc_info=True)  # noqa: LOG014  # Called in an exception handler.
 
 
 def server_bind(*, host: str, port: int, engine: Engine, password: str) -> Server:
