@@ -1,4 +1,4 @@
-"""Atlasco's settings: one file, everything from the environment, works from a fresh clone.
+"""Atlasco's settings: everything from the environment, works from a fresh clone.
 
 A running embedded stack leaves its addresses in the run directory; they fill in what the environment does not set, so
 that `manage.py create_tenant …` in a second terminal talks to the stack that `make up` started.
@@ -10,16 +10,13 @@ from __future__ import annotations
 import secrets
 import socket
 import sys
-from datetime import timedelta
 from pathlib import Path
 from urllib.parse import parse_qsl, urlencode, urlsplit
-
-from csp import constants as csp
 
 from atlasco.lib import env
 from atlasco.lib.databases import NOTICE_A_DEAD_SERVER, database_parse
 
-BASE_DIR = Path(__file__).resolve().parent.parent
+BASE_DIR = Path(__file__).resolve().parent.parent.parent
 RUN_DIR = Path(
     env.text("ATLASCO_RUN_DIR", str(BASE_DIR / ".run"), help="Where the embedded stack keeps data, logs and secrets.")
 ).resolve()
@@ -29,6 +26,10 @@ env.load_file(
     RUN_DIR / "stack.env",
     together={"DATABASE_URL": {"REPLICA_URLS", "DATABASE_OWNER_URL", "DATABASE_REPLICATION_URL"}},
 )
+
+# They read the environment, which the file above fills in; Django looks for every name here.
+from atlasco.settings.accounts import *  # noqa: E402, F403  # See above.
+from atlasco.settings.limits import *  # noqa: E402, F403  # See above.
 
 # --- Who we are -------------------------------------------------------------------------------------------------------
 DEBUG = env.flag("ATLASCO_DEBUG", False, help="Django's debug pages. Never where strangers can reach the server.")
@@ -56,7 +57,6 @@ ALLOWED_HOSTS = [
     *env.words("ATLASCO_ALLOWED_HOSTS", help="Further Host headers to accept, comma separated."),
 ]
 CSRF_TRUSTED_ORIGINS = env.words("ATLASCO_TRUSTED_ORIGINS", help="Origins of forms behind a proxy, with scheme.")
-BEHIND_TLS = env.flag("ATLASCO_BEHIND_TLS", False, help="A TLS proxy stands in front: secure cookies and HSTS.")
 
 ROOT_URLCONF = "atlasco.urls"
 WSGI_APPLICATION = "atlasco.wsgi.application"
@@ -297,121 +297,6 @@ SPECTACULAR_SETTINGS = {
     "SCHEMA_PATH_PREFIX": "/api/v1/",
     "POSTPROCESSING_HOOKS": ["atlasco.openapi.freshness_describe"],
 }
-REQUEST_BODY_MAX_BYTES = env.integer(
-    "ATLASCO_REQUEST_BODY_MAX_BYTES",
-    8 << 20,
-    help="The largest JSON body; imports stream and have no limit.",
-    minimum=1024,
-)
-DATA_UPLOAD_MAX_MEMORY_SIZE = REQUEST_BODY_MAX_BYTES
-IMPORT_LINE_MAX_BYTES = env.integer(
-    "ATLASCO_IMPORT_LINE_MAX_BYTES",
-    8 << 20,
-    help="The longest line of an import; longer ones are rejected one by one.",
-    minimum=1024,
-)
-IMPORT_UPLOADS_MAX_BYTES = env.integer(
-    "ATLASCO_IMPORT_UPLOADS_MAX_BYTES",
-    10 << 30,
-    help="Files of one tenant that wait for their import, all together.",
-    minimum=1024,
-)
-FILE_UPLOAD_HANDLERS = ["entities.imports.uploads.BoundedUploadHandler"]
-EXPORT_ROWS_MAX = env.integer(
-    "ATLASCO_EXPORT_ROWS_MAX", 1_000_000, help="Entities in one export of the entity browser.", minimum=1
-)
-EXPORT_MAX_BYTES = env.integer(
-    "ATLASCO_EXPORT_MAX_BYTES", 2 << 30, help="The largest file of one export.", minimum=1024
-)
-BULK_EDIT_MAX = env.integer("ATLASCO_BULK_EDIT_MAX", 100_000, help="Entities that one bulk edit may change.", minimum=1)
-ATTRIBUTE_NAMES_MAX = env.integer(
-    "ATLASCO_ATTRIBUTE_NAMES_MAX",
-    25_000,
-    help="Attribute names that a tenant may have; further ones are stored and quarantined.",
-    minimum=1,
-)
-NEW_ATTRIBUTE_NAMES_PER_HOUR = env.integer(
-    "ATLASCO_NEW_ATTRIBUTE_NAMES_PER_HOUR",
-    15_000,
-    help="New attribute names of a tenant in an hour; further ones are stored and quarantined.",
-    minimum=1,
-)
-
-# --- Safety -----------------------------------------------------------------------------------------------------------
-SESSION_COOKIE_HTTPONLY = True
-SESSION_COOKIE_SAMESITE = "Lax"
-SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = BEHIND_TLS
-SECURE_HSTS_SECONDS = 31_536_000 if BEHIND_TLS else 0
-SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if BEHIND_TLS else None
-SECURE_HSTS_INCLUDE_SUBDOMAINS = BEHIND_TLS  # The tenants' hosts.
-SECURE_REFERRER_POLICY = "same-origin"
-SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
-X_FRAME_OPTIONS = "DENY"
-# No inline script or style, no eval, no other hosts. `data:` is for the picture of a second factor's key.
-CONTENT_SECURITY_POLICY = {
-    "DIRECTIVES": {
-        "default-src": [csp.SELF],
-        "script-src": [csp.SELF],
-        "style-src": [csp.SELF],
-        "img-src": [csp.SELF, "data:"],
-        "object-src": [csp.NONE],
-        "base-uri": [csp.NONE],
-        "form-action": [csp.SELF],
-        "frame-ancestors": [csp.NONE],
-    }
-}
-AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
-    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
-    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
-    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
-]
-LOGIN_URL = "account_login"
-LOGIN_REDIRECT_URL = "admin:index"
-
-# --- Accounts ---------------------------------------------------------------------------------------------------------
-SESSION_IDLE_MINUTES = env.integer(
-    "ATLASCO_SESSION_IDLE_MINUTES", 480, help="A session that nobody uses for so long has ended.", minimum=1
-)
-SESSION_COOKIE_AGE = SESSION_IDLE_MINUTES * 60  # Renewed while in use: tenants.accounts.sessions.
-ADMIN_MFA_REQUIRED = env.flag(
-    "ATLASCO_ADMIN_MFA_REQUIRED",
-    False,
-    help="Platform admins must have a second factor. Tenants decide for themselves.",
-)
-PASSWORD_RESET_TIMEOUT = 3600  # Seconds; the pages say an hour.
-AUTHENTICATION_BACKENDS = [
-    "axes.backends.AxesStandaloneBackend",
-    "allauth.account.auth_backends.AuthenticationBackend",
-]
-ACCOUNT_ADAPTER = "tenants.accounts.adapters.AccountAdapter"
-ACCOUNT_LOGIN_METHODS = {"username"}
-ACCOUNT_SIGNUP_FIELDS = ["username*", "password1*"]
-ACCOUNT_EMAIL_VERIFICATION = "none"
-ACCOUNT_UNIQUE_EMAIL = False
-ACCOUNT_SESSION_REMEMBER = True  # As long as it is used; see SESSION_COOKIE_AGE.
-ACCOUNT_LOGOUT_REDIRECT_URL = "account_login"
-ACCOUNT_REAUTHENTICATION_TIMEOUT = 600
-ACCOUNT_EMAIL_UNKNOWN_ACCOUNTS = False
-ACCOUNT_FORMS = {"login": "tenants.admin.forms.LoginForm"}
-# By address, whatever the user name; and by user name, wherever from. django-axes locks one name from one address.
-ACCOUNT_RATE_LIMITS = {"login": "60/m/ip", "login_failed": "30/m/ip,20/5m/key"}
-MFA_ADAPTER = "tenants.accounts.adapters.MFAAdapter"
-MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
-MFA_RECOVERY_CODES_SHOW_ONCE = False
-AXES_FAILURE_LIMIT = 5
-AXES_COOLOFF_TIME = timedelta(minutes=5)
-AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
-AXES_RESET_ON_SUCCESS = True
-AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
-AXES_LOCKOUT_CALLABLE = "tenants.accounts.lockout.lockout_answer"
-AXES_CLIENT_IP_CALLABLE = "tenants.actors.request_ip"
-AXES_USERNAME_FORM_FIELD = "login"
-AXES_USERNAME_CALLABLE = "tenants.accounts.lockout.attempted_name"
-AXES_DISABLE_ACCESS_LOG = True  # The audit log has it.
-AXES_ENABLE_ADMIN = False
-AXES_VERBOSE = False
-
 # --- Notices ----------------------------------------------------------------------------------------------------------
 _MAIL = env.mail(
     "ATLASCO_EMAIL_URL",
