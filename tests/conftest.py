@@ -31,7 +31,7 @@ def pytest_configure(config: pytest.Config) -> None:
         CLUSTER.start()
         return unblock()
 
-    blocker.unblock = start_and_unblock  # type: ignore[method-assign]
+    blocker.unblock = start_and_unblock  # type: ignore[method-assign]  # pytest-django's own guard.
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -95,7 +95,7 @@ class Containers:
             self._run(name, self._replica(name), port=5432)
         for name in REPLICAS:
             url = plan.admin_url(name, database="postgres")
-            _wait_for(name, lambda url=url: psycopg.connect(url, connect_timeout=2).close())  # type: ignore[misc]
+            _wait_for(name, lambda url=url: psycopg.connect(url, connect_timeout=2).close())  # type: ignore[misc]  # A default keeps the url.
         _wait_for("valkey", lambda: redis.Redis.from_url(plan.redis_url).ping())
         ping = f"http://127.0.0.1:{plan.port('clickhouse')}/ping"
         _wait_for("clickhouse", lambda: urlopen(ping, timeout=2).close())

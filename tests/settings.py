@@ -12,4 +12,4 @@ from tests.cluster import CLUSTER
 
 CLUSTER.choose_addresses()
 
-from atlasco.settings import *  # noqa: E402, F403
+from atlasco.settings import *  # noqa: E402, F403  # After the addresses; every name, as Django wants it.

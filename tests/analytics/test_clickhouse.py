@@ -304,7 +304,7 @@ def test_what_earlier_versions_recorded_of_a_first_timeline_goes_on(
         write(globex, "one", n=1)
         wait_for_clickhouse(feed, dsn)
         assert 'atlasco_feed_loads_total{store="clickhouse"}' not in feed.metrics.read()
-    assert position_read(client).cluster == recorded.cluster  # type: ignore[union-attr]
+    assert position_read(client).cluster == recorded.cluster  # type: ignore[union-attr]  # There is a position by now.
     # Which timeline it was is not known on a later one, and so nothing that is lost.
     assert lost_from(dsn, cluster=bare.cluster, now=f"{bare.cluster}/2") is None
 

@@ -141,7 +141,7 @@ def window(chromium: Browser, web_url: str, live_db: None) -> Iterator[Callable[
     def make(tenant: Tenant | str | None = None, *, phone: bool = False, dark: bool = False) -> Window:
         host = "localhost" if tenant is None else f"{getattr(tenant, 'slug', tenant)}.localhost"
         context = chromium.new_context(
-            viewport=PHONE if phone else LAPTOP,  # type: ignore[arg-type]
+            viewport=PHONE if phone else LAPTOP,  # type: ignore[arg-type]  # A dict that is what it wants.
             has_touch=phone,
             color_scheme="dark" if dark else "light",
             timezone_id="America/New_York",

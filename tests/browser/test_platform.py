@@ -138,7 +138,7 @@ def test_looking_into_a_tenants_data(window: Open, platform_admin: str, tenants:
     expect(story.locator("pre")).to_have_text(re.compile("^(long ){999}long ?$"))
     # The reader's zone is New York; UTC is in the tooltip.
     created = page.locator("dl time").first
-    assert created.get_attribute("title").endswith("UTC")  # type: ignore[union-attr]
+    assert created.get_attribute("title").endswith("UTC")  # type: ignore[union-attr]  # None fails here, too.
     assert "UTC" not in created.inner_text()
     page.get_by_role("navigation", name=f"Tenant {acme.slug}").get_by_role("link", name="Attributes").click()
     page.get_by_label("Part of the name or description").fill("sea")

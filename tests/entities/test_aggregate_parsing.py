@@ -35,7 +35,7 @@ def test_every_member_is_read(fn: str) -> None:
         "top": 5,
     }
     assert aggregate_parse(body) == Aggregate(
-        fn=fn,  # type: ignore[arg-type]
+        fn=fn,  # type: ignore[arg-type]  # Wrong ones, too.
         attribute="price",
         entity_type="lamp",
         where=AtLeast(1, (Condition("a", "eq", 1), Condition("b", "exists"))),

@@ -375,7 +375,7 @@ def test_a_storage_that_is_full_is_told(acme: Tenant, monkeypatch: pytest.Monkey
     def full(*arguments: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(default_storage._wrapped, "_save", full)  # type: ignore[attr-defined]
+    monkeypatch.setattr(default_storage._wrapped, "_save", full)  # type: ignore[attr-defined]  # Django's lazy object.
     with pytest.raises(jobs.StorageUnavailable):
         job_make(acme)
 

@@ -23,7 +23,7 @@ SHARED = Leaf(3, None, "", 1_000_000, 100, 1_000, 5, None)
 
 
 def leaf(month: str, **changes: object) -> Leaf:
-    return replace(Leaf(3, 1, month, 1_000, 10, 100, 0, None), **changes)  # type: ignore[arg-type]
+    return replace(Leaf(3, 1, month, 1_000, 10, 100, 0, None), **changes)  # type: ignore[arg-type]  # Fields by name.
 
 
 def planned(

@@ -121,7 +121,7 @@ def test_every_operator_has_an_operand_it_takes(operator: str) -> None:
     condition = ["a", operator] if operator in {"exists", "missing"} else ["a", operator, operand]
     parsed = query_parse({"where": [condition]}).where
     expected = tuple(operand) if operator == "in" else None if len(condition) == 2 else operand
-    assert parsed == AtLeast(1, (Condition("a", operator, expected),))  # type: ignore[arg-type]
+    assert parsed == AtLeast(1, (Condition("a", operator, expected),))  # type: ignore[arg-type]  # From a table.
 
 
 def test_exists_may_carry_a_null() -> None:

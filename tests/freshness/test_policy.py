@@ -53,7 +53,7 @@ def test_the_matrix_has_no_other_class() -> None:
 @pytest.mark.parametrize("name", list(QUERY_CLASSES))
 @pytest.mark.parametrize(("tier", "sla_s"), [("REALTIME", 1), ("NEAR_REALTIME", 10), ("EVENTUAL", 300)])
 def test_a_tier_replaces_the_class(name: str, tier: str, sla_s: float) -> None:
-    budget = budget_settle(wish=Wish(tier=tier), query_class=name)  # type: ignore[arg-type]
+    budget = budget_settle(wish=Wish(tier=tier), query_class=name)  # type: ignore[arg-type]  # From a table.
     assert (budget.tier, budget.sla_s) == (tier, sla_s)
 
 

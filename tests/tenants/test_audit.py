@@ -277,7 +277,7 @@ def test_the_last_admin_can_neither_be_demoted_nor_locked_out(acme: Tenant) -> N
     only = member_create(tenant=acme, username="only", password=PASSWORD, role=Role.ADMIN, now=clock.now())
     for change in ({"role": "viewer", "active": True}, {"role": "admin", "active": False}):
         with pytest.raises(LastAdmin):
-            member_change(tenant=acme, member_id=only.pk, email="", **change)  # type: ignore[arg-type]
+            member_change(tenant=acme, member_id=only.pk, email="", **change)  # type: ignore[arg-type]  # From a table.
     with tenant_bind(acme):
         assert User.objects.get(pk=only.pk).role == Role.ADMIN
 

@@ -255,7 +255,7 @@ def test_django_tenants_doors_move_every_alias(acme: Tenant, globex: Tenant, not
     with tenant_bind(acme):
         with tenant_context(globex):
             assert tenant_current() == globex
-            assert connections["default"].schema_name == globex.schema_name  # type: ignore[attr-defined]
+            assert connections["default"].schema_name == globex.schema_name  # type: ignore[attr-defined]  # Ours.
             assert notes() == ["of globex"]
         assert notes() == ["of acme"]
         # A schema's name alone is not a tenant: its tables, and nobody's rows.

@@ -27,7 +27,7 @@ NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 def show_tenant(request: HttpRequest) -> HttpResponse:
     current = tenant_current()
-    assert request.tenant == current  # type: ignore[attr-defined]
+    assert request.tenant == current  # type: ignore[attr-defined]  # Set by the middleware.
     return HttpResponse(current.slug if current else "public")
 
 

@@ -151,5 +151,5 @@ def test_ended_tokens_hide_no_usable_one(acme: Tenant, globex: Tenant) -> None:
 )
 def test_a_token_that_makes_no_sense_is_refused(options: dict[str, object], path: str, acme: Tenant) -> None:
     with pytest.raises(TokenInvalid) as refused:
-        token_create(**{"tenant": acme, "name": "ci", "now": NOW, **options})  # type: ignore[arg-type]
+        token_create(**{"tenant": acme, "name": "ci", "now": NOW, **options})  # type: ignore[arg-type]  # Arguments by name.
     assert [error.path for error in refused.value.errors] == [path]
