@@ -30,9 +30,10 @@ from entities.jobs import QueueUnavailable, jobs_abandoned
 from entities.models import AttributeJob, BulkEdit, ExportJob, ImportJob, Job
 from entities.partitions import promotion
 from entities.partitions import services as partitions_services
-from tenants.binding import public_bind, tenant_bind
+from tenants.binding import tenant_bind
 from tenants.models import Tenant
 from tenants.rounds import tenants_each
+from tenants.selectors import tenant_kept
 from tenants.tasks import JOB_TIME_LIMIT_S
 
 log = logging.getLogger(__name__)
@@ -157,8 +158,7 @@ def partitions_apply() -> int:
 @shared_task(time_limit=JOB_TIME_LIMIT_S)
 def promotion_run(tenant_id: int) -> str:
     """Promote a tenant, or go on. Returns the promotion's status; "busy" where another worker is at it."""
-    with public_bind():
-        tenant = Tenant.objects.using("default").filter(pk=tenant_id).exclude(status=Tenant.Status.DELETING).first()
+    tenant = tenant_kept(tenant_id=tenant_id)
     if tenant is None:
         return "gone"
     try:
@@ -273,8 +273,7 @@ def _jobs_resume(tenant: Tenant) -> int:
 
 
 def _job_run(tenant_id: int, job_id: str, work: Callable[..., str]) -> str:
-    with public_bind():
-        tenant = Tenant.objects.using("default").filter(pk=tenant_id).exclude(status=Tenant.Status.DELETING).first()
+    tenant = tenant_kept(tenant_id=tenant_id)
     if tenant is None:
         return "gone"
     with tenant_bind(tenant):

@@ -59,6 +59,14 @@ def tenant_list() -> list[Tenant]:
         return list(Tenant.objects.using(DEFAULT_DB_ALIAS).order_by("slug"))
 
 
+def tenant_kept(*, tenant_id: int) -> Tenant | None:
+    """The tenant of this id; None where there is none, or it is being deleted."""
+    with public_bind():
+        tenants = Tenant.objects.using(DEFAULT_DB_ALIAS).filter(pk=tenant_id)
+        tenant: Tenant | None = tenants.exclude(status=Tenant.Status.DELETING).first()
+        return tenant
+
+
 def tenants_kept() -> list[Tenant]:
     """Every tenant that is not being deleted, by slug."""
     with public_bind():
